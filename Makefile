@@ -1,0 +1,48 @@
+# make demo   the whole life of one machine on a loop device (root)
+# make test   everything this machine can check (root)
+# make fuzz   every fuzz target for FUZZ_SECONDS (20) each
+# make bench  Ferric beside what else writes images, into docs/benchmarks.md (root; 20 minutes on a quiet machine)
+# make static     the agent as one file without shared libraries
+# make container  its container image, in podman's storage and target/container/ (root)
+# make ramdisk    kernel, initramfs, EFI program and ISO that run it, in target/ramdisk/
+
+.PHONY: fuzz setup check unit test demo bench static container ramdisk
+
+target := x86_64-unknown-linux-gnu
+static_agent := target/$(target)/release/ferric-agent
+
+setup:
+	@.ci/setup
+
+check: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+unit: setup container ramdisk
+	cargo build --workspace --bins
+	cargo test --workspace
+
+test: check unit
+
+demo: setup
+	cargo build --release --workspace --bins
+	target/release/conductor-stub demo
+
+static: setup
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
+		cargo build --release --target $(target) --package ferric-agent
+
+container: static
+	container/build $(static_agent) target/container
+
+ramdisk: static
+	container/ramdisk/build $(static_agent) target/ramdisk
+
+bench: setup
+	.ci/peers
+	cargo build --release --package ferric-agent
+	python3 tests/bench/bench.py
+
+fuzz: setup
+	@.ci/fuzz
