@@ -1,0 +1,97 @@
+//! The inventory: what a machine is, in the document that look-up and inspection use.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::block::{self, BlockDevice, DevicePolicy};
+use crate::boot::{self, Boot};
+use crate::cpu::{self, Cpu};
+use crate::machine::Machine;
+use crate::memory::{self, Memory};
+use crate::nic::{self, Interface};
+use crate::simulated::Simulated;
+use crate::smbios::Smbios;
+use crate::vendor::{self, SystemVendor};
+use crate::{bmc, lldp};
+
+/// What the inventory depends on besides the machine itself.
+#[derive(Debug, Clone, Default)]
+pub struct InventoryOptions {
+    /// Which block devices exist (only `allowed` counts here; skipped devices are still shown).
+    pub policy: DevicePolicy,
+    /// `BOOTIF` of the agent's parameters, verbatim; becomes `boot.pxe_interface`.
+    pub boot_interface: Option<String>,
+    /// Capture LLDP frames on every interface; the time to wait for the next one (`collect_lldp`, `lldp_timeout`).
+    pub lldp: Option<Duration>,
+    /// Leave the BMC alone (`agent_skip_bmc_detect`): its addresses are null.
+    pub skip_bmc: bool,
+    /// Drivers whose interfaces are not shown (USB links to the BMC: `cdc_ether`, `cdc_ncm`).
+    pub ignored_drivers: Vec<String>,
+    /// Facts that replace real ones.
+    pub simulated: Option<Simulated>,
+}
+
+/// The inventory. Keys, their order and their types are IPA's.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    /// Network interfaces that belong to hardware, bonds or VLANs.
+    pub interfaces: Vec<Interface>,
+    /// Processors.
+    pub cpu: Cpu,
+    /// Disks as IPA lists them; being listed does not make a disk eligible for destruction.
+    pub disks: Vec<BlockDevice>,
+    /// Memory.
+    pub memory: Memory,
+    /// IPv4 address of the BMC; `0.0.0.0` when the BMC has none, null without a BMC.
+    pub bmc_address: Option<String>,
+    /// IPv6 address of the BMC; `::/0` when the BMC has none, null without a BMC.
+    pub bmc_v6address: Option<String>,
+    /// Product, serial number, maker and firmware.
+    pub system_vendor: SystemVendor,
+    /// How the machine was booted.
+    pub boot: Boot,
+    /// Host name.
+    pub hostname: String,
+    /// MAC address of the BMC; the key is absent when unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bmc_mac: Option<String>,
+}
+
+/// Collects the inventory of `machine`. Never fails: what cannot be read is null or empty.
+pub fn collect(machine: &Machine, options: &InventoryOptions) -> Inventory {
+    let smbios = Smbios::read(machine);
+    let bmc = if options.skip_bmc { bmc::Bmc::default() } else { bmc::read(machine) };
+    let policy = DevicePolicy { allowed: options.policy.allowed.clone(), skip: Vec::new() };
+    let real = Inventory {
+        interfaces: interfaces(machine, options),
+        cpu: cpu::read(machine, &smbios),
+        disks: block::list(machine, &policy).disks(),
+        memory: memory::read(machine, &smbios),
+        bmc_address: bmc.address,
+        bmc_v6address: bmc.v6address,
+        system_vendor: vendor::read(machine, &smbios),
+        boot: boot::read(machine, options.boot_interface.clone()),
+        hostname: machine.read("/proc/sys/kernel/hostname").unwrap_or_default(),
+        bmc_mac: bmc.mac,
+    };
+    match options.simulated.as_ref().map(|facts| facts.over(&real)) {
+        Some(Ok(shown)) => shown,
+        // Facts are checked when they are read; what still fails leaves the real ones.
+        Some(Err(_)) | None => real,
+    }
+}
+
+fn interfaces(machine: &Machine, options: &InventoryOptions) -> Vec<Interface> {
+    let mut interfaces = nic::read(machine);
+    interfaces.retain(|i| !i.driver.as_ref().is_some_and(|driver| options.ignored_drivers.contains(driver)));
+    if let Some(patience) = options.lldp {
+        let names: Vec<String> = interfaces.iter().map(|i| i.name.clone()).collect();
+        let mut heard = lldp::listen(&names, patience);
+        for interface in &mut interfaces {
+            interface.lldp = heard.remove(&interface.name);
+        }
+    }
+    interfaces
+}

@@ -1,0 +1,52 @@
+//! What the machine is, and the primitives that touch it. Knows Linux; knows nothing of steps, HTTP or Ironic.
+//!
+//! - [`machine`]: the root directory under which everything is read (a fixture tree is a machine)
+//! - [`inventory`]: the document that says what the machine is; [`simulated`] facts in it
+//! - [`collect`]: what inspection sends besides
+//! - [`cpu`], [`memory`], [`nic`], [`vendor`], [`boot`], [`bmc`]: its parts
+//! - [`smbios`], [`ethtool`], [`ipmi`], [`packet`], [`lldp`]: where they come from
+//! - [`tool`]: external programs, found here or in the host root
+//! - [`units`]: typed sizes and addresses
+//! - [`aligned`]: page-aligned memory for direct I/O
+//! - [`block`]: block devices, who is eligible and why not, root device hints
+//! - [`partition_table`], [`gpt`], [`mbr`]: partition tables
+//! - [`partitions`]: what the kernel knows of a disk's partitions
+//! - [`opened`]: an eligible device that is open: zero, discard, read back
+//! - [`ioctl`]: the block device calls themselves
+//! - [`nvme`], [`ata`]: devices that erase themselves
+//! - [`signature`], [`wipe`]: what is found on a device without its content, and its removal
+//! - [`efi`]: the boot entries of the firmware
+//! - [`watch`]: who follows something long
+
+pub mod aligned;
+pub mod ata;
+pub mod block;
+pub mod bmc;
+pub mod boot;
+pub mod collect;
+pub mod cpu;
+pub mod efi;
+pub mod ethtool;
+pub mod gpt;
+pub mod inventory;
+pub mod ioctl;
+pub mod ipmi;
+pub mod lldp;
+pub mod machine;
+pub mod mbr;
+pub mod memory;
+pub mod nic;
+pub mod nvme;
+pub mod opened;
+pub mod packet;
+pub mod partition_table;
+pub mod partitions;
+mod scsi;
+pub mod signature;
+pub mod simulated;
+pub mod smbios;
+pub mod tool;
+pub mod units;
+pub mod vendor;
+pub mod watch;
+pub mod wipe;

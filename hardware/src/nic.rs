@@ -1,0 +1,159 @@
+//! Network interfaces that belong to hardware, bonds or VLANs.
+
+use std::collections::HashMap;
+use std::net::Ipv6Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ethtool::Ethtool;
+use crate::lldp::Tlv;
+use crate::machine::Machine;
+
+/// One network interface.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Interface {
+    /// Kernel name, `eno1`.
+    pub name: String,
+    /// Permanent MAC address, lower-case.
+    pub mac_address: String,
+    /// First IPv4 address.
+    pub ipv4_address: Option<String>,
+    /// First IPv6 address; a link-local one carries `%interface`.
+    pub ipv6_address: Option<String>,
+    /// Whether a cable with a partner is plugged in.
+    pub has_carrier: bool,
+    /// Received LLDP TLVs; null when none were collected.
+    pub lldp: Option<Vec<Tlv>>,
+    /// PCI vendor, `0x8086`.
+    pub vendor: Option<String>,
+    /// PCI device, `0x10d3`.
+    pub product: Option<String>,
+    /// DHCP client id of a Mellanox InfiniBand interface.
+    pub client_id: Option<String>,
+    /// Name by the firmware's numbering; not determined.
+    pub biosdevname: Option<String>,
+    /// Highest supported speed in Mbit/s.
+    pub speed_mbps: Option<u64>,
+    /// Bus address of the device, `0000:00:08.0`.
+    pub pci_address: Option<String>,
+    /// Kernel driver.
+    pub driver: Option<String>,
+}
+
+const NET: &str = "/sys/class/net";
+const MELLANOX: &str = "0x15b3";
+/// Characters of an InfiniBand hardware address, 20 bytes.
+const INFINIBAND_CHARACTERS: usize = 59;
+
+/// Names of the interfaces that the inventory shows: with hardware behind them, bonds, and VLANs (`eth0.100`).
+pub fn names(machine: &Machine) -> Vec<String> {
+    let is_vlan = |name: &str| {
+        let id = name.split_once('.').map(|(_, id)| id).unwrap_or_default();
+        !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit())
+    };
+    let wanted = |name: &String| {
+        machine.exists(format!("{NET}/{name}/device"))
+            || machine.exists(format!("{NET}/{name}/bonding"))
+            || is_vlan(name)
+    };
+    machine.names(NET).into_iter().filter(wanted).collect()
+}
+
+/// Describes the interfaces. Those whose hardware address starts with `fa:` are left out: they lead to the BMC.
+pub fn read(machine: &Machine) -> Vec<Interface> {
+    let kernel = Kernel::ask(machine);
+    names(machine)
+        .iter()
+        .map(|name| describe(machine, &kernel, name))
+        .filter(|i| !i.mac_address.starts_with("fa:"))
+        .collect()
+}
+
+fn describe(machine: &Machine, kernel: &Kernel, name: &str) -> Interface {
+    let sys = format!("{NET}/{name}");
+    let address = kernel.ethtool.as_ref().and_then(|e| e.permanent_address(name)).map(|bytes| colons(&bytes));
+    let address = address.or_else(|| machine.read(format!("{sys}/address"))).unwrap_or_default().to_lowercase();
+    let addresses = kernel.addresses.get(name);
+    let common = Interface {
+        name: name.to_string(),
+        ipv4_address: addresses.and_then(|a| a.v4.clone()),
+        has_carrier: machine.read(format!("{sys}/carrier")).as_deref() == Some("1"),
+        vendor: machine.read(format!("{sys}/device/vendor")),
+        product: machine.read(format!("{sys}/device/device")),
+        ..Interface::default()
+    };
+    match infiniband(&address).filter(|_| common.vendor.as_deref() == Some(MELLANOX)) {
+        Some((mac_address, client_id)) => Interface { mac_address, client_id: Some(client_id), ..common },
+        None => Interface {
+            mac_address: address,
+            ipv6_address: addresses.and_then(|a| a.v6.clone()),
+            speed_mbps: kernel.ethtool.as_ref().and_then(|e| e.highest_speed_mbps(name)),
+            pci_address: machine.link_name(format!("{sys}/device")),
+            driver: machine.link_name(format!("{sys}/device/driver")),
+            ..common
+        },
+    }
+}
+
+/// The MAC address and the DHCP client id that belong to an InfiniBand hardware address, whose end is the GUID.
+fn infiniband(address: &str) -> Option<(String, String)> {
+    if address.len() != INFINIBAND_CHARACTERS || !address.is_ascii() {
+        return None;
+    }
+    let guid = &address[36..];
+    Some((format!("{}{}", &guid[..9], &guid[15..]), format!("ff:00:00:00:00:00:02:00:00:02:c9:00:{guid}")))
+}
+
+fn colons(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
+
+/// What only the running kernel can tell.
+#[derive(Debug, Default)]
+struct Kernel {
+    ethtool: Option<Ethtool>,
+    addresses: HashMap<String, Addresses>,
+}
+
+#[derive(Debug, Default)]
+struct Addresses {
+    v4: Option<String>,
+    v6: Option<String>,
+}
+
+impl Kernel {
+    fn ask(machine: &Machine) -> Self {
+        if !machine.is_host() {
+            return Self::default();
+        }
+        let mut addresses: HashMap<String, Addresses> = HashMap::new();
+        for entry in nix::ifaddrs::getifaddrs().into_iter().flatten() {
+            let Some(address) = entry.address else { continue };
+            let of_interface = addresses.entry(entry.interface_name.clone()).or_default();
+            if let Some(v4) = address.as_sockaddr_in() {
+                of_interface.v4.get_or_insert_with(|| v4.ip().to_string());
+            } else if let Some(v6) = address.as_sockaddr_in6() {
+                of_interface.v6.get_or_insert_with(|| with_scope(v6.ip(), v6.scope_id(), &entry.interface_name));
+            }
+        }
+        Self { ethtool: Ethtool::open().ok(), addresses }
+    }
+}
+
+fn with_scope(address: Ipv6Addr, scope: u32, interface: &str) -> String {
+    if scope == 0 { address.to_string() } else { format!("{address}%{interface}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn infiniband_addresses_become_mac_addresses() {
+        let (mac, client) = infiniband("a0:00:00:27:fe:80:00:00:00:00:00:00:7c:fe:90:03:00:29:26:52").unwrap();
+        assert_eq!(mac, "7c:fe:90:29:26:52");
+        assert_eq!(client, "ff:00:00:00:00:00:02:00:00:02:c9:00:7c:fe:90:03:00:29:26:52");
+        assert_eq!(infiniband("52:54:00:aa:00:01"), None);
+    }
+}

@@ -1,0 +1,250 @@
+//! A block device that is open for a destructive act: zero ranges, discard, read back.
+//!
+//! The only way in is an [`EligibleDevice`]: a disk, or one of its partitions.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::block::EligibleDevice;
+use crate::ioctl;
+use crate::machine::Machine;
+use crate::units::{BlockSize, Bytes};
+use crate::watch::Watch;
+
+/// The piece in which long operations are done: small enough to report and to stop within seconds on a slow disk.
+const PIECE: Bytes = Bytes::mib(128);
+/// The buffer for writing and comparing zeros where the kernel cannot do it.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Why something failed on a device. Every text starts with the device's name.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// A system call failed.
+    #[error("{device}: {action}: {source}")]
+    Io {
+        /// Device path.
+        device: String,
+        /// What was being done.
+        action: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// libblkid failed.
+    #[error("{device}: probing signatures: {source}")]
+    Probe {
+        /// Device path.
+        device: String,
+        /// The cause.
+        source: libblkid_rs::BlkidErr,
+    },
+    /// Its partition table is damaged or cannot be changed so.
+    #[error("{device}: {source}")]
+    Table {
+        /// Device path.
+        device: String,
+        /// The cause.
+        source: crate::gpt::TableError,
+    },
+    /// It was stopped on request.
+    #[error("{device}: stopped on request")]
+    Cancelled {
+        /// Device path.
+        device: String,
+    },
+    /// Something that must be zero is not.
+    #[error("{device}: byte {offset} is not zero after erasing")]
+    NotZero {
+        /// Device path.
+        device: String,
+        /// Byte offset of the first byte found.
+        offset: u64,
+    },
+    /// The device refused a command; the text says which and how.
+    #[error("{device}: {reason}")]
+    Refused {
+        /// Device path.
+        device: String,
+        /// What was refused, in words for an operator.
+        reason: String,
+    },
+    /// The device has no such command, so that another way may be taken.
+    #[error("{device}: {reason}")]
+    Unsupported {
+        /// Device path.
+        device: String,
+        /// What it lacks.
+        reason: String,
+    },
+}
+
+/// What a device is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Looking only.
+    Read,
+    /// Looking and changing.
+    Write,
+}
+
+/// An open block device: a disk, or one partition of it.
+#[derive(Debug)]
+pub struct OpenDevice {
+    file: File,
+    name: String,
+    size: Bytes,
+    block: BlockSize,
+}
+
+impl OpenDevice {
+    /// Opens a disk or a partition, for writing to the exclusion of mounts, RAID, LVM and other exclusive openers.
+    ///
+    /// # Errors
+    /// When the device cannot be opened, is in use, or is no longer the one that was listed.
+    pub fn open(machine: &Machine, device: &EligibleDevice, access: Access) -> Result<Self, DeviceError> {
+        let name = device.name.as_str();
+        let failed = |action| move |source| DeviceError::Io { device: name.to_string(), action, source };
+        // Looking is done read-only: closing a device that was open for writing makes udev look at it again.
+        let file = match access {
+            Access::Read => File::open(machine.path(name)),
+            Access::Write => device.open_exclusive(0),
+        }
+        .map_err(failed("opening"))?;
+        let size = ioctl::size(&file).map_err(failed("asking for its size"))?;
+        let block = ioctl::logical_block_size(&file).map_err(failed("asking for its block size"))?;
+        Ok(Self { file, name: name.to_string(), size, block })
+    }
+
+    /// The device path.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The descriptor, for reading and writing.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> Bytes {
+        self.size
+    }
+
+    /// Logical block size.
+    pub fn block_size(&self) -> BlockSize {
+        self.block
+    }
+
+    /// Makes the range read as zeros, by the device where it can.
+    ///
+    /// # Errors
+    /// When a piece cannot be zeroed, or `watch` cancels (then the range is partly zeroed).
+    pub fn zero(&self, start: Bytes, length: Bytes, watch: &dyn Watch) -> Result<(), DeviceError> {
+        self.in_pieces(start, length, watch, |at, piece| match ioctl::zero_out(&self.file, at, piece) {
+            Err(error) if is_unsupported(&error) => self.write_zeros(at, piece),
+            result => result,
+        })
+        .map_err(|error| error.into_device_error(self, "zeroing"))
+    }
+
+    /// Discards the range. What it reads as afterwards is up to the device: follow with [`Self::verify_zero`].
+    ///
+    /// # Errors
+    /// [`DeviceError::Unsupported`] when the device cannot discard.
+    pub fn discard(&self, start: Bytes, length: Bytes, watch: &dyn Watch) -> Result<(), DeviceError> {
+        self.in_pieces(start, length, watch, |at, piece| {
+            ioctl::secure_discard(&self.file, at, piece).or_else(|_| ioctl::discard(&self.file, at, piece))
+        })
+        .map_err(|error| error.into_device_error(self, "discarding"))
+    }
+
+    /// Reads the range and makes sure that it holds only zeros.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotZero`] names the first other byte.
+    pub fn verify_zero(&self, start: Bytes, length: Bytes) -> Result<(), DeviceError> {
+        let mut buffer = vec![0; BUFFER_BYTES.min(length.0 as usize)];
+        let mut at = start.0;
+        let end = start.0 + length.0;
+        while at < end {
+            let part = &mut buffer[..BUFFER_BYTES.min((end - at) as usize)];
+            self.file.read_exact_at(part, at).map_err(|source| self.failed("reading back", source))?;
+            if let Some(found) = part.iter().position(|byte| *byte != 0) {
+                return Err(DeviceError::NotZero { device: self.name.clone(), offset: at + found as u64 });
+            }
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes everything back to the medium and forgets what is cached, so that the next read asks the device.
+    ///
+    /// # Errors
+    /// When earlier writes did not reach the medium.
+    pub fn flush(&self) -> Result<(), DeviceError> {
+        self.file.sync_all().map_err(|source| self.failed("flushing", source))?;
+        // Only a cache: a device that cannot drop it is read a little too kindly.
+        ioctl::flush_buffers(&self.file).ok();
+        Ok(())
+    }
+
+    pub(crate) fn failed(&self, action: &'static str, source: io::Error) -> DeviceError {
+        DeviceError::Io { device: self.name.clone(), action, source }
+    }
+
+    fn write_zeros(&self, start: Bytes, length: Bytes) -> io::Result<()> {
+        let buffer = vec![0; BUFFER_BYTES];
+        let mut at = start.0;
+        let end = start.0 + length.0;
+        while at < end {
+            let part = &buffer[..BUFFER_BYTES.min((end - at) as usize)];
+            self.file.write_all_at(part, at)?;
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn in_pieces(
+        &self,
+        start: Bytes,
+        length: Bytes,
+        watch: &dyn Watch,
+        work: impl Fn(Bytes, Bytes) -> io::Result<()>,
+    ) -> Result<(), Stopped> {
+        let end = start + length;
+        let mut at = start;
+        while at < end {
+            if watch.cancelled() {
+                return Err(Stopped::Cancelled);
+            }
+            let piece = PIECE.min(end - at);
+            work(at, piece).map_err(Stopped::Io)?;
+            watch.advance(piece.0);
+            at = at + piece;
+        }
+        Ok(())
+    }
+}
+
+/// Why a loop over pieces ended early.
+enum Stopped {
+    Cancelled,
+    Io(io::Error),
+}
+
+impl Stopped {
+    fn into_device_error(self, device: &OpenDevice, action: &'static str) -> DeviceError {
+        let name = device.name.clone();
+        match self {
+            Self::Cancelled => DeviceError::Cancelled { device: name },
+            Self::Io(source) if is_unsupported(&source) => {
+                DeviceError::Unsupported { device: name, reason: format!("{action} is not supported") }
+            }
+            Self::Io(source) => DeviceError::Io { device: name, action, source },
+        }
+    }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY))
+}

@@ -1,0 +1,143 @@
+//! The partitions of a disk, as the kernel knows them.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::block::EligibleDevice;
+use crate::ioctl;
+use crate::machine::Machine;
+use crate::opened::{DeviceError, OpenDevice};
+use crate::partition_table::{PartitionTable, TableEntry};
+use crate::units::Bytes;
+
+/// How long a partition may be busy: udev looks into every device that was just written and closed.
+const BUSY_LIMIT: Duration = Duration::from_secs(20);
+/// How often a busy partition is asked again.
+const BUSY_POLL: Duration = Duration::from_millis(50);
+
+/// One partition of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Kernel device path, `/dev/sda1`.
+    pub name: String,
+    /// Number in the partition table, from 1.
+    pub number: u32,
+    /// Where it starts on the disk.
+    pub start: Bytes,
+    /// Its size.
+    pub size: Bytes,
+}
+
+/// The partitions of `disk` that the kernel knows, by number.
+pub fn list(machine: &Machine, disk: &EligibleDevice) -> Vec<Partition> {
+    let kernel_name = disk.name.trim_start_matches("/dev/");
+    let Ok(entries) = std::fs::read_dir(machine.path(format!("/sys/class/block/{kernel_name}"))) else {
+        return Vec::new();
+    };
+    let mut partitions: Vec<Partition> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let read = |attribute| -> Option<u64> {
+                machine.read(format!("/sys/class/block/{kernel_name}/{name}/{attribute}"))?.parse().ok()
+            };
+            Some(Partition {
+                number: u32::try_from(read("partition")?).ok()?,
+                // sysfs counts in 512-byte units whatever the block size.
+                start: Bytes(read("start")? * 512),
+                size: Bytes(read("size")? * 512),
+                name: format!("/dev/{name}"),
+            })
+        })
+        .collect();
+    partitions.sort_by_key(|partition| partition.number);
+    partitions
+}
+
+/// Makes the kernel forget every partition of `disk`.
+///
+/// # Errors
+/// When a partition stays in use.
+pub fn forget(machine: &Machine, disk: &EligibleDevice, open: &OpenDevice) -> Result<(), DeviceError> {
+    for partition in list(machine, disk) {
+        remove(open, &partition)?;
+    }
+    Ok(())
+}
+
+/// Makes the kernel's partitions those of the table on the disk and waits for their device nodes.
+///
+/// Kernels without a parser for the table, and devices without partition scanning, are told of each partition.
+///
+/// # Errors
+/// When the table is damaged, a partition stays in use, or a node does not appear.
+pub fn reread(machine: &Machine, disk: &EligibleDevice, open: &OpenDevice) -> Result<Vec<Partition>, DeviceError> {
+    match when_free(|| ioctl::reread_partitions(open.file())) {
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => {
+            return Err(open.failed("reading the partition table again", error));
+        }
+        _ => {}
+    }
+    let table_failed = |source| DeviceError::Table { device: disk.name.clone(), source };
+    let Some(table) = PartitionTable::read(open.file(), open.size(), open.block_size()).map_err(table_failed)? else {
+        // A table of another kind, which only the kernel understands.
+        return Ok(list(machine, disk));
+    };
+    let wanted = table.entries(open.file(), open.block_size()).map_err(table_failed)?;
+    let matches = |known: &Partition, entry: &TableEntry| {
+        (known.number, known.start, known.size) == (entry.number, entry.start, entry.size)
+    };
+    let known = list(machine, disk);
+    for stale in known.iter().filter(|known| !wanted.iter().any(|entry| matches(known, entry))) {
+        remove(open, stale)?;
+    }
+    for entry in wanted.iter().filter(|entry| !known.iter().any(|known| matches(known, entry))) {
+        when_free(|| ioctl::add_partition(open.file(), entry.number, entry.start, entry.size))
+            .map_err(|source| open.failed("adding a partition", source))?;
+    }
+    let partitions = list(machine, disk);
+    for partition in &partitions {
+        wait_for_node(machine, partition)?;
+    }
+    Ok(partitions)
+}
+
+/// Devices appear in `/dev` at once when it is the kernel's own; elsewhere udev or a container runtime makes them.
+fn wait_for_node(machine: &Machine, partition: &Partition) -> Result<(), DeviceError> {
+    let path = machine.path(&partition.name);
+    let limit = Instant::now() + BUSY_LIMIT;
+    while !path.exists() {
+        if Instant::now() > limit {
+            let source = io::Error::from(io::ErrorKind::NotFound);
+            return Err(DeviceError::Io { device: partition.name.clone(), action: "waiting for its node", source });
+        }
+        std::thread::sleep(BUSY_POLL);
+    }
+    Ok(())
+}
+
+fn remove(open: &OpenDevice, partition: &Partition) -> Result<(), DeviceError> {
+    when_free(|| match ioctl::delete_partition(open.file(), partition.number) {
+        // Somebody else made the kernel read the table meanwhile.
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
+        result => result,
+    })
+    .map_err(|source| DeviceError::Io {
+        device: partition.name.clone(),
+        action: "removing the partition",
+        source,
+    })
+}
+
+/// Repeats `work` while the device is busy, up to [`BUSY_LIMIT`].
+fn when_free(work: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    let limit = Instant::now() + BUSY_LIMIT;
+    loop {
+        match work() {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < limit => {
+                std::thread::sleep(BUSY_POLL);
+            }
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! File system, RAID, LVM, LUKS and swap signatures, as libblkid knows them: probed, and wiped one by one.
+
+use std::os::fd::AsRawFd;
+
+use libblkid_rs::{BlkidErr, BlkidProbe, BlkidProbeRet, BlkidSafeprobeRet, BlkidSublks, BlkidSublksFlags};
+
+use crate::opened::{DeviceError, OpenDevice};
+use crate::units::Bytes;
+
+/// More signatures than any device has; a device that ignores writes would otherwise be wiped for ever.
+const MOST_SIGNATURES: usize = 256;
+
+/// What libblkid calls members of Linux software RAID.
+pub const RAID_MEMBER: &str = "linux_raid_member";
+
+/// The kinds of all signatures on the device (`ext4`, `LVM2_member`, `linux_raid_member`…), in probing order.
+///
+/// # Errors
+/// When the device cannot be read.
+pub fn probe(device: &OpenDevice) -> Result<Vec<String>, DeviceError> {
+    each(device, false)
+}
+
+/// Overwrites the magic bytes of every signature, copies at other places included, and returns what they were.
+/// Partition tables are not signatures here: see [`crate::partitions`].
+///
+/// # Errors
+/// When the device cannot be read or written.
+pub fn wipe(device: &OpenDevice) -> Result<Vec<String>, DeviceError> {
+    each(device, true)
+}
+
+fn each(device: &OpenDevice, wipe: bool) -> Result<Vec<String>, DeviceError> {
+    walk(device, wipe).map_err(|source| DeviceError::Probe { device: device.name().to_string(), source })
+}
+
+fn walk(device: &OpenDevice, wipe: bool) -> Result<Vec<String>, BlkidErr> {
+    let mut found = Vec::new();
+    let mut probe = BlkidProbe::new()?;
+    probe.set_device(device.file().as_raw_fd(), 0, 0)?;
+    probe.enable_superblocks(true)?;
+    // A damaged superblock is one all the same.
+    probe.set_superblock_flags(BlkidSublksFlags::new(vec![
+        BlkidSublks::Type,
+        BlkidSublks::Magic,
+        BlkidSublks::Badcsum,
+    ]))?;
+    while found.len() < MOST_SIGNATURES && matches!(probe.do_probe()?, BlkidProbeRet::Success) {
+        found.push(probe.lookup_value("TYPE").unwrap_or_else(|_| "unknown".to_string()));
+        if wipe {
+            probe.do_wipe(false)?;
+        }
+    }
+    Ok(found)
+}
+
+/// True when the device itself holds the superblock of a member of Linux software RAID.
+///
+/// # Errors
+/// As [`probe`].
+pub fn is_raid_member(device: &OpenDevice) -> Result<bool, DeviceError> {
+    Ok(probe(device)?.iter().any(|kind| kind == RAID_MEMBER))
+}
+
+/// The label of the file system that starts at byte `start` of the device; nothing when there is none or it has none.
+///
+/// # Errors
+/// When the device cannot be read.
+pub fn label(device: &OpenDevice, start: Bytes, size: Bytes) -> Result<Option<String>, DeviceError> {
+    label_at(device, start, size).map_err(|source| DeviceError::Probe { device: device.name().to_string(), source })
+}
+
+fn label_at(device: &OpenDevice, start: Bytes, size: Bytes) -> Result<Option<String>, BlkidErr> {
+    let mut probe = BlkidProbe::new()?;
+    probe.set_device(device.file().as_raw_fd(), start.0 as libc::loff_t, size.0 as libc::loff_t)?;
+    probe.enable_superblocks(true)?;
+    probe.set_superblock_flags(BlkidSublksFlags::new(vec![BlkidSublks::Type, BlkidSublks::Label]))?;
+    match probe.do_safeprobe()? {
+        BlkidSafeprobeRet::Success => Ok(probe.lookup_value("LABEL").ok()),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,23 @@
+//! Removing what makes a device look used: signatures, partition tables at both ends, boot code.
+
+use crate::opened::{DeviceError, OpenDevice};
+use crate::signature;
+use crate::units::Bytes;
+use crate::watch::Unwatched;
+
+/// What is zeroed at either end. It holds every partition table (GPT: 34 blocks of 512 or 6 of 4096 bytes), md
+/// superblocks of all versions, and the boot code that BIOS boot loaders put behind the MBR.
+const END: Bytes = Bytes::mib(1);
+
+/// Removes all metadata of one open disk or partition and makes that durable. Returns the signatures it found.
+///
+/// # Errors
+/// When the device cannot be read or written.
+pub fn metadata(device: &OpenDevice) -> Result<Vec<String>, DeviceError> {
+    let found = signature::wipe(device)?;
+    let end = END.min(device.size());
+    device.zero(Bytes(0), end, &Unwatched)?;
+    device.zero(device.size() - end, end, &Unwatched)?;
+    device.flush()?;
+    Ok(found)
+}
