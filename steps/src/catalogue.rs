@@ -1,0 +1,217 @@
+//! Every step in one table: what Ironic is told about it, what it accepts, and what runs.
+//!
+//! - [`table`]: the built-in steps
+//! - [`offer`]: what one step is for one family of steps, and how it runs
+//! - [`manager`]: who offers steps (built-in, CoreOS, containers, plugins)
+
+pub mod manager;
+pub mod offer;
+pub mod table;
+
+use std::cmp::Reverse;
+
+use serde_json::{Map, Value, json};
+
+use crate::StepError;
+use crate::step::{Arguments, Context, Kind};
+use manager::Roster;
+use offer::Offer;
+
+/// The answer to `get_<kind>_steps`: the steps by hardware manager, and the managers' versions.
+/// It may run step plugins, so it blocks.
+pub fn list(kind: Kind, context: &Context) -> Value {
+    let roster = Roster::of(context);
+    let mut steps = Map::new();
+    for offer in roster.offers.iter().filter(|offer| offer.kind == kind) {
+        let wins =
+            ranked(&roster.offers, kind, &offer.name).first().is_some_and(|first| first.manager == offer.manager);
+        if let Value::Array(list) = steps.entry(&offer.manager.class).or_insert_with(|| json!([]))
+            && wins
+        {
+            list.push(offer.announcement());
+        }
+    }
+    steps.retain(|_, list| list.as_array().is_some_and(|list| !list.is_empty()));
+    json!({ format!("{}_steps", kind.as_str()): steps, "hardware_manager_version": roster.versions() })
+}
+
+/// The versions of the hardware managers by their declared names, as in [`list`]; Ironic sends them back with each
+/// step. It blocks, as [`list`] does.
+pub fn versions(context: &Context) -> Value {
+    Roster::of(context).versions()
+}
+
+/// Runs one step to its end and returns its result (`clean_result` etc.).
+///
+/// # Errors
+/// What the step reports; [`StepError::UnknownStep`] when there is none of that name.
+pub async fn execute(kind: Kind, step: &str, arguments: Arguments, context: Context) -> Result<Value, StepError> {
+    let asked = context.clone();
+    let roster = blocking(move || Ok(Roster::of(&asked))).await?;
+    for offer in ranked(&roster.offers, kind, step) {
+        offer.check(&arguments)?;
+        match offer.action.run(context.clone(), arguments.clone()).await {
+            Err(StepError::Incompatible(reason)) => {
+                tracing::info!(step, reason, manager = offer.manager.class, "does not fit this hardware");
+            }
+            result => return result,
+        }
+    }
+    Err(StepError::UnknownStep(step.to_string()))
+}
+
+/// Runs work that blocks on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StepError> + Send + 'static,
+) -> Result<T, StepError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StepError::Execution(format!("the step's thread ended abnormally: {error}"))),
+    }
+}
+
+/// The offers of one name in the order in which they are tried: highest support, then highest priority, then the
+/// first class name. The first is the one that is announced.
+fn ranked<'a>(offers: &'a [Offer], kind: Kind, step: &str) -> Vec<&'a Offer> {
+    let mut found: Vec<&Offer> = offers.iter().filter(|offer| offer.kind == kind && offer.name == step).collect();
+    found.sort_by_key(|offer| (Reverse(offer.manager.support), Reverse(offer.priority), offer.manager.class.clone()));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ferric_hardware::machine::Machine;
+
+    use super::*;
+    use crate::step::StepOptions;
+
+    /// A machine without any tool and without a host root.
+    fn bare() -> StepOptions {
+        let mut options = StepOptions::none();
+        options.host_root = "/nonexistent".into();
+        options.steps_dir = "/nonexistent".into();
+        options.values.insert("tool_path".into(), "/nonexistent".into());
+        options
+    }
+
+    fn context(options: StepOptions) -> Context {
+        Context::new(Machine::at("/nonexistent"), Arc::new(options))
+    }
+
+    fn names(steps: &Value) -> Vec<&str> {
+        steps.as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect()
+    }
+
+    fn step<'a>(steps: &'a Value, name: &str) -> &'a Value {
+        steps.as_array().unwrap().iter().find(|step| step["step"] == name).unwrap()
+    }
+
+    #[test]
+    fn the_generic_manager_lists_what_the_python_agent_lists() {
+        let context = context(bare());
+        let clean = list(Kind::Clean, &context);
+        assert_eq!(clean["hardware_manager_version"], json!({"generic_hardware_manager": "1.2"}));
+        let steps = &clean["clean_steps"]["GenericHardwareManager"];
+        let mut expected = vec![
+            "burnin_cpu",
+            "burnin_disk",
+            "burnin_gpu",
+            "burnin_memory",
+            "burnin_network",
+            "clean_uefi_nvram",
+            "create_configuration",
+            "delete_configuration",
+            "erase_devices",
+            "erase_devices_express",
+            "erase_devices_metadata",
+            "erase_pstore",
+        ];
+        let mut listed = names(steps);
+        listed.sort_unstable();
+        assert_eq!(listed, expected);
+        assert_eq!(
+            *step(steps, "erase_devices_metadata"),
+            json!({"step": "erase_devices_metadata", "priority": 99, "interface": "deploy",
+                   "reboot_requested": false, "abortable": true})
+        );
+
+        let deploy = list(Kind::Deploy, &context);
+        let steps = &deploy["deploy_steps"]["GenericHardwareManager"];
+        expected = names(steps);
+        expected.sort_unstable();
+        assert_eq!(
+            expected,
+            [
+                "apply_configuration",
+                "clean_uefi_nvram",
+                "erase_devices_metadata",
+                "execute_bootc_install",
+                "inject_files",
+                "write_image"
+            ]
+        );
+        let apply = step(steps, "apply_configuration");
+        assert_eq!(apply["interface"], "raid");
+        assert_eq!(apply["argsinfo"]["raid_config"]["required"], true);
+        assert_eq!(apply["argsinfo"]["delete_existing"]["required"], false);
+        assert!(apply.get("abortable").is_none());
+        assert!(step(steps, "write_image").get("argsinfo").is_none());
+
+        let service = list(Kind::Service, &context);
+        let steps = &service["service_steps"]["GenericHardwareManager"];
+        assert_eq!(names(steps).len(), 10);
+        assert_eq!(step(steps, "burnin_cpu")["abortable"], true);
+        assert!(step(steps, "apply_configuration").get("abortable").is_none());
+    }
+
+    #[test]
+    fn the_priority_of_inject_files_is_an_option() {
+        let mut options = bare();
+        options.values.insert("inject_files_priority".into(), "45".into());
+        let deploy = list(Kind::Deploy, &context(options));
+        assert_eq!(step(&deploy["deploy_steps"]["GenericHardwareManager"], "inject_files")["priority"], 45);
+    }
+
+    #[test]
+    fn coreos_steps_are_there_where_the_host_is_coreos() {
+        let host = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(host.path().join("etc")).unwrap();
+        std::fs::write(host.path().join("etc/os-release"), "ID=fedora\nVARIANT_ID=coreos\n").unwrap();
+        let mut options = bare();
+        options.host_root = host.path().into();
+        let deploy = list(Kind::Deploy, &context(options));
+        let steps = &deploy["deploy_steps"]["CoreOSInstallHardwareManager"];
+        assert_eq!(names(steps), ["install_coreos", "start_assisted_install"]);
+        assert_eq!(step(steps, "install_coreos")["argsinfo"]["ignition"]["required"], false);
+        assert_eq!(step(steps, "start_assisted_install")["argsinfo"], json!({}));
+        assert_eq!(deploy["hardware_manager_version"]["CoreOSInstallHardwareManager"], "1");
+    }
+
+    async fn fail(kind: Kind, name: &str, arguments: Value) -> StepError {
+        let Value::Object(arguments) = arguments else { panic!("no object") };
+        execute(kind, name, arguments, context(bare())).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn an_unknown_step_is_named() {
+        let error = fail(Kind::Clean, "no_such_step", json!({})).await;
+        assert!(matches!(&error, StepError::UnknownStep(_)), "{error:?}");
+        assert_eq!(error.to_string(), "Could not find method: no_such_step");
+    }
+
+    #[tokio::test]
+    async fn wrong_arguments_are_refused_before_anything_runs() {
+        let error = fail(Kind::Clean, "erase_devices", json!({"force": true})).await;
+        assert!(matches!(&error, StepError::Cleaning(_)), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            "Unexpected exception performing clean step erase_devices. TypeError: \
+             GenericHardwareManager.erase_devices() got an unexpected keyword argument 'force'"
+        );
+        let error = fail(Kind::Deploy, "apply_configuration", json!({})).await;
+        assert!(matches!(&error, StepError::Deployment(_)), "{error:?}");
+        assert!(error.to_string().ends_with("missing 1 required positional argument: 'raid_config'"), "{error}");
+    }
+}

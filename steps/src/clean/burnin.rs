@@ -1,0 +1,283 @@
+//! Burn-in: wearing the machine in with load, by the tools that are known for it. Settings are keys of the node's
+//! `driver_info` that start with `agent_burnin_`.
+
+mod network;
+
+use std::time::Duration;
+
+use ferric_hardware::block;
+use ferric_hardware::tool::{Tool, ToolError};
+use serde_json::Value;
+
+use super::on_thread;
+use super::options::{as_flag, as_number};
+use crate::StepError;
+use crate::step::{Arguments, Context};
+
+pub use network::burnin_network;
+
+/// How often a SMART self-test is looked at.
+const SMART_POLL: Duration = Duration::from_secs(30);
+/// How often cancellation is looked at meanwhile.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Loads the processors (stress-ng).
+///
+/// # Errors
+/// [`StepError::Execution`] when the tool is missing or finds something.
+pub async fn burnin_cpu(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(context, |context| {
+        let settings = Settings(context);
+        let mut arguments = vec!["--cpu".to_string(), settings.text("cpu_cpu", "0")];
+        arguments.extend([
+            "--timeout".to_string(),
+            settings.text("cpu_timeout", "86400"),
+            "--metrics-brief".to_string(),
+        ]);
+        arguments
+            .extend(settings.given("cpu_outputfile").into_iter().flat_map(|file| ["--log-file".to_string(), file]));
+        run(context, "stress-ng", "stress-ng (cpu)", &arguments)
+    })
+    .await
+}
+
+/// Loads the memory (stress-ng).
+///
+/// # Errors
+/// As [`burnin_cpu`].
+pub async fn burnin_memory(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(context, |context| {
+        let settings = Settings(context);
+        let mut arguments = vec!["--vm".to_string(), settings.text("vm_vm", "0")];
+        arguments.extend(["--vm-bytes".to_string(), settings.text("vm_vm-bytes", "98%")]);
+        arguments.extend([
+            "--timeout".to_string(),
+            settings.text("vm_timeout", "86400"),
+            "--metrics-brief".to_string(),
+        ]);
+        arguments.extend(settings.given("vm_outputfile").into_iter().flat_map(|file| ["--log-file".to_string(), file]));
+        run(context, "stress-ng", "stress-ng (vm)", &arguments)
+    })
+    .await
+}
+
+/// Loads every eligible disk, which loses its content (fio), and lets the disks test themselves when that is wanted.
+///
+/// # Errors
+/// As [`burnin_cpu`]; [`StepError::Cleaning`] when a self-test fails.
+pub async fn burnin_disk(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(context, |context| {
+        let settings = Settings(context);
+        let listing = block::list(&context.machine, &context.device_policy());
+        let disks: Vec<String> = listing.eligible.iter().map(|disk| disk.name.clone()).collect();
+        if disks.is_empty() {
+            tracing::info!("no eligible disk to burn in");
+            return Ok(Value::Null);
+        }
+        if settings.flag("fio_disk_smart_test") {
+            smart_tests(context, &disks)?;
+        }
+        let fixed = "--rw readwrite --bs 4k --direct 1 --ioengine libaio --iodepth 32 --verify crc32c --verify_dump 1 \
+                     --continue_on_error verify --time_based";
+        let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_string).collect();
+        arguments.extend(["--loops".to_string(), settings.text("fio_disk_loops", "4")]);
+        arguments.extend(["--runtime".to_string(), settings.text("fio_disk_runtime", "0")]);
+        if let Some(file) = settings.given("fio_disk_outputfile") {
+            arguments.extend(["--output-format".to_string(), "json".to_string(), "--output".to_string(), file]);
+        }
+        arguments.extend(disks.into_iter().flat_map(|disk| ["--name".to_string(), disk]));
+        run(context, "fio", "fio (disk)", &arguments)
+    })
+    .await
+}
+
+/// Loads the graphics processors (gpu_burn).
+///
+/// # Errors
+/// As [`burnin_cpu`]; also when fewer processors are found than the node says.
+pub async fn burnin_gpu(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(context, |context| {
+        let settings = Settings(context);
+        let directory = settings.text("gpu_install_dir", "/opt/gpu-burn");
+        let tool = Tool::at(std::path::Path::new(&directory).join("gpu_burn"));
+        let cancelled = || context.cancel.is_cancelled();
+        let gpu_burn = |arguments: &[&str]| {
+            // It finds its kernels in its working directory.
+            let run = tool.run(arguments).directory(&directory).cancelled(&cancelled);
+            run.output().map(|output| output.text()).map_err(|error| failed("gpu-burn", error))
+        };
+        let wanted = settings.number("gpu_count", 0);
+        if wanted > 0 {
+            let listed = gpu_burn(&["-l"])?;
+            let found = listed.lines().filter(|line| line.trim_start().starts_with("ID ")).count() as u64;
+            if found != wanted {
+                return Err(StepError::Execution(format!("gpu-burn: {wanted} GPUs are expected, {found} were found")));
+            }
+        }
+        context.progress.activity("burning in the GPUs");
+        gpu_burn(&["-m", &settings.text("gpu_memory", "95%"), &settings.text("gpu_timeout", "86400")])?;
+        Ok(Value::Null)
+    })
+    .await
+}
+
+/// The node's `agent_burnin_*` settings.
+struct Settings<'a>(&'a Context);
+
+impl Settings<'_> {
+    fn value(&self, key: &str) -> &Value {
+        &self.0.node["driver_info"][format!("agent_burnin_{key}")]
+    }
+
+    fn given(&self, key: &str) -> Option<String> {
+        match self.value(key) {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    fn text(&self, key: &str, default: &str) -> String {
+        self.given(key).unwrap_or_else(|| default.to_string())
+    }
+
+    fn number(&self, key: &str, default: u64) -> u64 {
+        as_number(self.value(key)).unwrap_or(default)
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        as_flag(self.value(key)).unwrap_or(false)
+    }
+}
+
+/// Finds and runs a tool; `what` is how errors call it.
+fn run(context: &Context, name: &str, what: &str, arguments: &[String]) -> Result<Value, StepError> {
+    context.progress.activity(format!("burning in with {what}"));
+    let tool = context.tools().find(name).map_err(|error| failed(what, error))?;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    invoke(context, &tool, &arguments, what)?;
+    Ok(Value::Null)
+}
+
+fn invoke(context: &Context, tool: &Tool, arguments: &[&str], what: &str) -> Result<String, StepError> {
+    let cancelled = || context.cancel.is_cancelled();
+    let output = tool.run(arguments).cancelled(&cancelled).output().map_err(|error| failed(what, error))?;
+    Ok(output.text())
+}
+
+fn failed(what: &str, error: ToolError) -> StepError {
+    match error {
+        ToolError::Cancelled { .. } => StepError::Cancelled(error.to_string()),
+        _ => StepError::Execution(format!("{what} failed with error {error}")),
+    }
+}
+
+/// Waits, unless the step is cancelled meanwhile.
+fn pause(context: &Context, length: Duration) -> Result<(), StepError> {
+    let until = std::time::Instant::now() + length;
+    while std::time::Instant::now() < until {
+        if context.cancel.is_cancelled() {
+            return Err(StepError::Cancelled("burn-in".to_string()));
+        }
+        std::thread::sleep(TICK);
+    }
+    Ok(())
+}
+
+/// Starts the long self-test of every disk and waits for all of them.
+fn smart_tests(context: &Context, disks: &[String]) -> Result<(), StepError> {
+    const WHAT: &str = "smartctl";
+    let tool = context.tools().find(WHAT).map_err(|error| failed(WHAT, error))?;
+    for disk in disks {
+        invoke(context, &tool, &["-t", "long", disk], WHAT)?;
+    }
+    for disk in disks {
+        context.progress.activity(format!("waiting for the self-test of {disk}"));
+        // The exit code is a bit mask that also speaks of the past: the report counts.
+        loop {
+            let report = tool.run(["-c", disk]).output_any_code().map_err(|error| failed(WHAT, error))?;
+            match self_test(&report.text()) {
+                SelfTest::Passed => break,
+                SelfTest::Running => pause(context, SMART_POLL)?,
+                SelfTest::Failed(code) => {
+                    return Err(StepError::Cleaning(format!("{disk}: its SMART self-test failed (status {code})")));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a disk says of its last self-test.
+#[derive(Debug, PartialEq, Eq)]
+enum SelfTest {
+    Passed,
+    Running,
+    Failed(u8),
+}
+
+/// The status byte in `Self-test execution status:      ( 249)`: the upper half says how it ended, 15 is not yet.
+fn self_test(report: &str) -> SelfTest {
+    let line = report.lines().find(|line| line.starts_with("Self-test execution status:"));
+    let code = line.and_then(|line| line.split(['(', ')']).nth(1)?.trim().parse::<u8>().ok());
+    match code.map(|code| (code, code >> 4)) {
+        None | Some((_, 0)) => SelfTest::Passed,
+        Some((_, 15)) => SelfTest::Running,
+        Some((code, _)) => SelfTest::Failed(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ferric_hardware::machine::Machine;
+    use serde_json::json;
+
+    use super::*;
+    use crate::step::StepOptions;
+
+    /// A context whose only tools are the given scripts.
+    fn context(scripts: &[(&str, &str)], driver_info: Value) -> (tempfile::TempDir, Context) {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        for (name, body) in scripts {
+            let path = directory.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut options = StepOptions { host_root: "/nowhere".into(), ..StepOptions::none() };
+        options.values.insert("tool_path".into(), directory.path().display().to_string());
+        let mut context = Context::new(Machine::host(), Arc::new(options));
+        context.node = Arc::new(json!({"driver_info": driver_info}));
+        (directory, context)
+    }
+
+    #[tokio::test]
+    async fn settings_of_the_node_reach_the_tool() {
+        let script = r#"printf '%s\n' "$*" > "$(dirname "$0")/called""#;
+        let (directory, context) = context(&[("stress-ng", script)], json!({"agent_burnin_cpu_timeout": 7}));
+        burnin_cpu(&context, &Arguments::new()).await.unwrap();
+        let called = std::fs::read_to_string(directory.path().join("called")).unwrap();
+        assert_eq!(called, "--cpu 0 --timeout 7 --metrics-brief\n");
+    }
+
+    #[tokio::test]
+    async fn a_missing_tool_and_a_failing_one_are_named() {
+        let (_none, context_without) = context(&[], Value::Null);
+        let error = burnin_memory(&context_without, &Arguments::new()).await.unwrap_err().to_string();
+        assert!(error.starts_with("stress-ng (vm) failed with error stress-ng is not installed"), "{error}");
+        let (_directory, context) = context(&[("stress-ng", "echo 'bad memory' >&2; exit 2")], Value::Null);
+        let error = burnin_memory(&context, &Arguments::new()).await.unwrap_err().to_string();
+        assert!(error.contains("bad memory"), "{error}");
+    }
+
+    #[test]
+    fn self_tests_pass_run_or_fail() {
+        let report = |code: &str| format!("x\nSelf-test execution status:      ( {code})\tThe previous...\n");
+        assert_eq!(self_test(&report("  0")), SelfTest::Passed);
+        assert_eq!(self_test(&report("249")), SelfTest::Running);
+        assert_eq!(self_test(&report("121")), SelfTest::Failed(121));
+        assert_eq!(self_test("no such disk"), SelfTest::Passed);
+    }
+}

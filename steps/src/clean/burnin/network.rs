@@ -1,0 +1,92 @@
+//! Network burn-in: two machines send each other data (fio), first one way, then the other.
+
+use std::time::Duration;
+
+use ferric_hardware::tool::ToolError;
+use serde_json::Value;
+
+use super::{Settings, failed, pause};
+use crate::StepError;
+use crate::clean::on_thread;
+use crate::step::{Arguments, Context};
+
+const WHAT: &str = "fio (network)";
+/// fio's exit code when the partner does not listen yet.
+const NOT_LISTENING: i32 = 16;
+const RETRY: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Writer,
+    Reader,
+}
+
+/// Exchanges data with the partner that `agent_burnin_fio_network_config` names, in both directions.
+///
+/// # Errors
+/// [`StepError::Cleaning`] without a partner; [`StepError::Execution`] when fio is missing or fails.
+pub async fn burnin_network(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(context, |context| {
+        let (role, partner) = pairing(&Settings(context))?;
+        let other = if role == Role::Writer { Role::Reader } else { Role::Writer };
+        for role in [role, other] {
+            let does = if role == Role::Writer { "sending to" } else { "receiving from" };
+            context.progress.activity(format!("burning in the network: {does} {partner}"));
+            exchange(context, role, &partner)?;
+        }
+        Ok(Value::Null)
+    })
+    .await
+}
+
+/// Our role and the partner's name or address.
+fn pairing(settings: &Settings<'_>) -> Result<(Role, String), StepError> {
+    let config = match settings.value("fio_network_config") {
+        Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
+        value => value.clone(),
+    };
+    let cleaning = |text: &str| StepError::Cleaning(format!("{WHAT}: {text}"));
+    if config.is_null() {
+        return Err(match settings.given("fio_network_pairing_backend_url") {
+            None => cleaning("dynamic pairing config is missing agent_burnin_fio_network_pairing_backend_url"),
+            Some(_) => cleaning("dynamic pairing is not available: set agent_burnin_fio_network_config"),
+        });
+    }
+    let role = match config["role"].as_str() {
+        Some("writer") => Role::Writer,
+        Some("reader") => Role::Reader,
+        _ => return Err(cleaning("the role in agent_burnin_fio_network_config must be writer or reader")),
+    };
+    let partner = config["partner"].as_str().filter(|partner| !partner.is_empty());
+    Ok((role, partner.ok_or_else(|| cleaning("agent_burnin_fio_network_config names no partner"))?.to_string()))
+}
+
+fn exchange(context: &Context, role: Role, partner: &str) -> Result<(), StepError> {
+    let settings = Settings(context);
+    let fixed = "--ioengine net --port 9000 --fill_device 1 --group_reporting --gtod_reduce 1 --numjobs 16";
+    let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_string).collect();
+    let mut add = |words: &[&str]| arguments.extend(words.iter().map(ToString::to_string));
+    let runtime = settings.text("fio_network_runtime", "21600");
+    let name = match role {
+        Role::Writer => {
+            add(&["--name", "writer", "--rw", "write", "--runtime", &runtime, "--time_based", "--listen"]);
+            "writer"
+        }
+        Role::Reader => {
+            add(&["--name", "reader", "--rw", "read", "--hostname", partner]);
+            "reader"
+        }
+    };
+    if let Some(file) = settings.given("fio_network_outputfile") {
+        add(&["--output-format", "json", "--output", &format!("{file}.{name}")]);
+    }
+    let tool = context.tools().find("fio").map_err(|error| failed(WHAT, error))?;
+    let cancelled = || context.cancel.is_cancelled();
+    loop {
+        match tool.run(&arguments).cancelled(&cancelled).output() {
+            Ok(_) => return Ok(()),
+            Err(ToolError::Failed { code: Some(NOT_LISTENING), .. }) if role == Role::Reader => pause(context, RETRY)?,
+            Err(error) => return Err(failed(WHAT, error)),
+        }
+    }
+}

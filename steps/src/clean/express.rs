@@ -1,0 +1,53 @@
+//! `erase_devices_express`: NVMe devices erase themselves, all others lose their metadata.
+
+use ferric_hardware::block::EligibleDevice;
+use ferric_hardware::nvme;
+use ferric_hardware::opened::DeviceError;
+use serde_json::Value;
+
+use super::options::EraseOptions;
+use super::{Failures, erasable, guard, metadata, on_thread};
+use crate::StepError;
+use crate::step::{Arguments, Context};
+
+/// Erases every eligible disk the fast way. A device that cannot erase itself loses its metadata.
+///
+/// # Errors
+/// As `erase_devices_metadata`.
+pub async fn erase_devices_express(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(context, |context| {
+        let options = EraseOptions::of(context);
+        let disks = erasable(context)?.eligible;
+        guard::check(&context.machine, &disks, &options)?;
+        let may_go = |name: &str| disks.iter().any(|disk| disk.name == name);
+        let mut failures = Failures::default();
+        for disk in &disks {
+            if let Err(error) = erase_disk(context, disk, &options, &may_go) {
+                failures.add(&disk.name, error);
+            }
+        }
+        failures.into_result("Failed to conduct an express erase on the device(s)")?;
+        Ok(Value::Null)
+    })
+    .await
+}
+
+fn erase_disk(
+    context: &Context,
+    disk: &EligibleDevice,
+    options: &EraseOptions,
+    may_go: &dyn Fn(&str) -> bool,
+) -> Result<(), DeviceError> {
+    if context.cancel.is_cancelled() {
+        return Err(DeviceError::Cancelled { device: disk.name.clone() });
+    }
+    context.progress.activity(format!("erasing {}", disk.name));
+    if options.nvme && nvme::is_namespace(&disk.name) {
+        match nvme::erase(&context.machine, disk, may_go, context) {
+            Ok(how) => tracing::info!(device = %disk.name, ?how, "the device erased itself"),
+            Err(error @ DeviceError::Cancelled { .. }) => return Err(error),
+            Err(error) => tracing::warn!(%error, "the device could not erase itself: only its metadata goes"),
+        }
+    }
+    metadata::erase_disk(&context.machine, disk).map(drop)
+}

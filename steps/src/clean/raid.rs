@@ -1,0 +1,89 @@
+//! Software RAID: the steps of the `raid` interface. Arrays are made and stopped by mdadm; partition tables and
+//! superblocks are ours.
+//!
+//! - `config`: what a valid RAID configuration is
+//! - `create`, `delete`: making arrays, removing them
+//! - `arrays`: the arrays that exist
+
+mod arrays;
+mod config;
+mod create;
+mod delete;
+
+use std::time::Duration;
+
+use ferric_hardware::block::{self, EligibleDevice};
+use serde_json::Value;
+
+use self::arrays::Fate;
+use super::on_thread;
+use crate::StepError;
+use crate::step::{Arguments, Context};
+
+/// No mdadm call takes that long unless something hangs.
+const MDADM_LIMIT: Duration = Duration::from_secs(300);
+
+/// Creates the arrays of the node's `target_raid_config` and returns it; `{}` when none of them is software RAID.
+///
+/// # Errors
+/// [`StepError::SoftwareRaid`] for a configuration that cannot be, or when mdadm fails.
+pub async fn create_configuration(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
+    let wanted = context.node["target_raid_config"].clone();
+    on_thread(context, move |context| create::create(context, &wanted)).await
+}
+
+/// Removes every array but those that `skip_block_devices` keeps by volume name.
+///
+/// # Errors
+/// [`StepError::SoftwareRaid`] names what is left.
+pub async fn delete_configuration(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(context, |context| {
+        delete::delete(context)?;
+        Ok(Value::Null)
+    })
+    .await
+}
+
+/// Makes the arrays of the argument `raid_config`; existing ones are deleted first unless `delete_existing` is false.
+///
+/// # Errors
+/// As `create_configuration` and `delete_configuration`.
+pub async fn apply_configuration(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+    let wanted = arguments.get("raid_config").cloned().unwrap_or_default();
+    let delete_existing = arguments.get("delete_existing").and_then(super::options::as_flag).unwrap_or(true);
+    on_thread(context, move |context| {
+        config::validate(&wanted, &context.node, device_count(context))?;
+        if delete_existing {
+            delete::delete(context)?;
+        }
+        create::create(context, &wanted)
+    })
+    .await
+}
+
+/// Takes the arrays that `skip_block_devices` protects by volume name out of a list of devices to be erased.
+pub(super) fn leave_protected(context: &Context, devices: &mut Vec<EligibleDevice>) -> Result<(), StepError> {
+    let protected = arrays::protected_volumes(&context.node);
+    if protected.is_empty() {
+        return Ok(());
+    }
+    let all = arrays::list(context)?;
+    let fates = arrays::fates(&all, &protected);
+    let kept = |name: &str| all.iter().zip(&fates).any(|(array, fate)| array.device == name && *fate == Fate::Keep);
+    devices.retain(|device| !kept(&device.name));
+    Ok(())
+}
+
+/// How many devices arrays could be made of.
+fn device_count(context: &Context) -> usize {
+    block::list(&context.machine, &context.device_policy()).disks().len()
+}
+
+/// Runs mdadm.
+fn mdadm(context: &Context, arguments: &[&str]) -> Result<String, StepError> {
+    let failed = |error: ferric_hardware::tool::ToolError| StepError::SoftwareRaid(error.to_string());
+    let tool = context.tools().find("mdadm").map_err(failed)?;
+    let cancelled = || context.cancel.is_cancelled();
+    let run = tool.run(arguments.iter().copied()).timeout(MDADM_LIMIT).cancelled(&cancelled);
+    Ok(run.output().map_err(failed)?.text())
+}

@@ -1,0 +1,137 @@
+//! The arrays that exist, as sysfs and their superblocks tell.
+
+use serde_json::Value;
+
+use super::mdadm;
+use crate::StepError;
+use crate::step::Context;
+
+/// One assembled array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Array {
+    /// `/dev/md0`.
+    pub(super) device: String,
+    /// The volume name out of its superblock, without the host.
+    pub(super) volume: Option<String>,
+    /// Kernel names of its members, `sda1`.
+    pub(super) members: Vec<String>,
+    /// Kernel names of the disks its members are on.
+    pub(super) holders: Vec<String>,
+}
+
+/// What is to be done with an array when arrays are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nothing.
+    Keep,
+    /// Its content goes, the array stays: it shares disks with one that is kept.
+    Wipe,
+    /// It goes.
+    Delete,
+}
+
+/// Every assembled array that the device policy admits.
+///
+/// An array whose name cannot be learnt could be a protected one: then this fails, and nothing is touched.
+pub(super) fn list(context: &Context) -> Result<Vec<Array>, StepError> {
+    let mut arrays = Vec::new();
+    for name in context.machine.names("/sys/block") {
+        if !context.machine.exists(format!("/sys/block/{name}/md")) {
+            continue;
+        }
+        let array = read(context, &name);
+        // An array without members is what a partition on an array, or a stopped one, looks like.
+        if !array.members.is_empty() && is_admitted(context, &array) {
+            let volume = volume(context, &array.device)?;
+            arrays.push(Array { volume, ..array });
+        }
+    }
+    Ok(arrays)
+}
+
+fn read(context: &Context, name: &str) -> Array {
+    let members = context.machine.names(format!("/sys/block/{name}/slaves"));
+    let mut holders: Vec<String> = members.iter().map(|member| disk_of(context, member)).collect();
+    holders.sort();
+    holders.dedup();
+    let device = format!("/dev/{name}");
+    Array { device, volume: None, members, holders }
+}
+
+fn volume(context: &Context, device: &str) -> Result<Option<String>, StepError> {
+    let details = mdadm(context, &["--detail", "--export", device])?;
+    let full_name = details.lines().find_map(|line| line.strip_prefix("MD_NAME="));
+    Ok(full_name.map(|name| name.rsplit_once(':').map_or(name, |(_, volume)| volume).to_string()))
+}
+
+/// With an allowlist only arrays that lie on allowed disks alone exist.
+fn is_admitted(context: &Context, array: &Array) -> bool {
+    context.options.allowed_devices.as_ref().is_none_or(|allowed| {
+        array
+            .holders
+            .iter()
+            .all(|holder| allowed.iter().any(|path| path.as_os_str() == format!("/dev/{holder}").as_str()))
+    })
+}
+
+/// The disk of a partition; any other device is its own.
+fn disk_of(context: &Context, name: &str) -> String {
+    if !context.machine.exists(format!("/sys/class/block/{name}/partition")) {
+        return name.to_string();
+    }
+    let path = context.machine.path(format!("/sys/class/block/{name}")).canonicalize().ok();
+    let parent = path.as_deref().and_then(|path| path.parent()?.file_name()?.to_str());
+    parent.unwrap_or(name).to_string()
+}
+
+/// The volume names that `skip_block_devices` protects.
+pub(super) fn protected_volumes(node: &Value) -> Vec<String> {
+    let entries = node["properties"]["skip_block_devices"].as_array();
+    entries.into_iter().flatten().filter_map(|entry| entry["volume_name"].as_str().map(str::to_string)).collect()
+}
+
+/// What is to become of each array.
+pub(super) fn fates(arrays: &[Array], protected: &[String]) -> Vec<Fate> {
+    let is_kept = |array: &Array| array.volume.as_ref().is_some_and(|volume| protected.contains(volume));
+    let kept_disks: Vec<&String> =
+        arrays.iter().filter(|array| is_kept(array)).flat_map(|array| &array.holders).collect();
+    let fate = |array: &Array| match array.holders.iter().any(|holder| kept_disks.contains(&holder)) {
+        _ if is_kept(array) => Fate::Keep,
+        // The copies of the EFI system partition serve the volumes that stay.
+        true if array.volume.as_deref() == Some("esp") => Fate::Keep,
+        true => Fate::Wipe,
+        false => Fate::Delete,
+    };
+    arrays.iter().map(fate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn array(volume: &str, holders: &[&str]) -> Array {
+        let holders = holders.iter().map(ToString::to_string).collect();
+        Array { device: format!("/dev/{volume}"), volume: Some(volume.to_string()), members: Vec::new(), holders }
+    }
+
+    #[test]
+    fn a_protected_volume_saves_what_shares_its_disks() {
+        let arrays = [
+            array("root", &["sda", "sdb"]),
+            array("data", &["sda", "sdb"]),
+            array("esp", &["sda", "sdb"]),
+            array("scratch", &["sdc", "sdd"]),
+        ];
+        let node = json!({"properties": {"skip_block_devices": [{"volume_name": "data"}, {"name": "/dev/sdz"}]}});
+        let fates = fates(&arrays, &protected_volumes(&node));
+        assert_eq!(fates, [Fate::Wipe, Fate::Keep, Fate::Keep, Fate::Delete]);
+    }
+
+    #[test]
+    fn without_protection_all_go() {
+        let arrays = [array("root", &["sda"]), array("esp", &["sda"])];
+        assert_eq!(fates(&arrays, &protected_volumes(&Value::Null)), [Fate::Delete, Fate::Delete]);
+    }
+}

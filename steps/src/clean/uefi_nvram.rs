@@ -1,0 +1,85 @@
+//! `clean_uefi_nvram`: boot entries that point at disks and loaders of a former user.
+
+use ferric_hardware::efi::BootVariables;
+use regex::{Regex, RegexBuilder};
+use serde_json::Value;
+
+use super::on_thread;
+use crate::StepError;
+use crate::step::{Arguments, Context};
+
+/// What is deleted unless the step's arguments say otherwise: entries on hard disks, shim and GRUB wherever they are.
+const DEFAULT_PATTERNS: [&str; 3] = [r"^HD\(", r"shim.*\.efi", r"grub.*\.efi"];
+
+/// Deletes every boot entry whose device path matches one of `match_patterns`.
+///
+/// # Errors
+/// [`StepError::InvalidParameters`] for patterns that are none; [`StepError::Cleaning`] when the firmware refuses.
+pub async fn clean_uefi_nvram(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+    let patterns = patterns(arguments.get("match_patterns"))?;
+    on_thread(context, move |context| {
+        if !context.machine.path("/sys/firmware/efi").is_dir() {
+            tracing::info!("not booted by UEFI: no boot entries to clean");
+            return Ok(Value::Null);
+        }
+        let failed = |error: ferric_hardware::efi::EfiError| StepError::Cleaning(error.to_string());
+        let variables = BootVariables::of(&context.machine).map_err(failed)?;
+        for entry in variables.entries().map_err(failed)? {
+            let path = entry.option.path.to_string();
+            if patterns.iter().any(|pattern| pattern.is_match(&path)) {
+                variables.delete(entry.number).map_err(failed)?;
+                tracing::info!(
+                    entry = format!("Boot{:04X}", entry.number),
+                    label = entry.option.label,
+                    path,
+                    "deleted"
+                );
+            }
+        }
+        Ok(Value::Null)
+    })
+    .await
+}
+
+fn patterns(argument: Option<&Value>) -> Result<Vec<Regex>, StepError> {
+    let invalid = |detail: String| {
+        StepError::InvalidParameters(format!("The match_patterns must be a list of strings: {detail}"))
+    };
+    let compile =
+        |text: &str| RegexBuilder::new(text).case_insensitive(true).build().map_err(|error| invalid(error.to_string()));
+    match argument {
+        None | Some(Value::Null) => DEFAULT_PATTERNS.into_iter().map(compile).collect(),
+        Some(Value::Array(items)) => {
+            items.iter().map(|item| item.as_str().ok_or_else(|| invalid(item.to_string())).and_then(compile)).collect()
+        }
+        Some(other) => Err(invalid(other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn matches(patterns: &[Regex], path: &str) -> bool {
+        patterns.iter().any(|pattern| pattern.is_match(path))
+    }
+
+    #[test]
+    fn defaults_take_disks_and_loaders_but_not_the_network() {
+        let patterns = patterns(None).unwrap();
+        assert!(matches(&patterns, r"HD(1,GPT,6f1dcd2c,0x800,0x1000)/File(\EFI\X.EFI)"));
+        assert!(matches(&patterns, r"PciRoot(0x0)/Pci(0x1,0x0)/File(\EFI\debian\SHIMX64.EFI)"));
+        assert!(!matches(&patterns, "PciRoot(0x0)/Pci(0x2,0x0)/MAC(525400123456,1)/IPv4()"));
+    }
+
+    #[test]
+    fn patterns_must_be_a_list_of_expressions() {
+        for wrong in [json!("a"), json!([1]), json!(["("]), json!({"a": 1})] {
+            let error = patterns(Some(&wrong)).unwrap_err();
+            assert!(matches!(error, StepError::InvalidParameters(_)), "{wrong}");
+        }
+        assert_eq!(patterns(Some(&json!([]))).unwrap().len(), 0);
+    }
+}

@@ -1,0 +1,265 @@
+//! Container steps: work in a container image, run by podman (or docker), found here or on the host. Steps of the
+//! steps file are the operator's; a step that brings its image in its arguments is held to the allowlist.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferric_hardware::tool::{Tool, ToolError};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::StepError;
+use crate::catalogue::manager::Manager;
+use crate::catalogue::offer::{Action, Argument, Offer};
+use crate::step::{Arguments, Context, Kind};
+
+/// Steps that take an image from their arguments; the second is an old name of the first.
+const GENERIC_STEPS: [&str; 2] = ["generic_container_step", "container_clean_step"];
+const DEFAULT_STEPS_FILE: &str = "/etc/ironic-python-agent.d/mysteps.yaml";
+const DEFAULT_RUN_OPTIONS: &str = "--rm,--network=host";
+/// How long a runner may take to tell its version.
+const VERSION_LIMIT: Duration = Duration::from_secs(10);
+/// Names of registries' transports. Others name local storage, which the allowlist does not speak of.
+const TRANSPORTS: [&str; 2] = ["docker://", "oci://"];
+
+/// The container manager and its steps; nothing when no container runner works here.
+pub(crate) fn all(context: &Context) -> Option<(Arc<Manager>, Vec<Offer>)> {
+    let tools = context.tools();
+    let works =
+        |name| tools.find(name).is_ok_and(|tool| tool.run(["--version"]).timeout(VERSION_LIMIT).output().is_ok());
+    if !works("podman") && !works("docker") {
+        return None;
+    }
+    let class = "ContainerHardwareManager".to_string();
+    let manager = Arc::new(Manager { name: class.clone(), class, version: "2".to_string(), support: 2 });
+    let steps = steps_of_file(context);
+    let mut offers = Vec::new();
+    for kind in [Kind::Clean, Kind::Deploy, Kind::Service] {
+        offers.extend(GENERIC_STEPS.iter().map(|name| generic(name, kind, &manager)));
+        offers.extend(steps.iter().map(|step| step.offer(kind, &manager)));
+    }
+    Some((manager, offers))
+}
+
+/// The steps file.
+#[derive(Debug, Default, Deserialize)]
+struct StepsFile {
+    #[serde(default)]
+    steps: Vec<FileStep>,
+}
+
+/// One step of the steps file.
+#[derive(Debug, Clone, Deserialize)]
+struct FileStep {
+    name: String,
+    image: String,
+    interface: String,
+    reboot_requested: bool,
+    abortable: bool,
+    /// Only automated cleaning looks at it.
+    priority: i64,
+    #[serde(default)]
+    pull_options: Option<Words>,
+    #[serde(default)]
+    run_options: Option<Words>,
+}
+
+/// Options as one text or as a list.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Words {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Words {
+    fn list(&self) -> Vec<String> {
+        let texts = match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        };
+        texts.iter().flat_map(|text| text.split_whitespace()).map(str::to_string).collect()
+    }
+}
+
+/// A steps file that cannot be read is logged: the other steps must work all the same.
+fn steps_of_file(context: &Context) -> Vec<FileStep> {
+    let path = context.options.text("container.container_steps_file").unwrap_or(DEFAULT_STEPS_FILE);
+    let Ok(text) = std::fs::read_to_string(context.machine.path(path)) else { return Vec::new() };
+    match serde_saphyr::from_str::<Option<StepsFile>>(&text) {
+        Ok(file) => file.unwrap_or_default().steps,
+        Err(error) => {
+            tracing::error!(path, %error, "the container steps cannot be used");
+            Vec::new()
+        }
+    }
+}
+
+fn generic(name: &str, kind: Kind, manager: &Arc<Manager>) -> Offer {
+    let argument = |(name, description, required): (&str, &str, bool)| Argument {
+        name: name.to_string(),
+        description: description.to_string(),
+        required,
+    };
+    let arguments = [
+        ("container_url", "Container image URL", true),
+        ("pull_options", "Pull options", false),
+        ("run_options", "Run options", false),
+    ];
+    Offer {
+        manager: manager.clone(),
+        kind,
+        name: name.to_string(),
+        interface: "deploy".to_string(),
+        priority: 0,
+        abortable: Some(true),
+        reboot_requested: false,
+        arguments: Some(arguments.map(argument).to_vec()),
+        argsinfo: true,
+        action: Action::Found(Arc::new(run_untrusted)),
+    }
+}
+
+impl FileStep {
+    fn offer(&self, kind: Kind, manager: &Arc<Manager>) -> Offer {
+        let step = self.clone();
+        Offer {
+            manager: manager.clone(),
+            kind,
+            name: self.name.clone(),
+            interface: self.interface.clone(),
+            priority: if kind == Kind::Clean { self.priority } else { 0 },
+            abortable: Some(self.abortable),
+            reboot_requested: self.reboot_requested,
+            arguments: Some(Vec::new()),
+            argsinfo: false,
+            action: Action::Found(Arc::new(move |context, _| {
+                let pull = step.pull_options.as_ref().map(Words::list);
+                let run = step.run_options.as_ref().map(Words::list);
+                pull_and_run(&step.image, pull, run, context)
+            })),
+        }
+    }
+}
+
+/// A step whose image came with the request.
+fn run_untrusted(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+    let image = arguments["container_url"].as_str().filter(|image| !image.is_empty());
+    let image =
+        image.ok_or_else(|| StepError::InvalidParameters("container_url must be a non-empty string".to_string()))?;
+    if context.options.flag("container.allow_arbitrary_containers", false) {
+        let words = |name: &str| {
+            let words = arguments.get(name).and_then(|value| serde_json::from_value::<Words>(value.clone()).ok());
+            words.map(|words| words.list()).filter(|words| !words.is_empty())
+        };
+        return pull_and_run(image, words("pull_options"), words("run_options"), context);
+    }
+    let allowed = context.options.text("container.allowed_containers").unwrap_or_default();
+    if !allowed.split(',').any(|allowed| without_transport(allowed.trim()) == without_transport(image)) {
+        tracing::error!(image, allowed, "the container is not listed in [container]allowed_containers");
+        return Err(StepError::ContainerNotPermitted(image.to_string()));
+    }
+    // Options alone can make an image do anything: whoever may not choose the image may not choose them either.
+    pull_and_run(image, None, None, context)
+}
+
+fn without_transport(image: &str) -> &str {
+    TRANSPORTS.iter().find_map(|transport| image.strip_prefix(transport)).unwrap_or(image)
+}
+
+fn pull_and_run(
+    image: &str,
+    pull_options: Option<Vec<String>>,
+    run_options: Option<Vec<String>>,
+    context: &Context,
+) -> Result<Value, StepError> {
+    let of_option = |name: &str, default: &str| {
+        let text = context.options.text(name).unwrap_or(default);
+        text.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_string).collect::<Vec<String>>()
+    };
+    let runner = context.options.text("container.runner").unwrap_or("podman");
+    let tool = context.tools().find(runner)?;
+    context.progress.activity(format!("pulling the container {image}"));
+    let options = pull_options.unwrap_or_else(|| of_option("container.pull_options", ""));
+    call(&tool, "pull", options, image, context)?;
+    context.progress.activity(format!("running the container {image}"));
+    let options = run_options.unwrap_or_else(|| of_option("container.run_options", DEFAULT_RUN_OPTIONS));
+    call(&tool, "run", options, image, context)?;
+    Ok(Value::Null)
+}
+
+fn call(tool: &Tool, verb: &str, options: Vec<String>, image: &str, context: &Context) -> Result<(), ToolError> {
+    let mut on_line = |line: &str| tracing::info!(image, "{line}");
+    let run = tool.run([verb]);
+    let run = options.into_iter().fold(run, ferric_hardware::tool::Invocation::arg).arg(image);
+    run.cancelled(&|| context.cancel.is_cancelled()).on_line(&mut on_line).output().map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalogue;
+    use crate::testing::Fake;
+
+    const FILE: &str = "steps:\n  - name: wipe\n    image: docker://host/wipe:1\n    interface: deploy\n    \
+                        reboot_requested: False\n    abortable: True\n    priority: 30\n    run_options: --rm --privileged\n";
+
+    fn machine() -> Fake {
+        let fake = Fake::new();
+        fake.program("podman", "[ $1 = --version ] || echo \"$@\" >> calls");
+        fake
+    }
+
+    async fn run(fake: &Fake, options: &[(&str, &str)], step: &str, arguments: Value) -> Result<Value, StepError> {
+        let Value::Object(arguments) = arguments else { panic!("no object") };
+        catalogue::execute(Kind::Clean, step, arguments, fake.context_with(options, Value::Null)).await
+    }
+
+    #[test]
+    fn there_are_none_without_a_runner() {
+        let list = catalogue::list(Kind::Clean, &Fake::new().context());
+        assert!(list["hardware_manager_version"].get("ContainerHardwareManager").is_none());
+    }
+
+    #[tokio::test]
+    async fn steps_of_the_file_run_with_their_own_options() {
+        let fake = machine();
+        fake.file("etc/ironic-python-agent.d/mysteps.yaml", FILE);
+        let list = catalogue::list(Kind::Clean, &fake.context());
+        assert_eq!(list["hardware_manager_version"]["ContainerHardwareManager"], "2");
+        assert_eq!(
+            list["clean_steps"]["ContainerHardwareManager"][2],
+            json!({"step": "wipe", "priority": 30, "interface": "deploy", "reboot_requested": false, "abortable": true})
+        );
+        let deploy = catalogue::list(Kind::Deploy, &fake.context());
+        assert_eq!(deploy["deploy_steps"]["ContainerHardwareManager"][2]["priority"], 0);
+        run(&fake, &[], "wipe", json!({})).await.unwrap();
+        assert_eq!(fake.read("calls"), "pull docker://host/wipe:1\nrun --rm --privileged docker://host/wipe:1\n");
+    }
+
+    #[tokio::test]
+    async fn an_image_of_the_arguments_must_be_listed_and_gets_no_options_of_its_own() {
+        let fake = machine();
+        let options = [("container.allowed_containers", "docker://host/a:1, host/b:2")];
+        let arguments = json!({"container_url": "host/a:1", "run_options": "--privileged"});
+        run(&fake, &options, "generic_container_step", arguments).await.unwrap();
+        assert_eq!(fake.read("calls"), "pull host/a:1\nrun --rm --network=host host/a:1\n");
+        for image in ["host/c:1", "containers-storage:host/a:1"] {
+            let error =
+                run(&fake, &options, "generic_container_step", json!({"container_url": image})).await.unwrap_err();
+            assert!(matches!(error, StepError::ContainerNotPermitted(_)), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn any_image_with_any_option_runs_where_the_operator_allows_it() {
+        let fake = machine();
+        let options = [("container.allow_arbitrary_containers", "true")];
+        let arguments =
+            json!({"container_url": "any", "run_options": "--rm -v /dev:/dev", "pull_options": ["--quiet"]});
+        run(&fake, &options, "container_clean_step", arguments).await.unwrap();
+        assert_eq!(fake.read("calls"), "pull --quiet any\nrun --rm -v /dev:/dev any\n");
+    }
+}

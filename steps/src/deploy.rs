@@ -1,0 +1,21 @@
+//! Deploying: what brings an operating system to the disk.
+//!
+//! - [`write_image`]: step `write_image`, and `prepare_image`
+//! - [`image_info`], [`expected_digest`]: what the conductor says about the image
+//! - [`root_device`]: the disk to install to
+//! - [`configdrive`]: the config drive
+//! - [`inject_files`]: step `inject_files`
+//! - [`install_coreos`], [`assisted_install`]: CoreOS
+//! - [`bootc`]: step `execute_bootc_install`
+//! - [`bootloader`]: UEFI boot entries
+
+pub mod assisted_install;
+pub mod bootc;
+pub mod bootloader;
+pub mod configdrive;
+pub mod expected_digest;
+pub mod image_info;
+pub mod inject_files;
+pub mod install_coreos;
+pub mod root_device;
+pub mod write_image;

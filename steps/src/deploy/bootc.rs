@@ -1,0 +1,145 @@
+//! Step `execute_bootc_install`: a bootable container installs itself to the root device, run by podman.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ferric_hardware::block::EligibleDevice;
+use ferric_hardware::tool::{Tool, ToolError};
+use serde_json::{Value, json};
+
+use super::{configdrive, root_device, write_image};
+use crate::StepError;
+use crate::catalogue::blocking;
+use crate::secret_file::SecretFile;
+use crate::step::{Arguments, Context};
+
+/// Left free by the root file system: EFI system partition and config drive.
+const RESERVED_MIB: u64 = 768;
+/// Podman cannot pivot_root on a ramdisk.
+const NO_PIVOT_ROOT: &[u8] = b"[engine]\nno_pivot_root = true\n";
+/// Names a file of such settings (containers.conf(5)).
+const SETTINGS_VARIABLE: &str = "CONTAINERS_CONF_OVERRIDE";
+
+/// The step `execute_bootc_install`. `instance_info` may hold `bootc_authorized_keys` and `bootc_tpm2_luks`.
+///
+/// # Errors
+/// [`StepError::ImageDownload`] when the container cannot be pulled, [`StepError::ImageWrite`] when it does not install
+/// itself; those of `write_image` for what follows.
+pub async fn execute_bootc_install(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+    if context.options.flag("disable_bootc_deploy", false) {
+        return Err(StepError::Execution(
+            "The bootc deploy interface is administratively disabled. Deployment cannot proceed.".to_string(),
+        ));
+    }
+    let source = arguments["image_source"].as_str().filter(|source| !source.is_empty());
+    let source = source.ok_or_else(|| StepError::InvalidParameters("image_source must be a text".to_string()))?;
+    // The command of the same name has other words for the same.
+    let secret = ["oci_pull_secret", "pull_secret"].iter().find_map(|name| arguments.get(*name)?.as_str());
+    let secret = secret.filter(|secret| !secret.is_empty());
+    let instance_info = arguments.get("instance_info").unwrap_or(&context.node["instance_info"]);
+    let plan = Plan {
+        image: source.split_once("://").map_or(source, |(_, image)| image).to_string(),
+        registry_secret: secret.map(registry_secret).transpose()?,
+        authorized_keys: instance_info["bootc_authorized_keys"].as_str().map(str::to_string),
+        tpm2_luks: instance_info["bootc_tpm2_luks"] == true,
+    };
+    let drive = match arguments.get("configdrive").unwrap_or(&Value::Null) {
+        Value::Null => None,
+        drive => Some(configdrive::obtain(drive, context).await?),
+    };
+    let (working, source) = (context.clone(), source.to_string());
+    blocking(move || {
+        let device = root_device::choose(&working)?;
+        install(&working, &plan, &device)?;
+        write_image::finish(&working, &device, drive.as_deref())?;
+        let text = format!("execute_bootc_install: Container image ({source}) written to device {}", device.name);
+        Ok(json!({ "result": text }))
+    })
+    .await
+}
+
+struct Plan {
+    /// Registry and name, without transport.
+    image: String,
+    registry_secret: Option<String>,
+    authorized_keys: Option<String>,
+    tpm2_luks: bool,
+}
+
+/// `user:password` in base64, as podman wants it; it arrives encoded once more.
+fn registry_secret(encoded: &str) -> Result<String, StepError> {
+    let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    decoded.ok_or_else(|| StepError::InvalidParameters("oci_pull_secret is not base64 of a text".to_string()))
+}
+
+fn install(context: &Context, plan: &Plan, device: &EligibleDevice) -> Result<(), StepError> {
+    let podman = context.tools().find("podman")?;
+    let settings = SecretFile::create(&podman, "conf", NO_PIVOT_ROOT)?;
+    context.progress.activity(format!("pulling the container {}", plan.image));
+    pull(&podman, plan, &settings, context).map_err(|error| {
+        stopped(error, |text| StepError::ImageDownload(format!("Failed to pull container image: {text}")))
+    })?;
+    // The credentials are gone before anything of the container runs.
+    let keys = plan.authorized_keys.as_deref();
+    let keys = keys.map(|keys| SecretFile::create(&podman, "keys", keys.as_bytes())).transpose()?;
+    let selinux = context.machine.exists("/sys/fs/selinux/enforce");
+    context.progress.activity(format!("bootc installs {} to {}", plan.image, device.name));
+    let arguments = install_arguments(plan, device, keys.as_ref(), selinux);
+    call(&podman, arguments, &settings, context).map_err(|error| {
+        stopped(error, |text| StepError::ImageWrite(format!("Writing image to device {} failed: {text}", device.name)))
+    })
+}
+
+fn pull(podman: &Tool, plan: &Plan, settings: &SecretFile, context: &Context) -> Result<(), ToolError> {
+    let registry = plan.image.split('/').next().unwrap_or_default();
+    let mut arguments = vec!["pull".to_string()];
+    let file = plan.registry_secret.as_ref().map(|secret| {
+        let text = json!({ "auths": { registry: { "auth": secret } } }).to_string();
+        SecretFile::create(podman, "json", text.as_bytes())
+    });
+    let file = file.transpose().map_err(|error| ToolError::Start {
+        command: "podman pull".to_string(),
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    arguments.extend(file.as_ref().map(|file| format!("--authfile={}", file.inside())));
+    arguments.extend(["--retry-delay=5s".to_string(), plan.image.clone()]);
+    call(podman, arguments, settings, context)
+}
+
+fn install_arguments(plan: &Plan, device: &EligibleDevice, keys: Option<&SecretFile>, selinux: bool) -> Vec<String> {
+    let words = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<String>>();
+    let mut all = words("--log-level=debug run --rm --privileged --pid=host --pull=never");
+    all.extend(words("-v /var/lib/containers:/var/lib/containers -v /dev:/dev"));
+    if let Some(keys) = keys {
+        all.extend(["-v".to_string(), format!("{0}:{0}:ro", keys.inside())]);
+    }
+    if selinux {
+        all.extend(words("--security-opt label=type:unconfined_t"));
+    }
+    all.push(plan.image.clone());
+    all.extend(words("bootc install to-disk --wipe --skip-fetch-check"));
+    all.push(format!("--root-size={}M", (device.size_bytes >> 20).saturating_sub(RESERVED_MIB)));
+    if plan.tpm2_luks {
+        all.push("--block-setup=tpm2-luks".to_string());
+    }
+    if let Some(keys) = keys {
+        all.push(format!("--root-ssh-authorized-keys={}", keys.inside()));
+    }
+    if !selinux {
+        all.push("--disable-selinux".to_string());
+    }
+    all.push(device.name.clone());
+    all
+}
+
+fn call(podman: &Tool, arguments: Vec<String>, settings: &SecretFile, context: &Context) -> Result<(), ToolError> {
+    let mut on_line = |line: &str| tracing::debug!("podman: {line}");
+    let run = podman.run(arguments).env(SETTINGS_VARIABLE, settings.inside());
+    run.cancelled(&|| context.cancel.is_cancelled()).on_line(&mut on_line).output().map(|_| ())
+}
+
+fn stopped(error: ToolError, otherwise: impl Fn(String) -> StepError) -> StepError {
+    match error {
+        ToolError::Cancelled { command } => StepError::Cancelled(command),
+        error => otherwise(error.to_string()),
+    }
+}

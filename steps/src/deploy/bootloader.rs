@@ -1,0 +1,94 @@
+//! `install_bootloader`: makes the firmware boot what was deployed, by an entry for the loader on its EFI system
+//! partition.
+
+mod esp;
+
+use ferric_hardware::efi::{BootVariables, DevicePath, EfiError, LoadOption};
+use ferric_hardware::opened::{Access, OpenDevice};
+use serde_json::Value;
+
+use self::esp::{EspError, Loader};
+use super::root_device;
+use crate::StepError;
+use crate::clean::on_thread;
+use crate::clean::options::as_flag;
+use crate::step::{Arguments, Context};
+
+/// What a disk without an identifier of its own is called.
+const NO_DISK_ID: &str = "0x00000000";
+
+/// Makes the deployed disk bootable: by boot entries where the firmware is UEFI. Legacy boot loaders are not installed.
+///
+/// # Errors
+/// [`StepError::DeviceNotFound`] without an EFI system partition, [`StepError::Execution`] when the firmware refuses the
+/// entry, [`StepError::InvalidImage`] when the image would need a legacy boot loader.
+pub async fn install_bootloader(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+    let arguments = arguments.clone();
+    on_thread(context, move |context| {
+        if context.machine.path("/sys/firmware/efi").is_dir() && manage_uefi(context, &arguments)? {
+            return Ok(Value::Null);
+        }
+        let root = arguments.get("root_uuid").and_then(Value::as_str).unwrap_or(NO_DISK_ID);
+        let ignored = arguments.get("ignore_bootloader_failure").and_then(as_flag).unwrap_or(false);
+        if root == NO_DISK_ID || ignored {
+            tracing::info!("no boot loader is installed");
+            return Ok(Value::Null);
+        }
+        Err(StepError::InvalidImage(
+            "Install of legacy BIOS bootloaders disabled by CONF.enable_bios_bootloader_install as part of \
+             CVE-2026-43003 mitigation."
+                .to_string(),
+        ))
+    })
+    .await
+}
+
+/// Writes the boot entries of the deployed disk. False when its EFI system partition holds no loader.
+fn manage_uefi(context: &Context, arguments: &Arguments) -> Result<bool, StepError> {
+    let disk = root_device::choose(context)?;
+    let name = disk.name.as_str();
+    let open = OpenDevice::open(&context.machine, &disk, Access::Read)
+        .map_err(|error| StepError::BlockDevice(error.to_string()))?;
+    let uuid = arguments.get("efi_system_part_uuid").and_then(Value::as_str);
+    let partition = esp::find(&open, uuid).map_err(|error| failed(name, &error))?.ok_or_else(|| {
+        StepError::DeviceNotFound(format!(
+            "No EFI partition could be detected on device {name} and EFI partition UUID has not been recorded during \
+             deployment (which is often the case for whole disk images). Are you using a UEFI-compatible image?"
+        ))
+    })?;
+    let loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, &error))?;
+    if loaders.is_empty() {
+        tracing::warn!(device = name, "the EFI system partition holds no boot loader");
+        return Ok(false);
+    }
+    let variables = BootVariables::of(&context.machine).map_err(|error| not_configured(name, &error))?;
+    for (index, loader) in loaders.iter().enumerate() {
+        let label = loader.label.clone().unwrap_or_else(|| format!("ironic{}", index + 1));
+        create_entry(&variables, &label, loader, &partition).map_err(|error| not_configured(name, &error))?;
+    }
+    Ok(true)
+}
+
+/// Creates the entry in place of all others of the same label.
+fn create_entry(
+    variables: &BootVariables,
+    label: &str,
+    loader: &Loader,
+    partition: &esp::SystemPartition,
+) -> Result<(), EfiError> {
+    for old in variables.entries()?.into_iter().filter(|entry| entry.option.label == label) {
+        variables.delete(old.number)?;
+    }
+    let option = LoadOption::new(label, DevicePath::file(partition.drive, &loader.path));
+    let number = variables.create(&option)?;
+    tracing::info!(entry = format!("Boot{number:04X}"), label, path = %option.path, "boot entry created");
+    Ok(())
+}
+
+fn failed(device: &str, error: &EspError) -> StepError {
+    StepError::BlockDevice(format!("{device}: {error}"))
+}
+
+fn not_configured(device: &str, error: &EfiError) -> StepError {
+    StepError::Execution(format!("Could not configure UEFI boot on device {device}: {error}"))
+}

@@ -1,0 +1,188 @@
+//! The EFI system partition of a disk, read through the disk itself: no partition node and no mount is needed.
+
+mod range;
+
+use std::io::{self, Read};
+
+use ferric_hardware::efi::{HardDrive, Signature};
+use ferric_hardware::gpt::{self, TableError};
+use ferric_hardware::mbr;
+use ferric_hardware::opened::OpenDevice;
+use ferric_hardware::partition_table::PartitionTable;
+use ferric_hardware::units::{Bytes, Lba};
+
+use self::range::Range;
+
+/// Files that firmware or a distribution's installer put there, in lower case.
+const CSV_NAMES: [&str; 3] = ["bootx64.csv", "bootaa64.csv", "boot.csv"];
+const LOADER_NAMES: [&str; 10] = [
+    "bootia32.efi",
+    "bootx64.efi",
+    "bootia64.efi",
+    "bootarm.efi",
+    "bootaa64.efi",
+    "bootriscv32.efi",
+    "bootriscv64.efi",
+    "bootriscv128.efi",
+    "grubaa64.efi",
+    "winload.efi",
+];
+/// Directories are followed this deep: `\EFI\<vendor>` is 2.
+const DEPTH: usize = 6;
+/// A CSV file is a line or two.
+const MOST_CSV_BYTES: u64 = 64 << 10;
+
+/// Why a system partition cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EspError {
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error("reading the EFI system partition: {0}")]
+    Read(#[from] io::Error),
+}
+
+/// Where the system partition is, for us and for the firmware.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SystemPartition {
+    pub(super) start: Bytes,
+    pub(super) size: Bytes,
+    pub(super) drive: HardDrive,
+}
+
+/// A boot loader on the partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Loader {
+    /// Absolute, with backslashes.
+    pub(super) path: String,
+    /// The name its own installer wants for it.
+    pub(super) label: Option<String>,
+}
+
+/// The partition of the system partition type, else the one whose own identifier is `uuid`.
+pub(super) fn find(disk: &OpenDevice, uuid: Option<&str>) -> Result<Option<SystemPartition>, EspError> {
+    let block = disk.block_size();
+    let found = match PartitionTable::read(disk.file(), disk.size(), block)? {
+        None => None,
+        Some(PartitionTable::Gpt(table)) => {
+            let partitions = table.partitions();
+            let named = |text: &str| partitions.iter().find(|p| p.guid.to_string().eq_ignore_ascii_case(text));
+            let typed = partitions.iter().find(|partition| partition.type_guid == gpt::EFI_SYSTEM);
+            typed.or_else(|| uuid.and_then(named)).map(|partition| HardDrive {
+                number: partition.number,
+                start: partition.first,
+                blocks: partition.blocks(),
+                signature: Signature::Gpt(partition.guid),
+            })
+        }
+        Some(PartitionTable::Mbr(table)) => {
+            let partition = table.primaries().into_iter().find(|partition| partition.kind == mbr::EFI_SYSTEM);
+            partition.map(|partition| HardDrive {
+                number: partition.number,
+                start: partition.first,
+                blocks: partition.blocks,
+                signature: Signature::Mbr(table.disk_id()),
+            })
+        }
+    };
+    Ok(found.map(|drive| SystemPartition {
+        start: drive.start.to_bytes(block),
+        size: Lba(drive.blocks).to_bytes(block),
+        drive,
+    }))
+}
+
+/// The loaders to make entries for: the one that a distribution's CSV file names, else all that are known by name.
+pub(super) fn loaders(disk: &OpenDevice, partition: &SystemPartition) -> Result<Vec<Loader>, EspError> {
+    let range = Range::new(disk.file(), partition.start.0, partition.size.0);
+    let volume = fatfs::FileSystem::new(range, fatfs::FsOptions::new())?;
+    let mut found = Found::default();
+    walk(&volume.root_dir(), "", DEPTH, &mut found)?;
+    Ok(match found.by_csv {
+        Some(loader) => vec![loader],
+        None => found.by_name,
+    })
+}
+
+#[derive(Default)]
+struct Found {
+    by_csv: Option<Loader>,
+    by_name: Vec<Loader>,
+}
+
+fn walk(directory: &fatfs::Dir<'_, Range<'_>>, path: &str, depth: usize, found: &mut Found) -> io::Result<()> {
+    for entry in directory.iter() {
+        let entry = entry?;
+        let name = entry.file_name();
+        let lower = name.to_ascii_lowercase();
+        let full = format!("{path}\\{name}");
+        if name == "." || name == ".." {
+            continue;
+        }
+        if entry.is_dir() {
+            if depth > 0 {
+                walk(&entry.to_dir(), &full, depth - 1, found)?;
+            }
+        } else if CSV_NAMES.contains(&lower.as_str()) && found.by_csv.is_none() {
+            let mut content = Vec::new();
+            entry.to_file().take(MOST_CSV_BYTES).read_to_end(&mut content)?;
+            found.by_csv = parse_csv(&content)
+                .filter(|(file, _)| directory.open_file(file).is_ok())
+                .map(|(file, label)| Loader { path: format!("{path}\\{file}"), label: Some(label) });
+            if found.by_csv.is_none() {
+                tracing::warn!(file = full, "not understood: the loader is chosen by its name");
+            }
+        } else if LOADER_NAMES.contains(&lower.as_str()) {
+            found.by_name.push(Loader { path: full, label: None });
+        }
+    }
+    Ok(())
+}
+
+/// File and label of the first line: `shimx64.efi,Fedora,,text`, in UTF-16 with or without byte order mark.
+fn parse_csv(content: &[u8]) -> Option<(String, String)> {
+    let big_endian = content.starts_with(&[0xfe, 0xff]);
+    let units = content.chunks_exact(2).map(|pair| match big_endian {
+        true => u16::from_be_bytes([pair[0], pair[1]]),
+        false => u16::from_le_bytes([pair[0], pair[1]]),
+    });
+    let text: String = char::decode_utf16(units).collect::<Result<_, _>>().ok()?;
+    let line = text.trim_start_matches('\u{feff}').lines().next()?;
+    let mut fields = line.splitn(4, ',').map(str::trim);
+    let (file, label) = (fields.next()?, fields.next()?);
+    let is_name = !file.is_empty() && !file.contains(['\\', '/', '\0']);
+    (is_name && !label.is_empty()).then(|| (file.to_string(), label.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utf16(text: &str, mark: bool) -> Vec<u8> {
+        let mark = if mark { vec![0xff, 0xfe] } else { Vec::new() };
+        mark.into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect()
+    }
+
+    #[test]
+    fn csv_files_name_loader_and_label() {
+        let expected = Some(("shimx64.efi".to_string(), "Fedora".to_string()));
+        for text in ["shimx64.efi,Fedora,,This is the boot entry", "shimx64.efi,Fedora\n", "shimx64.efi,Fedora,\r\nx,y"]
+        {
+            assert_eq!(parse_csv(&utf16(text, true)), expected, "{text}");
+            assert_eq!(parse_csv(&utf16(text, false)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn csv_files_that_say_nothing_are_not_believed() {
+        for content in [
+            b"".to_vec(),
+            b"shimx64.efi,Fedora,,x".to_vec(),
+            utf16("shimx64.efi", true),
+            utf16(",Fedora,,", true),
+            utf16(r"..\shimx64.efi,Fedora,,", true),
+            vec![0x00, 0xd8, 0x00, 0xd8],
+        ] {
+            assert_eq!(parse_csv(&content), None, "{content:?}");
+        }
+    }
+}

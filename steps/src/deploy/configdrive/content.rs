@@ -1,0 +1,163 @@
+//! From what the conductor sends (a URL, or base64 of gzip) to the bytes of a file system.
+
+use std::io::Read;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
+use serde_json::Value;
+
+use super::LIMIT;
+use crate::StepError;
+use crate::deploy::image_info::is_url;
+use crate::fetch;
+use crate::step::Context;
+
+/// Base64 is a third larger than what it carries.
+const FETCH_LIMIT_BYTES: usize = LIMIT.0 as usize * 3 / 2;
+
+/// The file system image behind `configdrive`: base64 of gzip, or the URL of that, of gzip, or of the bare image.
+///
+/// # Errors
+/// [`StepError::Deployment`] when it cannot be had, is nothing of these, is empty or larger than 64 MiB.
+pub async fn obtain(configdrive: &Value, context: &Context) -> Result<Vec<u8>, StepError> {
+    let node = context.node_uuid();
+    let Some(text) = configdrive.as_str() else {
+        let kind = match configdrive {
+            Value::Object(_) => "an object",
+            Value::Array(_) => "a list",
+            _ => "no text",
+        };
+        return Err(StepError::Deployment(format!(
+            "The config drive for node {node} is {kind}; it must be base64 of gzip, or a URL"
+        )));
+    };
+    if !is_url(text) {
+        return decode(text.as_bytes(), node);
+    }
+    let body = fetch::document(text, &context.options.http_options(), FETCH_LIMIT_BYTES, context).await;
+    let body = body.map_err(|reason| {
+        StepError::Deployment(format!("Can't download the configdrive content for node {node}: {reason}"))
+    })?;
+    if is_file_system(&body) { within_limit(body, node) } else { decode(&body, node) }
+}
+
+fn decode(encoded: &[u8], node: &str) -> Result<Vec<u8>, StepError> {
+    if is_gzip(encoded) {
+        return unzip(encoded, node);
+    }
+    let text: Vec<u8> = encoded.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let decoded = STANDARD.decode(text).map_err(|error| {
+        StepError::Deployment(format!(
+            "Config drive for node {node} is not base64 encoded or the content is malformed. Error: {error}."
+        ))
+    })?;
+    unzip(&decoded, node)
+}
+
+fn unzip(zipped: &[u8], node: &str) -> Result<Vec<u8>, StepError> {
+    let failed = |error: String| {
+        StepError::Deployment(format!(
+            "Encountered error while decompressing and writing config drive for node {node}. Error: {error}"
+        ))
+    };
+    if !is_gzip(zipped) {
+        return Err(failed(if zipped.is_empty() { "it is empty".into() } else { "Not a gzipped file".into() }));
+    }
+    let mut content = Vec::new();
+    GzDecoder::new(zipped)
+        .take(LIMIT.0 + 1)
+        .read_to_end(&mut content)
+        .map_err(|error| failed(format!("the gzip data is damaged or cut short: {error}")))?;
+    within_limit(content, node)
+}
+
+fn within_limit(content: Vec<u8>, node: &str) -> Result<Vec<u8>, StepError> {
+    if content.is_empty() {
+        return Err(StepError::Deployment(format!("The config drive for node {node} is empty")));
+    }
+    let size = content.len() as u64;
+    if size > LIMIT.0 {
+        return Err(StepError::Deployment(format!(
+            "Config drive size exceeds maximum limit of 64MiB. Size of the given config drive is {} MiB for node {node}.",
+            size.div_ceil(1 << 20)
+        )));
+    }
+    Ok(content)
+}
+
+fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+}
+
+/// ISO 9660 (ECMA-119 8.1.2) or FAT (boot sector signature and the text of its file system type).
+fn is_file_system(bytes: &[u8]) -> bool {
+    let at = |offset: usize, text: &[u8]| bytes.get(offset..offset + text.len()) == Some(text);
+    at(32769, b"CD001") || (at(510, &[0x55, 0xaa]) && (at(54, b"FAT") || at(82, b"FAT")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use ferric_hardware::machine::Machine;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use crate::step::StepOptions;
+
+    fn zipped(content: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    async fn inline(value: Value) -> Result<Vec<u8>, StepError> {
+        obtain(&value, &Context::new(Machine::at("/nonexistent"), Arc::new(StepOptions::none()))).await
+    }
+
+    async fn refusal(value: Value) -> String {
+        match inline(value).await {
+            Err(StepError::Deployment(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn base64_of_gzip_is_unpacked_whatever_its_line_breaks() {
+        let mut text = STANDARD.encode(zipped(b"drive"));
+        text.insert(5, '\n');
+        assert_eq!(inline(text.into()).await.unwrap(), b"drive");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_config_drive_is_refused_with_the_reason() {
+        assert!(refusal("???".into()).await.contains("not base64 encoded or the content is malformed"));
+        assert!(refusal("".into()).await.contains("empty"));
+        assert!(refusal(STANDARD.encode("text").into()).await.contains("Not a gzipped file"));
+        let cut = &zipped(&[7; 5000])[..20];
+        assert!(refusal(STANDARD.encode(cut).into()).await.contains("cut short"));
+        assert!(refusal(STANDARD.encode(zipped(b"")).into()).await.contains("is empty"));
+        assert!(refusal(serde_json::json!({"meta_data": {}})).await.contains("is an object"));
+    }
+
+    #[tokio::test]
+    async fn a_small_file_that_unpacks_to_more_than_the_limit_is_refused() {
+        let bomb = zipped(&vec![0; LIMIT.0 as usize + 1]);
+        assert!(refusal(STANDARD.encode(bomb).into()).await.contains("Size of the given config drive is 65 MiB"));
+    }
+
+    #[test]
+    fn file_systems_are_known_by_their_magic() {
+        let mut iso = vec![0; 40000];
+        assert!(!is_file_system(&iso));
+        iso[32769..32774].copy_from_slice(b"CD001");
+        assert!(is_file_system(&iso));
+        let mut fat = vec![0; 512];
+        fat[54..57].copy_from_slice(b"FAT");
+        fat[510..].copy_from_slice(&[0x55, 0xaa]);
+        assert!(is_file_system(&fat));
+    }
+}

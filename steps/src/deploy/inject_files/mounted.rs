@@ -1,0 +1,142 @@
+//! A partition that is mounted for a moment. Paths are resolved by the kernel with the mount as their root (openat2,
+//! RESOLVE_IN_ROOT): neither `..` nor a link inside the file system leads out of it.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use uuid::Uuid;
+
+use super::wanted::Attributes;
+use crate::step::Context;
+
+/// File systems that are tried, in the order of how likely they are.
+const FILE_SYSTEMS: [&str; 5] = ["ext4", "xfs", "vfat", "btrfs", "ext2"];
+/// Mode of new directories and files before theirs is set.
+const NEW_DIRECTORY: Mode = Mode::from_bits_truncate(0o755);
+const NEW_FILE: Mode = Mode::from_bits_truncate(0o644);
+
+/// A mounted partition; unmounted when this is dropped.
+#[derive(Debug)]
+pub(super) struct Mounted {
+    device: String,
+    point: PathBuf,
+    root: Option<OwnedFd>,
+}
+
+impl Mounted {
+    /// Mounts a device of this name (`/dev/sda1`).
+    pub(super) fn new(context: &Context, device: &str) -> io::Result<Self> {
+        let source = context.machine.path(device);
+        let point = std::env::temp_dir().join(format!("ferric-{}", Uuid::new_v4()));
+        std::fs::create_dir_all(&point)?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        let mut result = Err(nix::errno::Errno::ENODEV);
+        for kind in FILE_SYSTEMS {
+            result = mount(Some(&source), &point, Some(kind), flags, None::<&str>);
+            // Another kind of file system, or one that this kernel does not know.
+            if !matches!(result, Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENODEV)) {
+                break;
+            }
+        }
+        if let Err(error) = result {
+            std::fs::remove_dir(&point).ok();
+            return Err(error.into());
+        }
+        let mut mounted = Self { device: device.to_string(), point, root: None };
+        mounted.root = Some(File::open(&mounted.point)?.into());
+        Ok(mounted)
+    }
+
+    /// The device.
+    pub(super) fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// Whether it has this directory.
+    pub(super) fn has_directory(&self, path: &str) -> bool {
+        self.open(Path::new(path), OFlag::O_PATH | OFlag::O_DIRECTORY).is_ok()
+    }
+
+    /// Writes a file, with the directories that lead to it.
+    pub(super) fn write(&self, path: &str, content: &[u8], attributes: &Attributes) -> io::Result<()> {
+        let path = Path::new(path);
+        if let Some(directory) = path.parent() {
+            self.make_directories(directory, attributes.directory_mode)?;
+        }
+        let mut file = File::from(self.open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC)?);
+        file.write_all(content)?;
+        if attributes.owner.is_some() || attributes.group.is_some() {
+            std::os::unix::fs::fchown(&file, attributes.owner, attributes.group)?;
+        }
+        // After the owner, whose change takes special bits away.
+        if let Some(mode) = attributes.mode {
+            file.set_permissions(Permissions::from_mode(mode))?;
+        }
+        file.sync_all()
+    }
+
+    /// Removes a file; one that is not there is fine.
+    pub(super) fn remove(&self, path: &str) -> io::Result<()> {
+        let path = Path::new(path);
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        let removed = self
+            .open(directory, OFlag::O_PATH | OFlag::O_DIRECTORY)
+            .and_then(|directory| unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir).map_err(io::Error::from));
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+
+    fn make_directories(&self, directory: &Path, mode: Option<u32>) -> io::Result<()> {
+        let as_directory = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let mut so_far = PathBuf::from("/");
+        let mut parent = self.open(&so_far, as_directory)?;
+        let components: Vec<_> = directory.components().collect();
+        for (index, component) in components.iter().enumerate() {
+            so_far.push(component);
+            let opened = match self.open(&so_far, as_directory) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    mkdirat(&parent, Path::new(component), NEW_DIRECTORY)?;
+                    let made = self.open(&so_far, as_directory)?;
+                    if let (true, Some(mode)) = (index + 1 == components.len(), mode) {
+                        File::from(self.open(&so_far, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)
+                            .set_permissions(Permissions::from_mode(mode))?;
+                    }
+                    made
+                }
+                result => result?,
+            };
+            parent = opened;
+        }
+        Ok(())
+    }
+
+    fn open(&self, path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
+        let root = self.root.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let mode = if flags.contains(OFlag::O_CREAT) { NEW_FILE } else { Mode::empty() };
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .mode(mode)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS | ResolveFlag::RESOLVE_NO_XDEV);
+        Ok(openat2(root, path, how)?)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        self.root = None;
+        if let Err(error) = umount2(&self.point, MntFlags::empty()) {
+            tracing::error!(device = self.device, %error, "cannot unmount; it goes away when nobody uses it any more");
+            umount2(&self.point, MntFlags::MNT_DETACH).ok();
+        }
+        std::fs::remove_dir(&self.point).ok();
+    }
+}

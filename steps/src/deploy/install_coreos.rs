@@ -1,0 +1,194 @@
+//! Step `install_coreos`: coreos-installer brings CoreOS and its Ignition configuration to the root device.
+//!
+//! - `ignition`: the configuration, checked before anything is written
+//! - `installer`: one run of coreos-installer
+
+mod ignition;
+mod installer;
+
+use std::time::Duration;
+
+use ferric_hardware::block::EligibleDevice;
+use ferric_hardware::opened::{Access, OpenDevice};
+use ferric_hardware::{partitions, wipe};
+use serde_json::{Map, Value, json};
+
+use super::{bootloader, root_device};
+use crate::StepError;
+use crate::catalogue::blocking;
+use crate::clean::raid;
+use crate::image::{Algorithm, Digest};
+use crate::secret_file::SecretFile;
+use crate::step::{Arguments, Context};
+use ignition::Ignition;
+
+/// How often coreos-installer is run before it is believed.
+const ATTEMPTS: u32 = 3;
+/// How often the boot entry is tried: firmware can be busy right after the install.
+const BOOT_ENTRY_ATTEMPTS: u32 = 6;
+/// Pause between those tries.
+const BOOT_ENTRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// The step `install_coreos`. The Ignition configuration is the argument `ignition`, else `user_data` of the config
+/// drive; `meta_data` of the config drive may hold `coreos_append_karg` and `coreos_copy_network`. The image is
+/// `instance_info.image_source`, or without it the one inside of the live system. `network_data` is not looked at.
+///
+/// # Errors
+/// [`StepError::Deployment`] with the installer's own reason; nothing was written when the configuration is refused.
+pub async fn install_coreos(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+    let instance_info = &context.node["instance_info"];
+    let configdrive = configdrive(&instance_info["configdrive"])?;
+    let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let given = arguments.get("ignition").filter(|value| !value.is_null()).unwrap_or(&configdrive["user_data"]);
+    let ignition = Ignition::read(given)?.with_hostname(hostname.as_deref()).into_bytes();
+    delete_raid(context).await;
+    let plan = Plan {
+        image_url: instance_info["image_source"].as_str().filter(|url| !url.is_empty()).map(str::to_string),
+        kernel_arguments: kernel_arguments(&configdrive["meta_data"], context),
+        copy_network: copy_network(&configdrive["meta_data"], context),
+        ignition,
+    };
+    let working = context.clone();
+    let device = blocking(move || install(&working, &plan)).await?;
+    boot_entry(context, &device).await?;
+    Ok(Value::Null)
+}
+
+/// What is to be installed, and how.
+struct Plan {
+    image_url: Option<String>,
+    kernel_arguments: Vec<String>,
+    copy_network: bool,
+    ignition: Option<Vec<u8>>,
+}
+
+impl Plan {
+    /// The arguments of coreos-installer without Ignition and device.
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["install".to_string()];
+        match &self.image_url {
+            // It only makes a missing signature good, not a wrong one.
+            Some(url) => arguments.extend(["--image-url".into(), url.clone(), "--insecure".into()]),
+            None => arguments.push("--offline".into()),
+        }
+        for argument in &self.kernel_arguments {
+            arguments.extend(["--append-karg".into(), argument.clone()]);
+        }
+        if self.copy_network {
+            arguments.push("--copy-network".into());
+        }
+        arguments
+    }
+}
+
+fn configdrive(value: &Value) -> Result<Value, StepError> {
+    match value {
+        Value::Null => Ok(json!({})),
+        Value::Object(_) => Ok(value.clone()),
+        Value::String(text) if text.is_empty() => Ok(json!({})),
+        _ => {
+            Err(StepError::Deployment("Cannot use a pre-rendered configdrive, please pass it as JSON data".to_string()))
+        }
+    }
+}
+
+/// Every element becomes an argument of its own; a plain text is one element.
+fn kernel_arguments(meta_data: &Value, context: &Context) -> Vec<String> {
+    let mut all: Vec<String> = match &meta_data["coreos_append_karg"] {
+        Value::String(one) => vec![one.clone()],
+        Value::Array(list) => list.iter().filter_map(|one| one.as_str().map(str::to_string)).collect(),
+        _ => Vec::new(),
+    };
+    all.extend(setting(context, "IPA_COREOS_IP_OPTIONS"));
+    all.retain(|argument| !argument.trim().is_empty());
+    all
+}
+
+fn copy_network(meta_data: &Value, context: &Context) -> bool {
+    let by_environment = || setting(context, "IPA_COREOS_COPY_NETWORK").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    match &meta_data["coreos_copy_network"] {
+        Value::Null => by_environment(),
+        Value::Bool(wanted) => *wanted,
+        other => other.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")),
+    }
+}
+
+/// What the container's unit file sets in the environment; an option of the same name beats it.
+fn setting(context: &Context, name: &str) -> Option<String> {
+    context.options.text(name).map(str::to_string).or_else(|| std::env::var(name).ok())
+}
+
+/// Arrays on the disk would keep it busy. Nodes that are not cleaned keep theirs.
+async fn delete_raid(context: &Context) {
+    if context.node["automated_clean"] == false {
+        return;
+    }
+    if let Err(error) = raid::delete_configuration(context, &Map::new()).await {
+        tracing::warn!(%error, "software RAID could not be deleted before the install");
+    }
+}
+
+fn install(context: &Context, plan: &Plan) -> Result<EligibleDevice, StepError> {
+    let tool = context.tools().find("coreos-installer").map_err(|error| {
+        let root = context.options.host_root.display();
+        StepError::Deployment(format!("Cannot run coreos-installer, is it installed in {root}? {error}"))
+    })?;
+    let device = root_device::choose(context)?;
+    let file = plan.ignition.as_deref().map(|text| SecretFile::create(&tool, "ign", text)).transpose()?;
+    let mut arguments = plan.arguments();
+    if let (Some(file), Some(text)) = (&file, &plan.ignition) {
+        let hash = format!("sha256-{}", Digest::of(Algorithm::Sha256, text).hex());
+        arguments.extend(["--ignition-file".to_string(), file.inside(), "--ignition-hash".to_string(), hash]);
+    }
+    arguments.push(device.name.clone());
+    let mut attempt = 1;
+    loop {
+        context.progress.activity(format!("installing CoreOS to {}", device.name));
+        match installer::run(&tool, &arguments, context) {
+            Ok(()) => break,
+            Err(failure) if failure.may_pass && attempt < ATTEMPTS && !context.cancel.is_cancelled() => {
+                tracing::warn!(attempt, reason = failure.text, "coreos-installer failed, trying again");
+                attempt += 1;
+            }
+            Err(failure) => {
+                if failure.was_stopped {
+                    take_off(context, &device);
+                    return Err(StepError::Cancelled(failure.text));
+                }
+                return Err(StepError::Deployment(failure.text));
+            }
+        }
+    }
+    let disk = OpenDevice::open(&context.machine, &device, Access::Write)?;
+    disk.flush()?;
+    partitions::reread(&context.machine, &device, &disk)?;
+    Ok(device)
+}
+
+/// An installer that was stopped could not clear the disk itself, as it does when it fails.
+fn take_off(context: &Context, device: &EligibleDevice) {
+    let wiped = OpenDevice::open(&context.machine, device, Access::Write).and_then(|disk| wipe::metadata(&disk));
+    if let Err(error) = wiped {
+        tracing::error!(device = device.name, %error, "cannot clear the disk after the installer was stopped");
+    }
+}
+
+async fn boot_entry(context: &Context, device: &EligibleDevice) -> Result<(), StepError> {
+    if !context.machine.exists("/sys/firmware/efi") {
+        return Ok(());
+    }
+    context.progress.activity(format!("making a boot entry for {}", device.name));
+    let arguments =
+        Map::from_iter([("root_uuid".to_string(), Value::Null), ("target_boot_mode".into(), "uefi".into())]);
+    let mut attempt = 1;
+    loop {
+        match bootloader::install_bootloader(context, &arguments).await {
+            Err(StepError::Execution(reason)) if attempt < BOOT_ENTRY_ATTEMPTS => {
+                tracing::warn!(attempt, reason, "no boot entry yet, trying again");
+                attempt += 1;
+                tokio::time::sleep(BOOT_ENTRY_PAUSE).await;
+            }
+            result => return result.map(|_| ()),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Step `write_image` and command `prepare_image`: an image, verified, on the root device, with its config drive.
+
+use ferric_hardware::block::EligibleDevice;
+use ferric_hardware::opened::{Access, OpenDevice};
+use ferric_hardware::partition_table::PartitionTable;
+use ferric_hardware::units::Bytes;
+use ferric_hardware::{partitions, signature, wipe};
+use serde_json::{Value, json};
+
+use super::image_info::ImageInfo;
+use super::{configdrive, expected_digest, root_device};
+use crate::StepError;
+use crate::catalogue::blocking;
+use crate::image::{self, FormatChoice, ImageError, Location, Verify, WriteRequest, WriteSummary};
+use crate::step::{Arguments, Context, StepOptions};
+
+/// Formats that may be written unless the conductor says otherwise.
+const PERMITTED_FORMATS: &str = "raw,gpt,qcow2";
+
+/// What came of [`prepare_image`].
+#[derive(Debug)]
+pub struct Prepared {
+    /// `image (ID) written to device DEV root_uuid=U`.
+    pub message: String,
+    /// How it was written, with times, sizes and the peak of memory.
+    pub summary: WriteSummary,
+}
+
+/// The step `write_image`. Its result is that of the command `prepare_image`, and the `summary` beside it.
+///
+/// # Errors
+/// As [`prepare_image`].
+pub async fn write_image(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+    let configdrive = arguments.get("configdrive").unwrap_or(&Value::Null);
+    let image_info = arguments.get("image_info").unwrap_or(&Value::Null);
+    let prepared = prepare_image(context, image_info, configdrive).await?;
+    Ok(json!({ "result": format!("prepare_image: {}", prepared.message), "summary": prepared.summary }))
+}
+
+/// Checks `image_info`, as [`prepare_image`] does before anything else.
+///
+/// # Errors
+/// [`StepError::InvalidParameters`] in the words of the Python agent.
+pub fn check(image_info: &Value, options: &StepOptions) -> Result<ImageInfo, StepError> {
+    ImageInfo::parse(image_info, options.flag("md5_enabled", true))
+}
+
+/// Writes the image to the root device, adopts its partition table there, adds the config drive, and remembers the
+/// UUIDs. When anything fails after the disk was touched, nothing bootable is left on it.
+///
+/// # Errors
+/// For every bad image, device, server, checksum and config drive, each by its own kind of [`StepError`].
+pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value) -> Result<Prepared, StepError> {
+    let info = check(image_info, &context.options)?;
+    if info.layout.is_some() {
+        return Err(StepError::InvalidImage(format!(
+            "Image {} is a partition image, which this agent does not write: use a whole-disk image",
+            info.id
+        )));
+    }
+    let http = info.http_options(&context.options)?;
+    let format = format_choice(&info, &context.options)?;
+    let locations = info.urls.iter().map(|url| Location::parse(url)).collect::<Result<Vec<_>, _>>();
+    let locations = locations.map_err(|reason| download_failed(&info, &reason))?;
+    let asked = context.clone();
+    let device = blocking(move || root_device::choose(&asked)).await?;
+    // Everything that can be wrong without the disk is found out before the disk is touched.
+    let drive = match (drive, &info.configdrive) {
+        (Value::Null, None) => None,
+        (Value::Null, Some(drive)) => Some(configdrive::obtain(drive, context).await?),
+        (drive, _) => Some(configdrive::obtain(drive, context).await?),
+    };
+    let digest = expected_digest::of_image(&info, &http, context).await?;
+    let mut request = WriteRequest::new(locations, device.clone(), Verify::Digest(digest));
+    request.format = format;
+    request.http = http;
+    request.buffer_budget = buffer_budget(&context.options);
+    request.retries = context.options.retries();
+    let summary = image::write(request, &context.progress, &context.cancel)
+        .await
+        .map_err(|error| in_words(error, &info, &device))?;
+    let (finishing, disk) = (context.clone(), device.clone());
+    let disk_id = blocking(move || finish(&finishing, &disk, drive.as_deref())).await?;
+    context.memory.set_partition_uuids(json!({ "root uuid": disk_id }));
+    Ok(Prepared {
+        message: format!("image ({}) written to device {} root_uuid={disk_id}", info.id, device.name),
+        summary,
+    })
+}
+
+/// Memory for image data on its way to the disk (`buffer_budget_mib`).
+fn buffer_budget(options: &StepOptions) -> Bytes {
+    let mib = options.text("buffer_budget_mib").and_then(|text| text.parse().ok());
+    mib.map_or(WriteRequest::DEFAULT_BUFFER_BUDGET, Bytes::mib)
+}
+
+/// What follows the last byte of the image: partition table, config drive, the kernel's view. Returns the disk
+/// identifier. When it fails, the image is taken off the disk again.
+pub(super) fn finish(context: &Context, device: &EligibleDevice, drive: Option<&[u8]>) -> Result<String, StepError> {
+    let disk = OpenDevice::open(&context.machine, device, Access::Write)?;
+    let finished = adopt_table(&disk).and_then(|disk_id| {
+        if let Some(content) = drive {
+            context.progress.activity(format!("writing the config drive to {}", device.name));
+            configdrive::place(&disk, content, context.node_uuid())?;
+        }
+        partitions::reread(&context.machine, device, &disk)?;
+        Ok(disk_id)
+    });
+    if finished.is_err()
+        && let Err(error) = wipe::metadata(&disk)
+    {
+        tracing::error!(device = device.name, %error, "cannot take the unusable image off the disk again");
+    }
+    finished
+}
+
+/// Makes the partition table of the image that of the disk: the backup of a GPT goes to the end. Returns the disk
+/// identifier, as `0x%08x`.
+fn adopt_table(disk: &OpenDevice) -> Result<String, StepError> {
+    let device = disk.name();
+    let unusable = |error: &dyn std::fmt::Display| {
+        StepError::Deployment(format!(
+            "Unable to find a valid partition table on the disk after writing the image. The image may be corrupted or \
+             it uses a different sector size than the device. Error: {device}: {error}"
+        ))
+    };
+    let table = PartitionTable::read(disk.file(), disk.size(), disk.block_size()).map_err(|error| unusable(&error))?;
+    let entries = match &table {
+        Some(table) => table.entries(disk.file(), disk.block_size()).map_err(|error| unusable(&error))?,
+        // One file system over the whole disk is as good as a partition.
+        None if !signature::probe(disk)?.is_empty() => return disk_identifier(disk),
+        None => return Err(unusable(&"there is none")),
+    };
+    if entries.is_empty() {
+        return Err(StepError::Deployment(format!(
+            "No partitions found on the device {device} after writing the image."
+        )));
+    }
+    if let Some(PartitionTable::Gpt(mut gpt)) = table
+        && !gpt.is_sound()
+    {
+        gpt.fit_to_disk().map_err(|error| unusable(&error))?;
+        gpt.write(disk.file()).map_err(|error| unusable(&error))?;
+    }
+    disk_identifier(disk)
+}
+
+/// The four bytes before the entries of an MBR; 0 on most disks with a GPT.
+fn disk_identifier(disk: &OpenDevice) -> Result<String, StepError> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = [0; 4];
+    disk.file()
+        .read_exact_at(&mut bytes, 440)
+        .map_err(|error| StepError::ImageWrite(format!("Reading the disk identifier of {}: {error}", disk.name())))?;
+    Ok(format!("{:#010x}", u32::from_le_bytes(bytes)))
+}
+
+/// `raw` and `qcow2` are taken at their word; what nobody named is judged by its first bytes.
+fn format_choice(info: &ImageInfo, options: &StepOptions) -> Result<FormatChoice, StepError> {
+    let permitted = options.text("permitted_image_formats").unwrap_or(PERMITTED_FORMATS);
+    let permitted: Vec<&str> = permitted.split(',').map(str::trim).collect();
+    let refused = |format: &str| {
+        let list = permitted.join(", ");
+        StepError::InvalidImage(format!("Security: Detected image format was {format}, but only {list} are allowed"))
+    };
+    match info.disk_format.as_deref() {
+        Some("raw") => Ok(FormatChoice::Raw),
+        Some("qcow2") if permitted.contains(&"qcow2") => Ok(FormatChoice::Qcow2),
+        Some("gpt" | "unknown") | None if permitted.contains(&"qcow2") => Ok(FormatChoice::Auto),
+        Some("gpt" | "unknown") | None => Ok(FormatChoice::Raw),
+        Some(other) if permitted.contains(&other) => {
+            Err(StepError::InvalidImage(format!("Images of format {other} are not supported by this agent")))
+        }
+        Some(other) => Err(refused(other)),
+    }
+}
+
+fn download_failed(info: &ImageInfo, reason: &str) -> StepError {
+    StepError::ImageDownload(format!("Download of image {} failed: {reason}", info.id))
+}
+
+/// The pipeline's error with the image and the device in the places where the Python agent has them.
+fn in_words(error: ImageError, info: &ImageInfo, device: &EligibleDevice) -> StepError {
+    // Without user name and password.
+    let location =
+        info.urls.first().and_then(|url| Location::parse(url).ok()).map_or_else(String::new, |l| l.to_string());
+    if let ImageError::Checksum { expected, actual } = &error {
+        return StepError::ImageChecksum(format!(
+            "Image failed to verify against checksum. location: {location}; image ID: {}; image checksum: {}; \
+             verification checksum: {}",
+            info.id,
+            expected.hex(),
+            actual.hex()
+        ));
+    }
+    let of_image = |text: String| format!("Download of image {} failed: {text}", info.id);
+    match StepError::from(error) {
+        StepError::ImageDownload(text) => StepError::ImageDownload(of_image(text)),
+        StepError::ImageDownloadFatal(text) => StepError::ImageDownloadFatal(of_image(text)),
+        StepError::ImageDownloadTimeout(text) => StepError::ImageDownloadTimeout(of_image(text)),
+        StepError::ImageWrite(text) => {
+            StepError::ImageWrite(format!("Writing image to device {} failed: {text}", device.name))
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_for_image_data_is_an_option() {
+        let mut options = StepOptions::none();
+        assert_eq!(buffer_budget(&options), WriteRequest::DEFAULT_BUFFER_BUDGET);
+        options.values.insert("buffer_budget_mib".to_string(), "8".to_string());
+        assert_eq!(buffer_budget(&options), Bytes::mib(8));
+    }
+}

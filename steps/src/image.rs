@@ -1,0 +1,40 @@
+//! The hot path: an image from a URL or file to a disk, verified, in bounded memory.
+//!
+//! [`write()`] tries; `pipeline` joins the stages; in order of flow they are `source` → [`digest`] (beside) → `decode` →
+//! `format` (`raw`, `qcow2`) → `disk`.
+//! - [`request`]: what is to be written, and what came of it
+//! - [`buffer`]: the fixed pool of aligned buffers that all stages share
+//! - [`extent`]: the word all stages speak, and what a format is
+//! - [`digest`]: checksums of what passed
+//! - [`checksum`]: checksum files
+//! - [`inspect`]: what the first bytes of an image are, and whether that may be written
+//! - [`qcow2`]: qcow2 images as a format
+//! - [`error`]: why an image could not be written
+
+pub mod buffer;
+pub mod checksum;
+mod decode;
+pub mod digest;
+mod disk;
+pub mod error;
+pub mod extent;
+mod format;
+pub mod inspect;
+mod pipeline;
+pub mod qcow2;
+mod raw;
+pub mod request;
+mod source;
+mod write;
+
+pub use buffer::{Chunk, Pool};
+pub use digest::{Algorithm, Digest};
+pub use error::ImageError;
+pub use extent::{Content, Emit, Extent, Finished, Format, RandomAccess};
+pub use qcow2::Qcow2;
+pub use request::{
+    Authorization, FormatChoice, HttpOptions, Location, ReadBack, Region, Retries, Seconds, Verify, WriteRequest,
+    WriteSummary,
+};
+pub(crate) use source::http;
+pub use write::write;

@@ -1,0 +1,129 @@
+//! Why an image could not be written.
+
+use std::path::PathBuf;
+
+use ferric_hardware::units::Bytes;
+
+use super::Digest;
+use crate::StepError;
+
+/// Why an image could not be written. The texts name the URL, the device and the numbers.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// No source could be read to its end, after all retries and URLs; one line per try.
+    #[error("{}", .0.join("\n "))]
+    Download(Vec<String>),
+    /// A source cannot be read and trying again cannot help (404, 401, unusable options).
+    #[error("{0}")]
+    DownloadFatal(String),
+    /// The file became another one while it was transferred.
+    #[error("{0}")]
+    Changed(String),
+    /// The time limit of the whole transfer passed.
+    #[error("{0}")]
+    DownloadTimeout(String),
+    /// The image is of a forbidden, unknown or broken format.
+    #[error("{0}")]
+    Invalid(String),
+    /// The image does not fit on the device. The disk was not touched.
+    #[error("Image virtual size {image} ({}) exceeds the size of {device}, {capacity} ({})", image.0, capacity.0)]
+    TooLarge {
+        /// Size of the disk image.
+        image: Bytes,
+        /// Path of the device.
+        device: String,
+        /// Size of the device.
+        capacity: Bytes,
+    },
+    /// The bytes that came are not the bytes that were promised.
+    #[error("image checksum: {expected} verification checksum: {actual}")]
+    Checksum {
+        /// What was promised.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+    /// The device holds something else than what was written to it.
+    #[error("{device} does not read back as it was written")]
+    ReadBack {
+        /// Path of the device.
+        device: String,
+    },
+    /// The device cannot be used: gone, not a block device, busy. The disk was not touched.
+    #[error("{0}")]
+    Device(String),
+    /// Writing to, zeroing, flushing or reading the device failed.
+    #[error("{action} {device} at byte {}", at.0)]
+    Disk {
+        /// `writing`, `zeroing`…
+        action: &'static str,
+        /// Path of the device.
+        device: String,
+        /// Where.
+        at: Bytes,
+        /// The operating system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file could not be read.
+    #[error("reading {}", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The operating system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Cancelled.
+    #[error("writing the image was cancelled")]
+    Cancelled,
+}
+
+impl ImageError {
+    /// The whole chain of causes as one line, as people read it.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl From<ImageError> for StepError {
+    fn from(error: ImageError) -> Self {
+        let text = error.chain();
+        match error {
+            ImageError::Download(_) | ImageError::Changed(_) | ImageError::File { .. } => Self::ImageDownload(text),
+            ImageError::DownloadFatal(_) => Self::ImageDownloadFatal(text),
+            ImageError::DownloadTimeout(_) => Self::ImageDownloadTimeout(text),
+            ImageError::Invalid(_) => Self::InvalidImage(text),
+            ImageError::TooLarge { .. } | ImageError::ReadBack { .. } | ImageError::Disk { .. } => {
+                Self::ImageWrite(text)
+            }
+            ImageError::Checksum { .. } => Self::ImageChecksum(text),
+            ImageError::Device(_) => Self::DeviceNotFound(text),
+            ImageError::Cancelled => Self::Cancelled(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_error_names_device_place_and_cause_once() {
+        let error = ImageError::Disk {
+            action: "writing",
+            device: "/dev/loop9".into(),
+            at: Bytes(4096),
+            source: std::io::Error::from_raw_os_error(28),
+        };
+        let StepError::ImageWrite(text) = StepError::from(error) else { panic!("wrong kind") };
+        assert_eq!(text, "writing /dev/loop9 at byte 4096: No space left on device (os error 28)");
+    }
+}

@@ -1,0 +1,335 @@
+//! What the first bytes of an image are, with the names and the refusals of the Python agent
+//! (`oslo_utils.imageutils.format_inspector`).
+
+mod mbr;
+mod vmdk;
+
+use std::fmt;
+
+use super::qcow2::header::Header;
+use super::{FormatChoice, ImageError};
+
+/// Bytes from the start within which every sign of a format lies (the last is that of ISO 9660).
+pub const HEAD_BYTES: usize = 64 << 10;
+
+/// Fewer bytes than a sector are not recognised as qcow2.
+const QCOW2_MIN_BYTES: usize = 512;
+
+/// A format of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageFormat {
+    /// Nothing that is known: the disk itself.
+    Raw,
+    /// The disk itself, with a partition table in its first sector (also a plain MBR).
+    Gpt,
+    /// QEMU copy-on-write, version 2 and later.
+    Qcow2,
+    /// Microsoft virtual hard disk.
+    Vhd,
+    /// Microsoft virtual hard disk, version 2.
+    Vhdx,
+    /// VMware virtual disk.
+    Vmdk,
+    /// VirtualBox disk.
+    Vdi,
+    /// QEMU enhanced disk.
+    Qed,
+    /// ISO 9660 or UDF.
+    Iso,
+    /// An encrypted disk.
+    Luks,
+}
+
+impl ImageFormat {
+    /// The name, as in `disk_format`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Gpt => "gpt",
+            Self::Qcow2 => "qcow2",
+            Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
+            Self::Vmdk => "vmdk",
+            Self::Vdi => "vdi",
+            Self::Qed => "qed",
+            Self::Iso => "iso",
+            Self::Luks => "luks",
+        }
+    }
+
+    /// Every format of which `head` has the signs; [`Self::Raw`] is none of them.
+    fn matches(head: &[u8]) -> Vec<Self> {
+        let at = |offset: usize, sign: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(sign));
+        let iso = [b"CD001", b"NSR02", b"NSR03"].iter().any(|sign| at(0x8001, *sign));
+        let signs = [
+            (Self::Qcow2, at(0, b"QFI\xfb") && head.len() >= QCOW2_MIN_BYTES),
+            (Self::Vhd, at(0, b"conectix")),
+            (Self::Vhdx, at(0, b"vhdxfile")),
+            (Self::Vmdk, vmdk::matches(head)),
+            (Self::Vdi, at(0x40, &0xbeda_107f_u32.to_le_bytes())),
+            (Self::Qed, at(0, b"QED\0")),
+            (Self::Iso, iso),
+            (Self::Gpt, mbr::matches(head)),
+            (Self::Luks, at(0, b"LUKS\xba\xbe")),
+        ];
+        signs.into_iter().filter_map(|(format, has)| has.then_some(format)).collect()
+    }
+}
+
+impl fmt::Display for ImageFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why an image is refused for what it is. The texts start as those of the Python agent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Two readers could see two different disks in it.
+    #[error("Security: Image matched multiple potential formats: {}", names(.0))]
+    Ambiguous(Vec<ImageFormat>),
+    /// It depends on something else, or is broken.
+    #[error("Security: Image failed safety check: {0}: {1}")]
+    Unsafe(ImageFormat, String),
+    /// Not a format that may be written.
+    #[error("Security: Detected image format was {0}, but only {permitted} are allowed", permitted = names(&PERMITTED))]
+    Forbidden(ImageFormat),
+    /// Not what it was said to be.
+    #[error("Security: Expected format was {0}, but image was actually {1}")]
+    Unexpected(ImageFormat, ImageFormat),
+}
+
+/// What may be written to a disk.
+const PERMITTED: [ImageFormat; 3] = [ImageFormat::Raw, ImageFormat::Gpt, ImageFormat::Qcow2];
+
+fn names(formats: &[ImageFormat]) -> String {
+    formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The format of an image that starts with `head`: [`HEAD_BYTES`], or all of a smaller image.
+///
+/// # Errors
+/// [`Refusal::Ambiguous`] when it is several at once.
+pub fn detect(head: &[u8]) -> Result<ImageFormat, Refusal> {
+    let mut found = ImageFormat::matches(head);
+    match (found.pop(), found.is_empty()) {
+        (None, _) => Ok(ImageFormat::Raw),
+        (Some(format), true) => Ok(format),
+        (Some(format), false) => {
+            found.push(format);
+            Err(Refusal::Ambiguous(found))
+        }
+    }
+}
+
+/// Checks what `head` shows of an image of `format`.
+///
+/// # Errors
+/// [`Refusal::Unsafe`] when it is broken or depends on anything but itself.
+pub fn check(format: ImageFormat, head: &[u8]) -> Result<(), Refusal> {
+    let result = match format {
+        ImageFormat::Qcow2 => Header::parse(head).map(drop).map_err(|defect| defect.to_string()),
+        ImageFormat::Gpt => mbr::check(head).map_err(|reason| reason.to_string()),
+        ImageFormat::Vmdk => vmdk::check(head).map_err(String::from),
+        ImageFormat::Qed => Err("this format is banned".to_string()),
+        ImageFormat::Luks if head.get(6..8) != Some(&[0, 1]) => Err("only version 1 is known".to_string()),
+        _ => Ok(()),
+    };
+    result.map_err(|reason| Refusal::Unsafe(format, reason))
+}
+
+/// Whether an image that starts with `head` may be written as what it was said to be, and what it is.
+///
+/// A declared raw image is written as it is, whatever it holds, unless it can only be a mistake.
+///
+/// # Errors
+/// A [`Refusal`].
+pub fn judge(choice: FormatChoice, head: &[u8]) -> Result<ImageFormat, Refusal> {
+    use ImageFormat::{Gpt, Iso, Luks, Qcow2, Raw};
+    if choice == FormatChoice::Raw {
+        return match ImageFormat::matches(head).into_iter().find(|found| !matches!(found, Gpt | Iso | Luks)) {
+            Some(other) => Err(Refusal::Unexpected(Raw, other)),
+            None => Ok(Raw),
+        };
+    }
+    let format = detect(head)?;
+    check(format, head)?;
+    match (choice, format) {
+        (FormatChoice::Qcow2, Qcow2) | (FormatChoice::Auto, Qcow2 | Raw | Gpt) => Ok(format),
+        (_, other) if !PERMITTED.contains(&other) => Err(Refusal::Forbidden(other)),
+        (_, other) => Err(Refusal::Unexpected(Qcow2, other)),
+    }
+}
+
+impl From<Refusal> for ImageError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Invalid(refusal.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A head of zeroes with `parts` at their offsets.
+    fn head(parts: &[(usize, &[u8])]) -> Vec<u8> {
+        let mut head = vec![0; 1 << 20];
+        for (at, bytes) in parts {
+            head[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        head
+    }
+
+    /// A version 3 image of 1 GiB, with `parts` over its header.
+    fn qcow2(parts: &[(usize, &[u8])]) -> Vec<u8> {
+        let mut head = head(&[
+            (0, b"QFI\xfb\0\0\0\x03"),
+            (20, &16_u32.to_be_bytes()),
+            (24, &(1_u64 << 30).to_be_bytes()),
+            (36, &4_u32.to_be_bytes()),
+            (40, &0x30000_u64.to_be_bytes()),
+            (100, &104_u32.to_be_bytes()),
+        ]);
+        for (at, bytes) in parts {
+            head[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        head
+    }
+
+    /// A sector with the boot signature and these entries.
+    fn mbr(entries: &[[u8; 16]]) -> Vec<u8> {
+        let mut head = head(&[(510, &[0x55, 0xaa])]);
+        for (n, entry) in entries.iter().enumerate() {
+            head[446 + n * 16..][..16].copy_from_slice(entry);
+        }
+        head
+    }
+
+    const LINUX: [u8; 16] = [0x80, 0, 2, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0];
+    const PROTECTIVE: [u8; 16] = [0, 0, 2, 0, 0xee, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0xff, 0xff, 0, 0];
+
+    fn with(mut entry: [u8; 16], at: usize, byte: u8) -> [u8; 16] {
+        entry[at] = byte;
+        entry
+    }
+
+    fn vmdk(descriptor: &str) -> Vec<u8> {
+        let header = [(0, &b"KDMV\x01\0\0\0"[..]), (28, &[1]), (36, &[2])];
+        head(&[&header[..], &[(512, descriptor.as_bytes())]].concat())
+    }
+
+    /// The format and, after a colon, what is unsafe about it.
+    fn outcome(head: &[u8]) -> String {
+        match detect(head) {
+            Err(refusal) => refusal.to_string(),
+            Ok(format) => match check(format, head) {
+                Ok(()) => format!("{format} safe"),
+                Err(Refusal::Unsafe(format, reason)) => format!("{format}: {reason}"),
+                Err(other) => panic!("{other}"),
+            },
+        }
+    }
+
+    #[test]
+    fn disks_and_file_systems() {
+        for (row, head, expected) in [
+            ("H1", head(&[]), "raw safe"),
+            ("H2", Vec::new(), "raw safe"),
+            ("H14", mbr(&[LINUX]), "gpt safe"),
+            ("H15", mbr(&[]), "gpt: GPT MBR has no partitions defined"),
+            ("H16", mbr(&[PROTECTIVE]), "gpt safe"),
+            ("H17 CHS", mbr(&[with(PROTECTIVE, 2, 1)]), "gpt: GPT protective MBR has an invalid start CHS"),
+            ("H17 LBA", mbr(&[with(PROTECTIVE, 8, 2)]), "gpt: GPT protective MBR does not start at LBA 1"),
+            ("H17 hybrid", mbr(&[PROTECTIVE, LINUX]), "gpt: GPT protective MBR has further partitions"),
+            ("H18", mbr(&[with(LINUX, 0, 0x55)]), "gpt: MBR PTE 0 has invalid boot flag"),
+            ("H19", head(&[(0x10, &[2]), (0x15, &[0xf8]), (510, &[0x55, 0xaa])]), "raw safe"),
+            ("H20 gzip", head(&[(0, &[0x1f, 0x8b, 8])]), "raw safe"),
+            ("H20 squashfs", head(&[(0, b"hsqs")]), "raw safe"),
+            ("H20 ext4", head(&[(1080, &[0x53, 0xef])]), "raw safe"),
+            ("H20 4K GPT", head(&[(4096, b"EFI PART")]), "raw safe"),
+            ("H21", head(&[(0x8001, b"CD001")]), "iso safe"),
+            ("H24", head(&[(0, b"QED\0")]), "qed: this format is banned"),
+            ("H25", head(&[(0, b"LUKS\xba\xbe\0\x01")]), "luks safe"),
+            ("H25", head(&[(0, b"LUKS\xba\xbe\0\x02")]), "luks: only version 1 is known"),
+        ] {
+            assert_eq!(outcome(&head), expected, "{row}");
+        }
+    }
+
+    #[test]
+    fn several_formats_at_once_are_refused() {
+        let mut hybrid = mbr(&[LINUX]);
+        hybrid[0x8001..0x8006].copy_from_slice(b"CD001");
+        assert_eq!(outcome(&hybrid), "Security: Image matched multiple potential formats: iso, gpt", "H22");
+        for parts in [(510, &[0x55, 0xaa][..]), (0x8001, b"CD001")] {
+            assert!(matches!(detect(&qcow2(&[parts])), Err(Refusal::Ambiguous(_))), "H23");
+        }
+    }
+
+    #[test]
+    fn qcow2_headers() {
+        let version_2 = (4, &2_u32.to_be_bytes()[..]);
+        for (row, head, expected) in [
+            ("H3", qcow2(&[])[..511].to_vec(), "raw safe"),
+            ("H4", qcow2(&[])[..512].to_vec(), "qcow2 safe"),
+            ("H5", qcow2(&[version_2]), "qcow2 safe"),
+            ("H6", qcow2(&[(4, &[0, 0, 0, 1])]), "qcow2: qcow2 version 1 is unknown"),
+            ("H6", qcow2(&[(4, &[0, 0, 0, 4])]), "qcow2: qcow2 version 4 is unknown"),
+            ("H7", qcow2(&[(15, &[0x70])]), "qcow2: the image has a backing file"),
+            ("H8 dirty", qcow2(&[(79, &[1])]), "qcow2 safe"),
+            ("H8 corrupt, stricter", qcow2(&[(79, &[2])]), "qcow2: the image is marked corrupt"),
+            ("H8 compression", qcow2(&[(79, &[8]), (103, &[112]), (104, &[1])]), "qcow2 safe"),
+            ("H9", qcow2(&[(79, &[4])]), "qcow2: the image has an external data file"),
+            ("H10 extended L2, ours to read", qcow2(&[(79, &[0x10])]), "qcow2 safe"),
+            ("H10", qcow2(&[(79, &[0x20])]), "qcow2: unknown incompatible features 0x20"),
+            ("H10", qcow2(&[(78, &[1])]), "qcow2: unknown incompatible features 0x100"),
+            ("H10", qcow2(&[(72, &[0x80])]), "qcow2: unknown incompatible features 0x8000000000000000"),
+            ("H11", qcow2(&[version_2, (79, &[4])]), "qcow2: the image has an external data file"),
+            ("H12, stricter", qcow2(&[(35, &[1])]), "qcow2: the image is encrypted (method 1)"),
+            ("H12, stricter", qcow2(&[(35, &[2])]), "qcow2: the image is encrypted (method 2)"),
+            ("H13", qcow2(&[(80, &[0xff; 16])]), "qcow2 safe"),
+            ("cluster bits, stricter", qcow2(&[(23, &[22])]), "qcow2: header field cluster_bits is 22"),
+            ("size, stricter", qcow2(&[(24, &[0; 8])]), "qcow2: header field size is 0"),
+        ] {
+            assert_eq!(outcome(&head), expected, "{row}");
+        }
+    }
+
+    #[test]
+    fn vmware_disks() {
+        let descriptor =
+            |kind: &str, file: &str| format!("# Disk DescriptorFile\ncreateType=\"{kind}\"\nRW 8 SPARSE \"{file}\"\n");
+        let text = format!("{:600}", descriptor("monolithicSparse", "a.vmdk"));
+        let mut padded = text.clone().into_bytes();
+        padded.resize(1024, 0);
+        for (row, head, expected) in [
+            ("H26", vmdk(&descriptor("monolithicSparse", "a.vmdk")), "vmdk safe"),
+            ("H26", vmdk(&descriptor("monolithicSparse", "/etc/shadow")), "vmdk: Invalid extent filenames found"),
+            ("H26", vmdk(&descriptor("monolithicFlat", "a.vmdk")), "vmdk: Unsupported subformat"),
+            ("no extent", vmdk("createType=\"streamOptimized\"\n"), "vmdk: No extents found"),
+            ("H27", text.into_bytes(), "vmdk: a descriptor without data names other files"),
+            ("H27", padded, "raw safe"),
+        ] {
+            assert_eq!(outcome(&head), expected, "{row}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_what_was_said_and_permitted() {
+        use FormatChoice::{Auto, Qcow2, Raw};
+        let disk = mbr(&[PROTECTIVE]);
+        let iso = head(&[(0x8001, b"CD001")]);
+        assert_eq!(judge(Auto, &disk), Ok(ImageFormat::Gpt));
+        assert_eq!(judge(Auto, &qcow2(&[])), Ok(ImageFormat::Qcow2));
+        assert_eq!(judge(Qcow2, &qcow2(&[])), Ok(ImageFormat::Qcow2));
+        let text = |choice, head: &[u8]| judge(choice, head).unwrap_err().to_string();
+        assert_eq!(text(Qcow2, &disk), "Security: Expected format was qcow2, but image was actually gpt");
+        assert_eq!(text(Raw, &qcow2(&[])), "Security: Expected format was raw, but image was actually qcow2");
+        let forbidden = "Security: Detected image format was iso, but only raw, gpt, qcow2 are allowed";
+        assert_eq!(text(Auto, &iso), forbidden);
+        assert_eq!(text(Qcow2, &iso), forbidden);
+        let mut hybrid = mbr(&[PROTECTIVE, LINUX]);
+        hybrid[0x8001..0x8006].copy_from_slice(b"CD001");
+        assert_eq!(judge(Raw, &hybrid), Ok(ImageFormat::Raw), "a declared raw image is not looked into");
+    }
+}

@@ -1,0 +1,181 @@
+//! Joins the stages; the only place that knows their order.
+//!
+//! ```text
+//! source ─┬─► digest                        one thread
+//!         └─► decode ─► format ─► disk ─►   this thread, then several writers; zstd and xz on several before it
+//! ```
+//! Buffers come from fixed pools, so a slow stage makes the ones before it wait.
+
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use ferric_hardware::units::Bytes;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use self::sink::{Ended, Sink};
+use super::decode::Compression;
+use super::digest::Hashing;
+use super::disk::{Done, Target};
+use super::source::{Event, Feed, Received, Source};
+use super::{Algorithm, Digest, FormatChoice, ImageError, Pool, ReadBack, Verify};
+use crate::progress::Progress;
+
+/// Size of each buffer: large enough for fast disks, small enough for caches.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// What one try does to the bytes of a source.
+pub(crate) struct Plan {
+    pub(crate) verify: Verify,
+    pub(crate) decoded_digest: Option<Algorithm>,
+    pub(crate) format: FormatChoice,
+    pub(crate) buffer_budget: Bytes,
+    pub(crate) read_back: bool,
+    /// Opens what is written to; called when the first bytes have been judged.
+    pub(crate) open: Box<dyn Fn() -> Result<Arc<dyn Target>, ImageError> + Send + Sync>,
+}
+
+/// What came of one try.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) received: Received,
+    pub(crate) format: &'static str,
+    pub(crate) compression: Option<Compression>,
+    pub(crate) image_bytes: Bytes,
+    pub(crate) done: Done,
+    pub(crate) digest: Option<(Digest, Duration)>,
+    pub(crate) decoded_digest: Option<Digest>,
+    pub(crate) decode: Duration,
+    pub(crate) commit: Duration,
+    pub(crate) read_back: Option<ReadBack>,
+}
+
+/// Runs one try to its end; `reopen` opens the source once more, for formats that need a further pass. Blocks.
+pub(crate) fn run(
+    plan: &Plan,
+    source: Source,
+    reopen: &dyn Fn() -> Result<Source, ImageError>,
+    progress: &Progress,
+    cancel: &CancellationToken,
+    handle: &Handle,
+) -> Result<Outcome, ImageError> {
+    let half = Bytes(plan.buffer_budget.0 / 2);
+    let pools = [Pool::new(half, BUFFER_BYTES), Pool::new(half, BUFFER_BYTES)];
+    let [served, decoded] = &pools;
+    let mut sink = Sink::new(plan, source.access(), source.total_bytes(), decoded.clone());
+    let passes = Passes { plan, pool: served, progress, cancel, handle };
+    let (mut received, mut digest, mut ended) = passes.run(source, &mut sink)?;
+    let mut count = 1;
+    let ended = loop {
+        if let Some(ended) = ended {
+            break ended;
+        }
+        let before = received;
+        (received, digest, ended) = passes.run(reopen()?, &mut sink)?;
+        received.resumes += before.resumes;
+        received.busy += before.busy;
+        received.notes.splice(0..0, before.notes);
+        count += 1;
+    };
+    if count > 1 {
+        received.notes.push(format!("The tables of the image come after its data: the file was read {count} times"));
+    }
+    if cancel.is_cancelled() {
+        return Err(ImageError::Cancelled);
+    }
+    let committed = ended.disk.commit(ended.image_bytes)?;
+    Ok(Outcome {
+        received,
+        format: ended.format,
+        compression: ended.compression,
+        image_bytes: ended.image_bytes,
+        done: Done { written: ended.done.written + committed.written, ..ended.done },
+        digest,
+        decoded_digest: ended.decoded_digest,
+        decode: ended.decode,
+        commit: ended.flush + committed.duration,
+        read_back: committed.read_back,
+    })
+}
+
+/// What every pass over the file needs.
+struct Passes<'a> {
+    plan: &'a Plan,
+    pool: &'a Pool,
+    progress: &'a Progress,
+    cancel: &'a CancellationToken,
+    handle: &'a Handle,
+}
+
+/// What one pass brought: the source's account, the digest and its cost, and what is on the disk unless the format
+/// needs another pass.
+type Pass = (Received, Option<(Digest, Duration)>, Option<Ended>);
+
+impl Passes<'_> {
+    /// Lets the whole file through, and verifies it.
+    fn run(&self, source: Source, sink: &mut Sink<'_>) -> Result<Pass, ImageError> {
+        self.progress.total(source.total_bytes().unwrap_or(0));
+        self.progress.done(0);
+        let (sender, events) = channel();
+        let (digest, hashing) = match &self.plan.verify {
+            Verify::Digest(expected) => {
+                let (sender, thread) = Hashing::start(expected.algorithm, self.pool.count());
+                (Some(sender), Some(thread))
+            }
+            Verify::Unchecked => (None, None),
+        };
+        sink.listen(sender.clone());
+        let receiving = source.start(Feed::new(self.pool.clone(), sender, digest), self.handle);
+
+        let defect = match flow(&events, sink, self.progress, self.cancel) {
+            Ok(()) => None,
+            // Bytes that make no sense were perhaps damaged on their way: then the digest of all says so.
+            Err(error @ ImageError::Invalid(_)) if sink.has_begun() => {
+                events.iter().take_while(|event| !matches!(event, Event::End)).for_each(drop);
+                Some(error)
+            }
+            Err(error) => return Err(error),
+        };
+        let received = receiving.join()?;
+        let ended = match defect {
+            Some(error) => Err(error),
+            None => sink.end(),
+        };
+        let digest = hashing.map(Hashing::finish);
+        if let (Verify::Digest(expected), Some((actual, _))) = (&self.plan.verify, &digest)
+            && expected != actual
+        {
+            return Err(ImageError::Checksum { expected: expected.clone(), actual: actual.clone() });
+        }
+        Ok((received, digest, ended?))
+    }
+}
+
+/// Lets everything through the stages of this thread.
+fn flow(
+    events: &Receiver<Event>,
+    sink: &mut Sink<'_>,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<(), ImageError> {
+    for event in events {
+        if cancel.is_cancelled() {
+            return Err(ImageError::Cancelled);
+        }
+        match event {
+            Event::Bytes(chunk) => {
+                let bytes = chunk.len() as u64;
+                sink.push(chunk)?;
+                progress.add(bytes);
+            }
+            Event::Ready => sink.ready()?,
+            Event::End => break,
+        }
+    }
+    Ok(())
+}

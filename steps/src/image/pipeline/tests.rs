@@ -1,0 +1,208 @@
+//! A disk that remembers every call, so that a power loss can be played at each of them; and one that fails.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use ferric_hardware::units::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::{Plan, run};
+use crate::image::disk::Target;
+use crate::image::source::Source;
+use crate::image::{Algorithm, Digest, FormatChoice, HttpOptions, ImageError, Location, Retries, Verify};
+use crate::progress::Progress;
+
+const DISK_BYTES: u64 = 5 << 20;
+const END: u64 = 1 << 20;
+/// What was on the disk before.
+const OLD: u8 = 0xa5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Write(u64, u64),
+    Zero(u64, u64),
+    Sync,
+}
+
+/// A disk in memory. `fail` says which call (counted from 0) is refused.
+struct Memory {
+    state: Mutex<(Vec<u8>, Vec<Call>)>,
+    fail: Option<usize>,
+}
+
+impl Memory {
+    fn new(fail: Option<usize>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new((vec![OLD; DISK_BYTES as usize], Vec::new())), fail })
+    }
+
+    fn call(&self, call: Call, act: impl FnOnce(&mut Vec<u8>)) -> std::io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        state.1.push(call);
+        if self.fail == Some(state.1.len() - 1) {
+            return Err(std::io::Error::from_raw_os_error(5));
+        }
+        act(&mut state.0);
+        Ok(())
+    }
+
+    fn content(&self) -> Vec<u8> {
+        self.state.lock().unwrap().0.clone()
+    }
+
+    fn calls(&self) -> Vec<Call> {
+        self.state.lock().unwrap().1.clone()
+    }
+}
+
+impl Target for Memory {
+    fn name(&self) -> &str {
+        "memory"
+    }
+
+    fn size(&self) -> Bytes {
+        Bytes(DISK_BYTES)
+    }
+
+    fn write(&self, at: u64, data: &[u8]) -> std::io::Result<()> {
+        self.call(Call::Write(at, data.len() as u64), |disk| {
+            disk[at as usize..at as usize + data.len()].copy_from_slice(data);
+        })
+    }
+
+    fn zero(&self, at: u64, len: u64) -> std::io::Result<()> {
+        self.call(Call::Zero(at, len), |disk| disk[at as usize..(at + len) as usize].fill(0))
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> std::io::Result<()> {
+        let state = self.state.lock().unwrap();
+        into.copy_from_slice(&state.0[at as usize..at as usize + into.len()]);
+        Ok(())
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        self.call(Call::Sync, |_| {})
+    }
+}
+
+/// A disk that loses one bit of one write.
+struct Forgetful(Arc<Memory>);
+impl Target for Forgetful {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn size(&self) -> Bytes {
+        self.0.size()
+    }
+    fn write(&self, at: u64, data: &[u8]) -> std::io::Result<()> {
+        let mut data = data.to_vec();
+        if at <= 4_000_000 && at + data.len() as u64 > 4_000_000 {
+            data[(4_000_000 - at) as usize] ^= 4;
+        }
+        self.0.write(at, &data)
+    }
+    fn zero(&self, at: u64, len: u64) -> std::io::Result<()> {
+        self.0.zero(at, len)
+    }
+    fn read(&self, at: u64, into: &mut [u8]) -> std::io::Result<()> {
+        self.0.read(at, into)
+    }
+    fn sync(&self) -> std::io::Result<()> {
+        self.0.sync()
+    }
+}
+
+fn image() -> Vec<u8> {
+    let mut image: Vec<u8> = (0..DISK_BYTES).map(|at| (at % 253) as u8 + 1).collect();
+    image[2 << 20..3 << 20].fill(0);
+    image
+}
+
+/// Writes `image` from a file to `target`; the expected digest is that of `promised`.
+fn write(
+    target: &Arc<impl Target + 'static>,
+    image: &[u8],
+    promised: &[u8],
+    read_back: bool,
+) -> Result<super::Outcome, ImageError> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(image).unwrap();
+    let target = Arc::clone(target);
+    let plan = Plan {
+        verify: Verify::Digest(Digest::of(Algorithm::Sha256, promised)),
+        decoded_digest: None,
+        format: FormatChoice::Auto,
+        buffer_budget: Bytes::mib(4),
+        read_back,
+        open: Box::new(move || Ok(Arc::clone(&target) as Arc<dyn Target>)),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let cancel = CancellationToken::new();
+    let (locations, http, retries) = ([Location::File(file.path().into())], HttpOptions::default(), Retries::default());
+    let open = || runtime.block_on(Source::open(&locations, true, &http, &retries, &cancel));
+    run(&plan, open().unwrap(), &open, &Progress::default(), &cancel, runtime.handle())
+}
+
+fn touches_an_end(call: &Call) -> bool {
+    matches!(call, Call::Write(at, len) if *at < END || at + len > DISK_BYTES - END)
+}
+
+fn ends_are_empty(disk: &[u8]) -> bool {
+    let end = END as usize;
+    disk[..end].iter().chain(&disk[disk.len() - end..]).all(|byte| *byte == 0)
+}
+
+#[test]
+fn the_ends_are_wiped_durably_first_and_written_last_over_durable_data() {
+    let disk = Memory::new(None);
+    write(&disk, &image(), &image(), false).unwrap();
+    assert!(disk.content() == image());
+    let calls = disk.calls();
+    let [Call::Zero(0, END), Call::Zero(tail, END), Call::Sync, middle @ .., Call::Sync] = &calls[..] else {
+        panic!("{calls:?}")
+    };
+    assert_eq!(*tail, DISK_BYTES - END);
+    // Between the durable wipe and the last flush, only the ends follow the flush of all the rest.
+    let commit = middle.iter().position(touches_an_end).unwrap();
+    assert_eq!(middle[commit - 1], Call::Sync, "the data are durable: {calls:?}");
+    assert!(middle[commit..].iter().all(touches_an_end), "{calls:?}");
+    assert!(middle.iter().any(|call| matches!(call, Call::Zero(at, _) if *at >= END)), "zeroes are not written");
+}
+
+#[test]
+fn wrong_bytes_never_reach_the_ends() {
+    let disk = Memory::new(None);
+    let error = write(&disk, &image(), b"something else", false).unwrap_err();
+    assert!(matches!(error, ImageError::Checksum { .. }));
+    assert!(!disk.calls().iter().any(touches_an_end));
+    assert!(ends_are_empty(&disk.content()));
+}
+
+#[test]
+fn a_disk_that_fails_at_any_call_is_an_error_and_never_bootable() {
+    let good = Memory::new(None);
+    write(&good, &image(), &image(), false).unwrap();
+    for fail in 0..good.calls().len() {
+        let disk = Memory::new(Some(fail));
+        let error = write(&disk, &image(), &image(), false).unwrap_err();
+        assert!(matches!(error, ImageError::Disk { .. }), "call {fail}: {}", error.chain());
+        // A disk that refuses the first wipe keeps what it had; all others were wiped again.
+        let content = disk.content();
+        assert!(
+            ends_are_empty(&content) || content[..1 << 20].iter().all(|byte| *byte == OLD || *byte == 0),
+            "call {fail}"
+        );
+        assert!(fail < 3 || ends_are_empty(&content), "call {fail}");
+    }
+}
+
+#[test]
+fn reading_back_finds_what_the_disk_lost() {
+    let disk = Memory::new(None);
+    let outcome = write(&disk, &image(), &image(), true).unwrap();
+    assert_eq!(outcome.read_back.unwrap().bytes, DISK_BYTES);
+
+    let disk = Memory::new(None);
+    let error = write(&Arc::new(Forgetful(Arc::clone(&disk))), &image(), &image(), true).unwrap_err();
+    assert!(matches!(error, ImageError::ReadBack { .. }), "{}", error.chain());
+    assert!(ends_are_empty(&disk.content()));
+}

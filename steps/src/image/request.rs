@@ -1,0 +1,264 @@
+//! What is to be written, and what came of it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ferric_hardware::block::EligibleDevice;
+use ferric_hardware::units::Bytes;
+use serde::Serialize;
+use url::Url;
+
+use super::{Algorithm, Digest};
+
+/// An image, a device, and how to bring one to the other.
+#[derive(Debug, Clone)]
+pub struct WriteRequest {
+    /// Where the image is; the next is tried when one fails for good. All must be the same bytes.
+    pub locations: Vec<Location>,
+    /// The device to write to.
+    pub device: EligibleDevice,
+    /// A part of the device (a partition) instead of all of it.
+    pub region: Option<Region>,
+    /// What the bytes as served must be.
+    pub verify: Verify,
+    /// Also compute this digest of the decoded image.
+    pub decoded_digest: Option<Algorithm>,
+    /// What the image is.
+    pub format: FormatChoice,
+    /// How to speak to HTTP servers.
+    pub http: HttpOptions,
+    /// How often, how soon and how long to try.
+    pub retries: Retries,
+    /// Memory for buffers in flight.
+    pub buffer_budget: Bytes,
+    /// Whether to read the device back after writing.
+    pub read_back: bool,
+}
+
+impl WriteRequest {
+    /// Memory for buffers in flight unless told otherwise.
+    pub const DEFAULT_BUFFER_BUDGET: Bytes = Bytes::mib(32);
+
+    /// A request with the defaults for all that is not named here.
+    pub fn new(locations: Vec<Location>, device: EligibleDevice, verify: Verify) -> Self {
+        Self {
+            locations,
+            device,
+            region: None,
+            verify,
+            decoded_digest: None,
+            format: FormatChoice::Auto,
+            http: HttpOptions::default(),
+            retries: Retries::default(),
+            buffer_budget: Self::DEFAULT_BUFFER_BUDGET,
+            read_back: false,
+        }
+    }
+}
+
+/// Where an image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// An `http` or `https` URL.
+    Http(Url),
+    /// A file on this machine.
+    File(PathBuf),
+}
+
+impl Location {
+    /// An `http`, `https` or `file` URL, or a path.
+    ///
+    /// # Errors
+    /// A sentence for the operator when it is a URL of another scheme or cannot be read.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if !text.contains("://") {
+            return Ok(Self::File(PathBuf::from(text)));
+        }
+        let url = Url::parse(text).map_err(|e| format!("{text:?} is not a URL: {e}"))?;
+        match url.scheme() {
+            "http" | "https" => Ok(Self::Http(url)),
+            "file" => url.to_file_path().map(Self::File).map_err(|()| format!("{text:?} names no file here")),
+            other => Err(format!("images cannot be read by {other}: {text}")),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    /// Without user name and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Http(url) if url.username().is_empty() && url.password().is_none() => write!(f, "{url}"),
+            Self::Http(url) => {
+                let mut url = url.clone();
+                // Both succeed for every URL that has a host, which http URLs have.
+                let _ = (url.set_username(""), url.set_password(None));
+                write!(f, "{url}")
+            }
+        }
+    }
+}
+
+/// A part of a device, in whole logical blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// Where it starts.
+    pub start: Bytes,
+    /// Its length.
+    pub len: Bytes,
+}
+
+/// What the bytes as served must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verify {
+    /// Bytes with this digest.
+    Digest(Digest),
+    /// Anything: somebody said in so many words that no digest is needed.
+    Unchecked,
+}
+
+/// What an image is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FormatChoice {
+    /// What its first bytes say.
+    #[default]
+    Auto,
+    /// The disk, byte for byte (or compressed).
+    Raw,
+    /// qcow2.
+    Qcow2,
+}
+
+/// How to speak to HTTP servers.
+#[derive(Debug, Clone, Default)]
+pub struct HttpOptions {
+    /// Who we are, for the origin of the URL only: not sent on when a redirect leads to another host.
+    pub authorization: Option<Authorization>,
+    /// Proxies by scheme of the URL: `("https", "http://proxy:3128")`.
+    pub proxies: Vec<(String, String)>,
+    /// Hosts that are asked without proxy, separated by commas.
+    pub no_proxy: Option<String>,
+    /// Do not verify certificates.
+    pub insecure: bool,
+    /// PEM file of the authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM files of our certificate and its key.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+}
+
+/// Who we are. Not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Authorization {
+    /// User and password.
+    Basic(String, String),
+    /// The `Authorization` header, verbatim.
+    Header(String),
+}
+
+impl fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// How often, how soon and how long to try. The defaults are those of the agent's options.
+#[derive(Debug, Clone)]
+pub struct Retries {
+    /// Tries after the first that brought nothing new; a try that brought bytes starts the count again.
+    pub count: u32,
+    /// Longest pause between two tries; the first ones are shorter, and all vary.
+    pub interval: Duration,
+    /// Limit of connecting and of each silence.
+    pub timeout: Duration,
+    /// Limit of the whole transfer.
+    pub max_duration: Option<Duration>,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { count: 9, interval: Duration::from_secs(10), timeout: Duration::from_secs(60), max_duration: None }
+    }
+}
+
+/// What came of a [`WriteRequest`].
+#[derive(Debug, Clone, Serialize)]
+pub struct WriteSummary {
+    /// Path of the device.
+    pub device: String,
+    /// Where the (last) bytes came from.
+    pub source: String,
+    /// `raw` or `qcow2`.
+    pub format: &'static str,
+    /// `gzip`, `zstd`, `xz`, `bzip2`, when the file was compressed.
+    pub compression: Option<&'static str>,
+    /// Bytes of the file as served.
+    pub served_bytes: u64,
+    /// Bytes of the disk image.
+    pub image_bytes: u64,
+    /// Bytes that were written as data.
+    pub written_bytes: u64,
+    /// Bytes that were zeroed by the kernel or device.
+    pub zeroed_bytes: u64,
+    /// Digest of the file as served, if one was needed.
+    pub digest: Option<Digest>,
+    /// Digest of the decoded image, if asked for.
+    pub decoded_digest: Option<Digest>,
+    /// Where the time went.
+    pub seconds: Seconds,
+    /// How often the transfer went on where it had stopped.
+    pub resumes: u32,
+    /// Largest resident memory of this process so far.
+    pub peak_memory_bytes: u64,
+    /// Outcome of reading the device back, if asked for.
+    pub read_back: Option<ReadBack>,
+    /// What was out of the ordinary, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// Where the time went: wall seconds in all, and the time each stage was busy (not waiting for another).
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Seconds {
+    /// From the first request to the last flush.
+    pub total: f64,
+    /// Waiting for and copying bytes from the source.
+    pub receive: f64,
+    /// Computing the digest.
+    pub hash: f64,
+    /// Decompressing and mapping.
+    pub decode: f64,
+    /// Writing and zeroing, all writers together.
+    pub write: f64,
+    /// Making the data durable, and writing what was held back.
+    pub commit: f64,
+}
+
+/// Outcome of reading the device back. A difference is an error, so this is always good news.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReadBack {
+    /// Bytes read and compared.
+    pub bytes: u64,
+    /// What it cost.
+    pub seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_urls_or_paths() {
+        assert_eq!(Location::parse("/srv/a.raw"), Ok(Location::File("/srv/a.raw".into())));
+        assert_eq!(Location::parse("file:///srv/a.raw"), Ok(Location::File("/srv/a.raw".into())));
+        assert!(matches!(Location::parse("https://host/x"), Ok(Location::Http(_))));
+        assert!(Location::parse("ftp://host/x").unwrap_err().contains("ftp"));
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let location = Location::parse("http://user:secret@host/x").unwrap();
+        assert_eq!(location.to_string(), "http://host/x");
+        let authorization = Authorization::Basic("user".into(), "secret".into());
+        assert!(!format!("{authorization:?}").contains("secret"));
+    }
+}

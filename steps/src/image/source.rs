@@ -1,0 +1,201 @@
+//! Bytes from one or many URLs or a file, in order, in full buffers.
+
+mod backoff;
+mod file;
+pub(crate) mod http;
+mod object;
+mod transfer;
+
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use self::file::{FileAccess, FileSource};
+use self::transfer::{HttpAccess, Transfer};
+use super::buffer::Buffer;
+use super::{Chunk, HttpOptions, ImageError, Location, Pool, RandomAccess, Retries};
+
+/// An open source: its first answer is there, none of its bytes are read.
+pub(crate) enum Source {
+    Http(Box<Transfer>),
+    File(FileSource),
+}
+
+/// What a source did.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    /// Bytes of the file.
+    pub(crate) bytes: u64,
+    /// How often it went on where it had stopped.
+    pub(crate) resumes: u32,
+    /// Time spent on waiting for bytes and moving them.
+    pub(crate) busy: Duration,
+    /// Where the last bytes came from.
+    pub(crate) location: String,
+    /// What was out of the ordinary.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Source {
+    /// Opens the first of `locations` that answers. `checked` says that a digest will be compared, so that bytes
+    /// of different servers may be joined.
+    pub(crate) async fn open(
+        locations: &[Location],
+        checked: bool,
+        http: &HttpOptions,
+        retries: &Retries,
+        cancel: &CancellationToken,
+    ) -> Result<Self, ImageError> {
+        let file = locations.iter().find_map(|location| match location {
+            Location::File(path) => Some(path),
+            Location::Http(_) => None,
+        });
+        match file {
+            // What is here already needs no network.
+            Some(path) => FileSource::open(path).map(Self::File),
+            None => Ok(Self::Http(Box::new(Transfer::open(locations, checked, http, retries, cancel).await?))),
+        }
+    }
+
+    /// Size of the file, where it is known.
+    pub(crate) fn total_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Http(transfer) => transfer.total_bytes(),
+            Self::File(file) => Some(file.total_bytes()),
+        }
+    }
+
+    /// Where the bytes come from now.
+    pub(crate) fn location(&self) -> Option<Location> {
+        match self {
+            Self::Http(transfer) => transfer.location(),
+            Self::File(file) => Some(Location::File(file.path().to_path_buf())),
+        }
+    }
+
+    /// The way to random access to the same bytes, for a stage that turns out to need it.
+    pub(crate) fn access(&self) -> Access {
+        match self {
+            Self::Http(transfer) => Access::Http(transfer.access()),
+            Self::File(file) => Access::File(file.access()),
+        }
+    }
+
+    /// Lets the bytes flow into `feed`, beside the caller.
+    pub(crate) fn start(self, feed: Feed, handle: &Handle) -> Receiving {
+        let (done, outcome) = sync_channel(1);
+        match self {
+            Self::Http(transfer) => {
+                handle.spawn(async move {
+                    // Nobody waits any more when the other stages have failed.
+                    let _ = done.send(transfer.run(feed).await);
+                });
+            }
+            Self::File(file) => {
+                std::thread::spawn(move || {
+                    let _ = done.send(file.run(feed));
+                });
+            }
+        }
+        Receiving(outcome)
+    }
+}
+
+/// The way to random access; nothing is asked of a server before [`Access::open`].
+pub(crate) enum Access {
+    Http(Option<HttpAccess>),
+    File(Option<FileAccess>),
+}
+
+impl Access {
+    /// Random access, where the source has it. Blocks: a server is asked for one byte.
+    pub(crate) fn open(self) -> Option<Box<dyn RandomAccess>> {
+        match self {
+            Self::Http(access) => access.filter(HttpAccess::works).map(|access| Box::new(access) as _),
+            Self::File(access) => access.map(|access| Box::new(access) as _),
+        }
+    }
+}
+
+/// A source whose bytes flow.
+pub(crate) struct Receiving(Receiver<Result<Received, ImageError>>);
+
+impl Receiving {
+    /// Waits for the end of the flow.
+    pub(crate) fn join(self) -> Result<Received, ImageError> {
+        // The sender is lost only with the runtime itself.
+        self.0.recv().unwrap_or(Err(ImageError::Cancelled))
+    }
+}
+
+/// What the stages behind a source are told. Their number is bounded by that of the buffers.
+pub(crate) enum Event {
+    /// The next bytes of the file.
+    Bytes(Chunk),
+    /// A stage that works beside has something ready.
+    Ready,
+    /// The source has come to its end, good or bad.
+    End,
+}
+
+/// Where a source puts its bytes: full buffers, to every stage that wants them.
+pub(crate) struct Feed {
+    pool: Pool,
+    events: Sender<Event>,
+    digest: Option<SyncSender<Chunk>>,
+    buffer: Option<(Buffer, usize)>,
+    waited: Duration,
+}
+
+/// Nobody takes bytes any more.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+impl Feed {
+    /// A feed to channels that can hold all buffers of the pool, so that only the pool makes it wait.
+    pub(crate) fn new(pool: Pool, events: Sender<Event>, digest: Option<SyncSender<Chunk>>) -> Self {
+        Self { pool, events, digest, buffer: None, waited: Duration::ZERO }
+    }
+
+    /// Copies `bytes` into buffers and sends those that are full.
+    async fn put(&mut self, mut bytes: &[u8]) -> Result<(), Closed> {
+        while !bytes.is_empty() {
+            let (mut buffer, filled) = match self.buffer.take() {
+                Some(begun) => begun,
+                None => {
+                    let started = Instant::now();
+                    let buffer = self.pool.take().await;
+                    self.waited += started.elapsed();
+                    (buffer, 0)
+                }
+            };
+            let part = bytes.len().min(buffer.len() - filled);
+            buffer[filled..filled + part].copy_from_slice(&bytes[..part]);
+            bytes = &bytes[part..];
+            self.buffer = Some((buffer, filled + part));
+            if self.buffer.as_ref().is_some_and(|(buffer, filled)| *filled == buffer.len()) {
+                self.send()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is in the buffer.
+    fn send(&mut self) -> Result<(), Closed> {
+        let Some((buffer, filled)) = self.buffer.take() else { return Ok(()) };
+        let chunk = buffer.freeze(filled);
+        if let Some(digest) = &self.digest {
+            digest.send(chunk.clone()).map_err(|_| Closed)?;
+        }
+        self.events.send(Event::Bytes(chunk)).map_err(|_| Closed)
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        // Nobody listens any more when the other stages have failed.
+        let _ = self.events.send(Event::End);
+    }
+}

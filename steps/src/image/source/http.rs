@@ -1,0 +1,130 @@
+//! One HTTP request: the client with its proxies and certificates, and how an answer is judged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderValue, IF_RANGE, RANGE};
+use reqwest::{Client, NoProxy, Proxy, RequestBuilder, Response, StatusCode};
+use url::Url;
+
+use crate::image::{Authorization, HttpOptions, ImageError};
+use crate::trust;
+
+/// The most redirects that are followed.
+const REDIRECTS: usize = 30;
+
+/// A client and who we are.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    client: Client,
+    authorization: Option<Authorization>,
+}
+
+/// Why there is no usable answer.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Trying this URL again cannot help.
+    Fatal(String),
+    /// It may help.
+    Again(String),
+}
+
+impl Http {
+    /// A client by `options`; `timeout` limits connecting and each silence.
+    ///
+    /// # Errors
+    /// [`ImageError::DownloadFatal`] when an option cannot be used.
+    pub(crate) fn new(options: &HttpOptions, timeout: Duration) -> Result<Self, ImageError> {
+        let unusable =
+            |what: &str, error: &dyn std::fmt::Display| ImageError::DownloadFatal(format!("{what}: {error}"));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = trust::client_config(options, provider, rustls::DEFAULT_VERSIONS);
+        let mut client = Client::builder()
+            .user_agent(concat!("ferric/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(timeout)
+            .read_timeout(timeout)
+            .redirect(reqwest::redirect::Policy::limited(REDIRECTS))
+            .referer(false)
+            .tls_backend_preconfigured(tls.map_err(|e| unusable("TLS", &e))?);
+        let no_proxy = options.no_proxy.as_deref().and_then(NoProxy::from_string);
+        for (scheme, url) in &options.proxies {
+            let proxy = match scheme.as_str() {
+                "http" => Proxy::http(url),
+                "https" => Proxy::https(url),
+                _ => Proxy::all(url),
+            };
+            let proxy = proxy.map_err(|e| unusable(&format!("{scheme} proxy"), &e))?;
+            client = client.proxy(proxy.no_proxy(no_proxy.clone()));
+        }
+        let client = client.build().map_err(|e| unusable("HTTP client", &chain(&e)))?;
+        Ok(Self { client, authorization: options.authorization.clone() })
+    }
+
+    /// A request for the bytes as they are, not coded for transport.
+    pub(crate) fn get(&self, url: &Url) -> RequestBuilder {
+        let request = self.client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+        match &self.authorization {
+            None => request,
+            Some(Authorization::Basic(user, password)) => request.basic_auth(user, Some(password)),
+            Some(Authorization::Header(value)) => match HeaderValue::from_str(value) {
+                Ok(mut value) => {
+                    value.set_sensitive(true);
+                    request.header(AUTHORIZATION, value)
+                }
+                Err(_) => request,
+            },
+        }
+    }
+
+    /// Asks for the bytes `range` (`5-9`, `5-`), but only of the object that `if_range` names.
+    pub(crate) fn get_range(&self, url: &Url, range: &str, if_range: Option<&str>) -> RequestBuilder {
+        let request = self.get(url).header(RANGE, format!("bytes={range}"));
+        match if_range {
+            Some(value) => request.header(IF_RANGE, value),
+            None => request,
+        }
+    }
+}
+
+/// Sends a request; an answer that is neither 200 nor 206 is a refusal.
+pub(crate) async fn send(request: RequestBuilder, url: &str) -> Result<Response, Refusal> {
+    let response = match request.send().await {
+        Ok(response) => response,
+        Err(error) => {
+            let text = format!("URL: {url}; Error: {}", chain(&error));
+            return Err(if error.is_builder() || error.is_redirect() {
+                Refusal::Fatal(text)
+            } else {
+                Refusal::Again(text)
+            });
+        }
+    };
+    let status = response.status();
+    if matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
+        let coding =
+            response.headers().get(CONTENT_ENCODING).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        return match coding {
+            // A digest of coded bytes would prove nothing about the file.
+            Some(coding) if coding != "identity" => {
+                Err(Refusal::Fatal(format!("{url} comes with Content-Encoding {coding} though identity was asked for")))
+            }
+            _ => Ok(response),
+        };
+    }
+    let text = format!("Received status code {} from {url}, expected 200", status.as_u16());
+    let temporary = status.is_server_error()
+        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
+    Err(if temporary { Refusal::Again(text) } else { Refusal::Fatal(text) })
+}
+
+/// An error with all its causes in one line, without the URL (it may hold a password).
+pub(crate) fn chain(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() { "timed out".to_string() } else { "request failed".to_string() };
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,36 @@
+//! What can be done to a machine. Knows nothing of the REST API or the conductor.
+//!
+//! - [`step`]: what a step is, what it gets and what it answers
+//! - [`catalogue`]: every step in one table, and its dispatch
+//! - [`clean`]: erasing, RAID, burn-in
+//! - [`deploy`]: what follows the writing of an image
+//! - [`container_step`]: steps of container images
+//! - [`plugin`]: steps of executables in a directory
+//! - [`progress`]: how far something long has come
+//! - [`image`]: the image pipeline, from a URL to the disk
+//! - [`power`], [`flush`], [`clock`], [`lockdown`], [`rescue`], [`logs`]: what commands do to the machine outside of steps
+//! - [`trust`]: which servers are believed to be who they say
+//! - [`error`]: why a step failed
+
+pub mod catalogue;
+pub mod clean;
+pub mod clock;
+pub mod container_step;
+pub mod deploy;
+pub mod error;
+pub mod fetch;
+pub mod flush;
+pub mod image;
+pub mod lockdown;
+pub mod logs;
+pub mod plugin;
+pub mod power;
+pub mod progress;
+pub mod rescue;
+mod secret_file;
+pub mod step;
+#[cfg(test)]
+mod testing;
+pub mod trust;
+
+pub use error::StepError;

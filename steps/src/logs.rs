@@ -1,0 +1,250 @@
+//! The logs of this machine as one archive, for the conductor to keep.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::StepError;
+use crate::step::Context;
+
+/// How long one program may take; the conductor waits 60 s for everything.
+const LIMIT: Duration = Duration::from_secs(20);
+/// A journal of the host root that is shorter holds nothing but complaints.
+const SHORTEST_JOURNAL_BYTES: usize = 50;
+/// More of one file is left out: bodies of inspection over 16 MiB are refused.
+const FILE_LIMIT_BYTES: u64 = 8 << 20;
+
+/// Name in the archive, program, arguments.
+const PROGRAMS: [(&str, &str, &[&str]); 12] = [
+    ("ps", "ps", &["au"]),
+    ("df", "df", &["-a"]),
+    ("dmesg", "dmesg", &[]),
+    ("efibootmgr", "efibootmgr", &["-v"]),
+    ("iptables", "iptables", &["-L"]),
+    ("ip_addr", "ip", &["addr"]),
+    ("lsblk", "lsblk", &["--all", "-o", "KNAME,MODEL,SIZE,ROTA,TYPE,UUID,PARTUUID,SERIAL,WWN,MOUNTPOINT,TRAN,LABEL"]),
+    ("lsblk-full", "lsblk", &["--all", "--bytes", "--output-all", "--pairs"]),
+    ("lshw", "lshw", &["-quiet", "-json"]),
+    ("mount", "mount", &[]),
+    ("multipath", "multipath", &["-ll"]),
+    ("parted", "parted", &["-l", "-s"]),
+];
+
+/// What to collect.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// At most this many lines of the journal; all when not set.
+    pub journal_lines: Option<u32>,
+    /// Texts to replace by `<...>` wherever they stand (the agent token…). Passwords in URLs always are.
+    pub secrets: Vec<String>,
+}
+
+/// Collects journal, hardware state and configured log files: base64 (without line breaks) of a gzip tar. What cannot
+/// be had is left out.
+///
+/// # Errors
+/// When the archive cannot be built.
+pub fn collect(request: &Request, context: &Context) -> Result<String, StepError> {
+    let mut members = Vec::new();
+    let journal = journal(request, context);
+    let has_journal = journal.is_some();
+    members.extend(journal.map(|text| ("journal".to_string(), text)));
+    members.extend(programs(context));
+    let mdstat = std::fs::read(context.machine.path("/proc/mdstat")).ok();
+    members.extend(mdstat.map(|text| ("mdstat".to_string(), text)));
+    members.extend(udev(context));
+    if !has_journal {
+        members.extend(files_below(context, Path::new("/var/log")));
+    }
+    for option in ["log_file", "log_dir"] {
+        if let Some(path) = context.options.text(option) {
+            members.extend(files_below(context, Path::new(path)));
+        }
+    }
+    archive(members, &request.secrets)
+        .map(|bytes| STANDARD.encode(bytes))
+        .map_err(|error| StepError::Execution(format!("cannot pack the system logs: {error}")))
+}
+
+fn journal(request: &Request, context: &Context) -> Option<Vec<u8>> {
+    let tool = context.tools().find("journalctl").ok()?;
+    let mut run = tool.run(["--full", "--no-pager", "-b"]).timeout(LIMIT);
+    if let Some(lines) = request.journal_lines {
+        run = run.arg("-n").arg(lines.to_string());
+    }
+    let text = run.output().ok()?.stdout;
+    (text.len() >= SHORTEST_JOURNAL_BYTES).then_some(text)
+}
+
+/// Runs all programs side by side.
+fn programs(context: &Context) -> Vec<(String, Vec<u8>)> {
+    let tools = context.tools();
+    std::thread::scope(|scope| {
+        let running: Vec<_> = PROGRAMS
+            .iter()
+            .map(|(name, program, arguments)| {
+                let tools = &tools;
+                let run = move || tools.find(program)?.run(arguments.iter().copied()).timeout(LIMIT).output();
+                (name, scope.spawn(run))
+            })
+            .collect();
+        let ended = running.into_iter().filter_map(|(name, thread)| Some((name, thread.join().ok()?.ok()?)));
+        ended.map(|(name, output)| (name.to_string(), output.stdout)).collect()
+    })
+}
+
+/// The properties that udev keeps of each block device, `udev/<kernel name>` as JSON.
+fn udev(context: &Context) -> Vec<(String, Vec<u8>)> {
+    let Ok(devices) = std::fs::read_dir(context.machine.path("/sys/class/block")) else { return Vec::new() };
+    let member = |name: String| {
+        let number = context.machine.read(format!("/sys/class/block/{name}/dev"))?;
+        let database = context.machine.read(format!("/run/udev/data/b{number}"))?;
+        let properties: serde_json::Map<String, serde_json::Value> = database
+            .lines()
+            .filter_map(|line| line.strip_prefix("E:")?.split_once('='))
+            .map(|(key, value)| (key.to_string(), value.into()))
+            .collect();
+        Some((format!("udev/{name}"), serde_json::Value::Object(properties).to_string().into_bytes()))
+    };
+    devices.flatten().filter_map(|device| member(device.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// A file, or all regular files of a directory tree, named by path without the leading slash.
+fn files_below(context: &Context, path: &Path) -> Vec<(String, Vec<u8>)> {
+    let real = context.machine.path(path);
+    let Ok(meta) = real.symlink_metadata() else { return Vec::new() };
+    if meta.is_dir() {
+        let Ok(entries) = std::fs::read_dir(&real) else { return Vec::new() };
+        return entries.flatten().flat_map(|entry| files_below(context, &path.join(entry.file_name()))).collect();
+    }
+    if !meta.is_file() || meta.len() > FILE_LIMIT_BYTES {
+        return Vec::new();
+    }
+    let name = path.strip_prefix("/").unwrap_or(path).display().to_string();
+    std::fs::read(real).map(|text| vec![(name, text)]).unwrap_or_default()
+}
+
+fn archive(members: Vec<(String, Vec<u8>)>, secrets: &[String]) -> std::io::Result<Vec<u8>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+    for (name, content) in members {
+        let content = masked(&content, secrets);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(now);
+        tar.append_data(&mut header, name, content.as_slice())?;
+    }
+    let mut gzip = tar.into_inner()?;
+    gzip.flush()?;
+    gzip.finish()
+}
+
+/// Replaces the secrets and the passwords of URLs.
+fn masked(content: &[u8], secrets: &[String]) -> Vec<u8> {
+    let mut text = String::from_utf8_lossy(content).into_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret.as_str(), "<...>");
+    }
+    mask_url_passwords(&text).into_bytes()
+}
+
+/// `text` with `<...>` for user and password of each URL in it.
+pub fn mask_url_passwords(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("://") {
+        let (before, authority) = rest.split_at(start + 3);
+        masked.push_str(before);
+        let end = authority.find(|c: char| c == '/' || c.is_whitespace() || c == '"').unwrap_or(authority.len());
+        let (authority, after) = authority.split_at(end);
+        match authority.rsplit_once('@') {
+            Some((user, host)) if user.contains(':') => {
+                masked.push_str("<...>@");
+                masked.push_str(host);
+            }
+            _ => masked.push_str(authority),
+        }
+        rest = after;
+    }
+    masked.push_str(rest);
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Read;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    use ferric_hardware::machine::Machine;
+
+    use super::*;
+    use crate::step::StepOptions;
+
+    fn script(directory: &Path, name: &str, body: &str) {
+        let path = directory.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn context(root: &Path) -> Context {
+        let mut options = StepOptions::none();
+        options.host_root = root.join("none");
+        options.values.insert("tool_path".into(), root.display().to_string());
+        options.values.insert("log_file".into(), "/var/agent.log".into());
+        Context::new(Machine::at(root), Arc::new(options))
+    }
+
+    fn unpack(text: &str) -> BTreeMap<String, String> {
+        let bytes = STANDARD.decode(text).unwrap();
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
+        let entries = archive.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut content = String::new();
+            entry.read_to_string(&mut content).unwrap();
+            (entry.path().unwrap().display().to_string(), content)
+        });
+        entries.collect()
+    }
+
+    #[test]
+    fn what_works_is_packed_and_what_fails_is_left_out() {
+        let root = tempfile::tempdir().unwrap();
+        script(root.path(), "journalctl", "echo \"journal of $* with the token s3cret and http://u:pw@host/x\"");
+        script(root.path(), "df", "echo disks");
+        script(root.path(), "lshw", "exit 1");
+        std::fs::create_dir_all(root.path().join("var")).unwrap();
+        std::fs::write(root.path().join("var/agent.log"), "started\n").unwrap();
+        let request = Request { journal_lines: Some(7), secrets: vec!["s3cret".into()] };
+        let members = unpack(&collect(&request, &context(root.path())).unwrap());
+        assert_eq!(
+            members["journal"],
+            "journal of --full --no-pager -b -n 7 with the token <...> and http://<...>@host/x\n"
+        );
+        assert_eq!(members["df"], "disks\n");
+        assert_eq!(members["var/agent.log"], "started\n");
+        assert!(!members.contains_key("lshw"));
+    }
+
+    #[test]
+    fn without_a_journal_the_log_directory_is_packed() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("var/log/app")).unwrap();
+        std::fs::write(root.path().join("var/log/app/one.log"), "line\n").unwrap();
+        let members = unpack(&collect(&Request::default(), &context(root.path())).unwrap());
+        assert_eq!(members["var/log/app/one.log"], "line\n");
+    }
+
+    #[test]
+    fn urls_without_passwords_stay() {
+        let text = "get http://host:80/a@b then ftp://me@host";
+        assert_eq!(mask_url_passwords(text), text);
+    }
+}

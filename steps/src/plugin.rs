@@ -1,0 +1,156 @@
+//! Step plugins: executables in a directory that bring steps of their own. The protocol is described in
+//! `docs/plugins.md`: `PLUGIN list` prints what it offers, `PLUGIN run` gets the step as JSON on standard input, prints
+//! progress lines and ends with a result, an error, or neither.
+
+mod offered;
+mod running;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferric_hardware::tool::Tool;
+
+use crate::catalogue::manager::Manager;
+use crate::catalogue::offer::{Action, Offer};
+use crate::step::Context;
+use offered::Listing;
+
+/// How long `list` may take.
+const LIST_LIMIT: Duration = Duration::from_secs(30);
+
+/// What all plugins of the directory offer, in the order of their file names. A plugin that cannot be used is logged
+/// and left out: the built-in steps must work all the same.
+pub(crate) fn all(context: &Context) -> Vec<(Arc<Manager>, Vec<Offer>)> {
+    let listed = |program: PathBuf| {
+        let logged = |reason| tracing::error!(plugin = %program.display(), reason, "the step plugin cannot be used");
+        list(&program).map_err(logged).ok()
+    };
+    executables(&context.options.steps_dir).into_iter().filter_map(listed).collect()
+}
+
+fn executables(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0))
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn list(program: &Path) -> Result<(Arc<Manager>, Vec<Offer>), String> {
+    let output = Tool::at(program).run(["list"]).timeout(LIST_LIMIT).output().map_err(|error| error.to_string())?;
+    let listing: Listing =
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("what `list` prints is no listing: {error}"))?;
+    let file_name = program.file_name().unwrap_or_default().to_string_lossy();
+    let manager = listing.manager(&file_name);
+    let offers = listing.steps.iter().flat_map(|(kind, steps)| steps.iter().map(move |step| (*kind, step)));
+    let offers = offers.map(|(kind, step)| {
+        let (program, limit, name) = (program.to_path_buf(), step.limit(), step.step.clone());
+        let run = move |context: &Context, arguments: &crate::step::Arguments| {
+            running::run(&program, kind.into(), &name, limit, arguments, context)
+        };
+        step.offer(&manager, kind.into(), Action::Found(Arc::new(run)))
+    });
+    let offers = offers.collect();
+    Ok((manager, offers))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::StepError;
+    use crate::catalogue;
+    use crate::step::Kind;
+    use crate::testing::Fake;
+
+    /// A machine with one plugin that lists `listing` and runs `script`.
+    fn with_plugin(listing: &Value, script: &str) -> Fake {
+        let fake = Fake::new();
+        fake.executable(
+            "steps.d/example",
+            &format!("case $1 in list) cat <<'END'\n{listing}\nEND\n;; run) {script} ;; esac"),
+        );
+        fake
+    }
+
+    fn listing(step: Value) -> Value {
+        json!({"manager": "ExampleHardwareManager", "version": "4", "support": 3, "steps": {"clean": [step]}})
+    }
+
+    async fn run(fake: &Fake, step: &str, arguments: Value) -> Result<Value, StepError> {
+        let Value::Object(arguments) = arguments else { panic!("no object") };
+        catalogue::execute(Kind::Clean, step, arguments, fake.context()).await
+    }
+
+    #[tokio::test]
+    async fn a_step_is_listed_and_run_with_its_arguments() {
+        let step =
+            json!({"step": "greet", "priority": 7, "argsinfo": {"who": {"description": "Name.", "required": true}}});
+        let fake =
+            with_plugin(&listing(step), "cat > input; echo 'progress: 5/10 halfway'; echo 'result: {\"greeted\": 1}'");
+        let answer = catalogue::list(Kind::Clean, &fake.context());
+        assert_eq!(
+            answer["clean_steps"]["ExampleHardwareManager"],
+            json!([{"step": "greet", "priority": 7, "interface": "deploy", "reboot_requested": false, "abortable": true,
+                    "argsinfo": {"who": {"description": "Name.", "required": true}}}])
+        );
+        assert_eq!(answer["hardware_manager_version"]["ExampleHardwareManager"], "4");
+        assert_eq!(run(&fake, "greet", json!({"who": "you"})).await.unwrap(), json!({"greeted": 1}));
+        let input: Value = serde_json::from_str(&fake.read("input")).unwrap();
+        assert_eq!(
+            (&input["kind"], &input["step"], &input["args"]),
+            (&json!("clean"), &json!("greet"), &json!({"who": "you"}))
+        );
+    }
+
+    #[tokio::test]
+    async fn undeclared_and_missing_arguments_are_refused_without_running() {
+        let step = json!({"step": "greet", "argsinfo": {"who": {"required": true}}});
+        let fake = with_plugin(&listing(step), "touch ran");
+        assert!(run(&fake, "greet", json!({"whom": "you"})).await.is_err());
+        assert!(run(&fake, "greet", json!({})).await.is_err());
+        assert!(!fake.path().join("ran").exists());
+    }
+
+    #[tokio::test]
+    async fn its_error_is_the_error_of_the_step() {
+        let fake = with_plugin(&listing(json!({"step": "greet"})), "echo 'the cat is away' >&2; exit 4");
+        let error = run(&fake, "greet", json!({})).await.unwrap_err();
+        assert!(matches!(&error, StepError::Cleaning(text) if text.contains("the cat is away")), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn it_is_stopped_at_its_time_limit() {
+        let fake = with_plugin(&listing(json!({"step": "greet", "timeout_seconds": 1})), "exec sleep 600");
+        let error = run(&fake, "greet", json!({})).await.unwrap_err();
+        assert!(error.to_string().contains("within 1 s"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn it_overrides_a_built_in_step_by_more_support() {
+        let fake = with_plugin(&listing(json!({"step": "erase_devices", "priority": 3})), "echo 'result: \"mine\"'");
+        let answer = catalogue::list(Kind::Clean, &fake.context());
+        let built_in = answer["clean_steps"]["GenericHardwareManager"].as_array().unwrap();
+        assert!(built_in.iter().all(|step| step["step"] != "erase_devices"));
+        assert_eq!(run(&fake, "erase_devices", json!({})).await.unwrap(), "mine");
+    }
+
+    #[tokio::test]
+    async fn exit_code_75_hands_the_step_to_the_next_manager() {
+        let fake = with_plugin(&listing(json!({"step": "erase_pstore"})), "exit 75");
+        run(&fake, "erase_pstore", json!({})).await.unwrap();
+    }
+
+    #[test]
+    fn a_broken_plugin_does_not_take_the_built_in_steps_away() {
+        let fake = Fake::new();
+        fake.executable("steps.d/broken", "echo nonsense");
+        let answer = catalogue::list(Kind::Clean, &fake.context());
+        assert_eq!(answer["hardware_manager_version"], json!({"generic_hardware_manager": "1.2"}));
+    }
+}
