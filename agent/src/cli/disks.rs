@@ -1,0 +1,83 @@
+//! `ferric-agent disks`.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use ferric_hardware::block::{self, BlockDevice, DevicePolicy, Listing};
+use ferric_hardware::machine::Machine;
+use ferric_hardware::units::Bytes;
+use serde_json::{Value, json};
+
+/// Arguments of `disks`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Make this the only block device that exists (repeatable); admits loop devices
+    #[arg(long, value_name = "DEV")]
+    pub allow_device: Vec<PathBuf>,
+    /// Read the machine below this directory instead of /
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The device policy that `--allow-device` asks for.
+pub(super) fn policy(allowed: Vec<PathBuf>) -> DevicePolicy {
+    DevicePolicy { allowed: (!allowed.is_empty()).then_some(allowed), skip: Vec::new() }
+}
+
+/// Prints the eligible and the rejected devices.
+///
+/// # Errors
+/// The reason, for people.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let listing = block::list(&Machine::at(arguments.root), &policy(arguments.allow_device));
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &as_json(&listing)?)?;
+        writeln!(out)?;
+    } else {
+        out.write_all(table(&listing).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// `{"eligible": [device…], "rejected": [device with "reason"…]}`.
+fn as_json(listing: &Listing) -> serde_json::Result<Value> {
+    let eligible = listing.eligible.iter().map(|e| serde_json::to_value(&**e)).collect::<Result<Vec<_>, _>>()?;
+    let rejected = listing.rejected.iter().map(|rejection| {
+        let mut device = serde_json::to_value(&rejection.device)?;
+        device["reason"] = rejection.reason.to_string().into();
+        Ok(device)
+    });
+    Ok(json!({"eligible": eligible, "rejected": rejected.collect::<serde_json::Result<Vec<_>>>()?}))
+}
+
+fn table(listing: &Listing) -> String {
+    let eligible = listing.eligible.iter().map(|e| row(e, "eligible".to_string()));
+    let rejected = listing.rejected.iter().map(|r| row(&r.device, r.reason.to_string()));
+    let head = ["DEVICE", "SIZE", "TYPE", "MODEL", "SERIAL", "STATE"].map(str::to_string);
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(eligible).chain(rejected).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(device: &BlockDevice, state: String) -> [String; 6] {
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_string());
+    [
+        device.name.clone(),
+        Bytes(device.size_bytes).to_string(),
+        or_dash(&device.tran),
+        or_dash(&device.model),
+        or_dash(&device.serial),
+        state,
+    ]
+}

@@ -1,0 +1,91 @@
+//! `ferric-agent erase`.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use ferric_hardware::block;
+use ferric_hardware::machine::Machine;
+use ferric_hardware::units::Bytes;
+use ferric_steps::clean::options::EraseOptions;
+use ferric_steps::clean::{Outcome, erase, guard, metadata};
+use ferric_steps::progress::Progress;
+use ferric_steps::step::{Context, StepOptions};
+
+/// How often the line on the terminal changes.
+const REFRESH: Duration = Duration::from_millis(250);
+
+/// Arguments of `erase`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Make this the only block device that exists (repeatable); admits loop devices
+    #[arg(long, value_name = "DEV")]
+    pub allow_device: Vec<PathBuf>,
+    /// The block device to erase
+    #[arg(long, value_name = "DEV")]
+    pub device: PathBuf,
+    /// Erase partition tables and signatures only
+    #[arg(long, required_unless_present = "full", conflicts_with = "full")]
+    pub metadata: bool,
+    /// Erase the whole device, by its own secure erase where it has one, else by overwriting
+    #[arg(long)]
+    pub full: bool,
+    /// Number of passes of random data before the last one of zeros, where the device has no erase of its own
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub passes: u64,
+    /// Really do it
+    #[arg(long, required = true)]
+    pub yes_destroy_data: bool,
+}
+
+/// Erases the device.
+///
+/// # Errors
+/// The reason, for people.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let machine = Machine::host();
+    let allowed_devices = (!arguments.allow_device.is_empty()).then_some(arguments.allow_device);
+    let options = Arc::new(StepOptions { allowed_devices, ..StepOptions::none() });
+    let context = Context::new(machine, options);
+    let name = arguments.device.to_str().context("the device's name is not UTF-8")?;
+    let listing = block::list(&context.machine, &context.device_policy());
+    let disk = listing.find(&context.machine, name)?;
+    let erase_options = EraseOptions { iterations: arguments.passes, ..EraseOptions::of(&context) };
+    guard::check(&context.machine, std::slice::from_ref(disk), &erase_options)?;
+    context.progress.activity(format!("erasing {}", disk.name));
+    context.progress.total(disk.size_bytes);
+    let outcome = shown(&context.progress, || match arguments.metadata {
+        true => metadata::erase_disk(&context.machine, disk),
+        // Only this device was asked for: no other namespace of its controller may go with it.
+        false => erase::erase_disk(&context, disk, &erase_options, &|_| false),
+    })?;
+    if outcome == Outcome::RaidMember {
+        bail!("{}: left alone, it belongs to a software RAID", disk.name);
+    }
+    println!("{}: {} erased", disk.name, if arguments.metadata { "metadata" } else { "content" });
+    Ok(())
+}
+
+/// Runs `work` with its progress on the terminal, when standard error is one.
+fn shown<T>(progress: &Progress, work: impl FnOnce() -> T) -> T {
+    let (done, finished) = channel::<()>();
+    std::thread::scope(|scope| {
+        if stderr().is_terminal() {
+            scope.spawn(move || {
+                while let Err(RecvTimeoutError::Timeout) = finished.recv_timeout(REFRESH) {
+                    let Some(now) = progress.snapshot() else { continue };
+                    let total = now.total_bytes.map_or(String::new(), |total| format!(" of {}", Bytes(total)));
+                    eprint!("\r{}: {}{total}\x1b[K", now.activity, Bytes(now.done_bytes));
+                    stderr().flush().ok();
+                }
+                eprint!("\r\x1b[K");
+            });
+        }
+        let result = work();
+        drop(done);
+        result
+    })
+}

@@ -1,0 +1,111 @@
+//! `ferric-agent write-image`.
+
+mod display;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use ferric_hardware::block::{self, DevicePolicy};
+use ferric_hardware::machine::Machine;
+use ferric_steps::fetch;
+use ferric_steps::image::{
+    self, Digest, FormatChoice, HttpOptions, Location, Retries, Verify, WriteRequest, WriteSummary, checksum,
+};
+use ferric_steps::progress::Progress;
+use tokio_util::sync::CancellationToken;
+
+use self::display::Style;
+
+/// A checksum file is a few lines; servers that send more are not serving one.
+const CHECKSUM_FILE_LIMIT_BYTES: usize = 1 << 20;
+
+/// Arguments of `write-image`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Make this the only block device that exists (repeatable); admits loop devices
+    #[arg(long, value_name = "DEV")]
+    pub allow_device: Vec<PathBuf>,
+    /// The block device to write to
+    #[arg(long, value_name = "DEV")]
+    pub device: PathBuf,
+    /// Where the image is: http, https, file URL or a path
+    #[arg(long, value_name = "URL|PATH")]
+    pub url: String,
+    /// The expected digest of the image as downloaded
+    #[arg(long, value_name = "ALGO:HEX", conflicts_with_all = ["checksum_url", "no_checksum"], required_unless_present_any = ["checksum_url", "no_checksum"])]
+    pub checksum: Option<String>,
+    /// Where the expected digest is
+    #[arg(long, value_name = "URL", conflicts_with = "no_checksum")]
+    pub checksum_url: Option<String>,
+    /// Write without verifying
+    #[arg(long)]
+    pub no_checksum: bool,
+    /// Format of the image
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = ["auto", "raw", "qcow2"])]
+    pub format: String,
+    /// How progress is shown on stderr; auto: a bar on a terminal, else lines
+    #[arg(long, value_name = "STYLE", default_value = "auto", value_parser = ["auto", "bar", "json", "none"])]
+    pub progress: String,
+    /// Read the device back and compare: costs another pass over the image's size, and a digest of what is written
+    #[arg(long)]
+    pub read_back: bool,
+}
+
+/// Writes the image and prints a JSON summary.
+///
+/// # Errors
+/// The reason, for people.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let summary = runtime.block_on(write(arguments))?;
+    println!("{}", serde_json::to_string_pretty(&summary)?);
+    Ok(())
+}
+
+async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
+    let machine = Machine::host();
+    let allowed = (!arguments.allow_device.is_empty()).then(|| arguments.allow_device.clone());
+    let listing = block::list(&machine, &DevicePolicy { allowed, skip: Vec::new() });
+    let name = arguments.device.to_str().context("the device's path is not UTF-8")?;
+    let device = listing.find(&machine, name)?.clone();
+
+    let location = Location::parse(&arguments.url).map_err(|reason| anyhow!(reason))?;
+    let verify = match (&arguments.checksum, &arguments.checksum_url) {
+        (Some(digest), _) => Verify::Digest(digest.parse().map_err(|reason: String| anyhow!(reason))?),
+        (None, Some(url)) => Verify::Digest(listed(url, &arguments.url).await?),
+        (None, None) => Verify::Unchecked,
+    };
+    let request = WriteRequest {
+        format: match arguments.format.as_str() {
+            "raw" => FormatChoice::Raw,
+            "qcow2" => FormatChoice::Qcow2,
+            _ => FormatChoice::Auto,
+        },
+        read_back: arguments.read_back,
+        ..WriteRequest::new(vec![location], device, verify)
+    };
+
+    let progress = Progress::default();
+    let cancel = CancellationToken::new();
+    let interrupted = cancel.clone();
+    tokio::spawn(async move {
+        // Without a handler for it, Ctrl-C simply ends the process: that is safe as well.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupted.cancel();
+        }
+    });
+    let shown = display::show(Style::parse(&arguments.progress), progress.clone());
+    let written = image::write(request, &progress, &cancel).await;
+    shown.end().await;
+    written.map_err(|error| anyhow!(error.chain()))
+}
+
+/// The digest of `image` in the checksum file behind `url`.
+async fn listed(url: &str, image: &str) -> anyhow::Result<Digest> {
+    let (http, retries) = (HttpOptions::default(), Retries::default());
+    let body = fetch::body(url, &http, CHECKSUM_FILE_LIMIT_BYTES, &retries, &CancellationToken::new()).await;
+    let body = body.map_err(|reason| anyhow!("checksum file: {reason}"))?;
+    let path = image.split(['?', '#']).next().unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    checksum::find(&String::from_utf8_lossy(&body), name, None).with_context(|| format!("checksum file {url}"))
+}

@@ -1,0 +1,31 @@
+//! `clean.*`: listing and executing clean steps.
+
+use ferric_steps::step::Kind;
+
+use super::{Command, Extension, Mode, PLAIN, steps};
+
+/// `clean`.
+pub const EXTENSION: Extension = Extension {
+    name: "clean",
+    class: "CleanExtension",
+    commands: &[
+        Command {
+            name: "get_clean_steps",
+            mode: Mode::Sync,
+            required: &["node", "ports"],
+            validate: Some(steps::check_node),
+            run: |agent, arguments, running| Box::pin(steps::list(Kind::Clean, agent, arguments, running)),
+            ..PLAIN
+        },
+        Command {
+            name: "execute_clean_step",
+            mode: Mode::Async,
+            required: &["step", "node", "ports"],
+            optional: &["clean_version"],
+            open: true,
+            validate: Some(steps::check_node),
+            run: |agent, arguments, running| Box::pin(steps::execute(Kind::Clean, agent, arguments, running)),
+            ..PLAIN
+        },
+    ],
+};

@@ -1,0 +1,32 @@
+//! `rescue.*`: handing the machine over to an operator who logs in.
+
+use std::sync::Arc;
+
+use ferric_steps::rescue;
+use serde_json::Value;
+
+use super::{Arguments, Command, Extension, Mode, PLAIN, Running, steps, text};
+use crate::agent::{Agent, Ending};
+use crate::error::Error;
+
+/// `rescue`.
+pub const EXTENSION: Extension = Extension {
+    name: "rescue",
+    class: "RescueExtension",
+    commands: &[Command {
+        name: "finalize_rescue",
+        mode: Mode::Sync,
+        optional: &["rescue_password", "hashed"],
+        run: |agent, arguments, running| Box::pin(finalize(agent, arguments, running)),
+        ..PLAIN
+    }],
+};
+
+async fn finalize(agent: Arc<Agent>, arguments: Arguments, running: Running) -> Result<Value, Error> {
+    let password = text(&arguments, "rescue_password").unwrap_or_default().to_string();
+    let hashed = arguments.get("hashed").and_then(Value::as_bool).unwrap_or(false);
+    let context = agent.context(&running, Value::Null);
+    steps::blocking(move || rescue::finalize(&password, hashed, &context)).await??;
+    agent.end(Ending::Exit);
+    Ok(Value::Null)
+}

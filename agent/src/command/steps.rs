@@ -1,0 +1,93 @@
+//! What `clean`, `deploy` and `service` share: listing steps and executing one.
+
+use std::sync::Arc;
+
+use ferric_steps::catalogue;
+use ferric_steps::step::{Context, Kind};
+use serde_json::{Map, Value, json};
+use tracing::info;
+
+use super::{Arguments, Running};
+use crate::agent::Agent;
+use crate::error::{self, Error};
+
+/// Refuses a node that is none: everything else would fail in stranger ways later.
+pub(super) fn check_node(_: &Agent, arguments: &Arguments) -> Result<(), Error> {
+    match arguments.get("node") {
+        None => Ok(()),
+        Some(node) if node["uuid"].is_string() => Ok(()),
+        Some(_) => Err(Error::new(error::INVALID_PARAMETERS, "'node' must be a node with a 'uuid'.")),
+    }
+}
+
+/// `get_<kind>_steps`.
+pub(super) async fn list(
+    kind: Kind,
+    agent: Arc<Agent>,
+    arguments: Arguments,
+    running: Running,
+) -> Result<Value, Error> {
+    let context = context(&agent, &arguments, &running);
+    blocking(move || catalogue::list(kind, &context)).await
+}
+
+/// `execute_<kind>_step`.
+pub(super) async fn execute(
+    kind: Kind,
+    agent: Arc<Agent>,
+    mut arguments: Arguments,
+    running: Running,
+) -> Result<Value, Error> {
+    let context = context(&agent, &arguments, &running);
+    let name = kind.as_str();
+    check_version(&context, arguments.remove(&format!("{name}_version"))).await?;
+    let step = arguments.remove("step").unwrap_or_default();
+    let Some(step_name) = step["step"].as_str() else {
+        return Err(Error::new(error::EXECUTION, format!("Malformed {name}_step, no \"step\" key: {step}")));
+    };
+    arguments.remove("node");
+    arguments.remove("ports");
+    if let Some(own) = step["args"].as_object() {
+        arguments.extend(own.clone());
+    }
+    info!(kind = name, step = step_name, "executing step");
+    let result = catalogue::execute(kind, step_name, arguments, context).await?;
+    Ok(json!({ format!("{name}_result"): result, format!("{name}_step"): step }))
+}
+
+/// What the step gets; the node that came with the request is kept.
+fn context(agent: &Agent, arguments: &Arguments, running: &Running) -> Context {
+    if let Some(node) = arguments.get("node") {
+        agent.set_node(node.clone());
+    }
+    agent.context(running, arguments.get("ports").cloned().unwrap_or_default())
+}
+
+/// The conductor sends back the versions that it was told with the steps; others mean that the agent has changed since.
+async fn check_version(context: &Context, used: Option<Value>) -> Result<(), Error> {
+    let Some(Value::Object(used)) = used else { return Ok(()) };
+    let context = context.clone();
+    let current = blocking(move || catalogue::versions(&context)).await?;
+    let current = current.as_object().cloned().unwrap_or_default();
+    if same(&current, &used) {
+        return Ok(());
+    }
+    let text = format!("Current versions: {}, versions used by ironic: {}", python(&current), python(&used));
+    Err(Error::new(error::VERSION_MISMATCH, text))
+}
+
+fn same(left: &Map<String, Value>, right: &Map<String, Value>) -> bool {
+    left.len() == right.len() && left.iter().all(|(key, value)| right.get(key) == Some(value))
+}
+
+/// A flat object as Python prints it, which is how operators know this text.
+fn python(object: &Map<String, Value>) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| format!("'{text}'"));
+    let pairs: Vec<String> = object.iter().map(|(key, value)| format!("'{key}': {}", text(value))).collect();
+    format!("{{{}}}", pairs.join(", "))
+}
+
+/// Runs work that blocks on a thread of its own.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|panic| Error::new(error::EXECUTION, panic.to_string()))
+}

@@ -1,0 +1,317 @@
+//! One configuration out of all sources, weakest to strongest: defaults, kernel command line, virtual media, files,
+//! environment, flags, what Ironic says.
+
+mod files;
+pub mod flags;
+pub mod ini;
+pub mod kernel;
+pub mod kind;
+pub mod options;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ferric_steps::step::StepOptions;
+pub use options::Spec;
+
+/// The merged configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Text of every option that has a value, in its normal spelling, by [`Spec::key`].
+    values: BTreeMap<String, String>,
+    boot_interface: Option<String>,
+    benchmarks: Option<String>,
+}
+
+/// Why there is no configuration. Fatal at start-up.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file or directory that was asked for cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file is no configuration file.
+    #[error("{path}: {source}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        source: ini::SyntaxError,
+    },
+    /// A value is not of the option's kind.
+    #[error("bad value for {option} ({source_name}): {expected}, not {value:?}")]
+    BadValue {
+        /// The option.
+        option: String,
+        /// Where the value was found.
+        source_name: String,
+        /// What would be good.
+        expected: String,
+        /// The value.
+        value: String,
+    },
+}
+
+/// Where options come from, apart from the built-in defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Parameters of the kernel command line, then of virtual media.
+    pub kernel: BTreeMap<String, String>,
+    /// `--config-file`, in order.
+    pub config_files: Vec<PathBuf>,
+    /// `--config-dir`, in order.
+    pub config_dirs: Vec<PathBuf>,
+    /// The environment.
+    pub environment: BTreeMap<String, String>,
+    /// Flags, by [`Spec::key`].
+    pub flags: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// Reads and merges all sources.
+    ///
+    /// # Errors
+    /// An unreadable file that was asked for, a syntax error, or a value of the wrong kind. Unknown options are ignored.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut config = Self::with_defaults();
+        config.boot_interface = sources.kernel.get("BOOTIF").cloned();
+        config.benchmarks = sources.kernel.get("ipa-inspection-benchmarks").cloned();
+        for spec in options::ALL {
+            if let Some((parameter, text)) = spec.kernel.and_then(|name| sources.kernel.get_key_value(name)) {
+                config.set(spec, text, parameter)?;
+            }
+        }
+        for (path, sections) in files::read(sources)? {
+            for (group, name, text) in
+                sections.iter().flat_map(|(group, keys)| keys.iter().map(move |(name, text)| (group, name, text)))
+            {
+                if let Some(spec) = options::find(group, name) {
+                    config.set(spec, &interpolate(text, &sections, group), &path.display().to_string())?;
+                }
+            }
+        }
+        for spec in options::ALL {
+            let variable = format!("OS_{}__{}", spec.group.to_uppercase(), spec.name.to_uppercase());
+            if let Some(text) = sources.environment.get(&variable) {
+                config.set(spec, text, &variable)?;
+            }
+            if let Some(text) = sources.flags.get(&spec.key()) {
+                config.set(spec, text, &format!("--{}", spec.flag()))?;
+            }
+        }
+        if let Some(debug) = sources.kernel.get("ipa-debug").and_then(|text| kind::parse_bool(text)) {
+            config.values.insert(options::DEBUG.key(), debug.to_string());
+        }
+        Ok(config)
+    }
+
+    /// The built-in defaults alone.
+    pub fn with_defaults() -> Self {
+        let values = options::ALL
+            .iter()
+            .filter_map(|spec| spec.default.map(|default| (spec.key(), default.to_string())))
+            .collect();
+        Self { values, boot_interface: None, benchmarks: None }
+    }
+
+    /// Sets an option.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`], naming `source` as the place of the value.
+    pub fn set(&mut self, spec: &Spec, text: &str, source: &str) -> Result<(), ConfigError> {
+        let value = spec.kind.normalise(text).map_err(|expected| ConfigError::BadValue {
+            option: spec.key(),
+            source_name: source.to_string(),
+            expected,
+            value: text.to_string(),
+        })?;
+        self.values.insert(spec.key(), value);
+        Ok(())
+    }
+
+    /// The text of an option that is set and not empty.
+    pub fn text(&self, spec: &Spec) -> Option<&str> {
+        self.values.get(&spec.key()).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// A boolean; false when it is not set.
+    pub fn flag(&self, spec: &Spec) -> bool {
+        self.text(spec) == Some("true")
+    }
+
+    /// A whole number; 0 when it is not set.
+    pub fn number(&self, spec: &Spec) -> u64 {
+        self.text(spec).and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
+    /// A number of seconds; zero when it is not set.
+    pub fn seconds(&self, spec: &Spec) -> Duration {
+        let seconds = self.text(spec).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+        Duration::try_from_secs_f64(seconds).unwrap_or_default()
+    }
+
+    /// The items of a list.
+    pub fn list(&self, spec: &Spec) -> Vec<&str> {
+        self.text(spec)
+            .map(|text| text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())
+            .unwrap_or_default()
+    }
+
+    /// A path that is set.
+    pub fn path(&self, spec: &Spec) -> Option<PathBuf> {
+        self.text(spec).map(PathBuf::from)
+    }
+
+    /// `BOOTIF` of the kernel parameters: the MAC address of the interface that was booted from.
+    pub fn boot_interface(&self) -> Option<&str> {
+        self.boot_interface.as_deref()
+    }
+
+    /// `ipa-inspection-benchmarks` of the kernel parameters: what the collector `extra-hardware` measures.
+    pub fn benchmarks(&self) -> Option<&str> {
+        self.benchmarks.as_deref()
+    }
+
+    /// The port that the conductor is told.
+    pub fn advertised_port(&self) -> u64 {
+        self.number(if self.text(&options::ADVERTISE_PORT).is_some() {
+            &options::ADVERTISE_PORT
+        } else {
+            &options::LISTEN_PORT
+        })
+    }
+
+    /// The root file system of the host: the configured one when it exists, else ours.
+    pub fn host_root(&self) -> PathBuf {
+        self.path(&options::HOST_ROOT).filter(|root| root.is_dir()).unwrap_or_else(|| PathBuf::from("/"))
+    }
+
+    /// The directory in which a restarted agent finds what it was.
+    pub fn state_dir(&self) -> PathBuf {
+        self.path(&options::STATE_DIR).unwrap_or_else(|| self.host_root().join("run/ferric-agent"))
+    }
+
+    /// What steps need of it.
+    pub fn step_options(&self) -> StepOptions {
+        let devices: Vec<PathBuf> =
+            self.list(&options::ALLOWED_DEVICES).iter().map(Path::new).map(Path::to_path_buf).collect();
+        StepOptions {
+            allowed_devices: (!devices.is_empty()).then_some(devices),
+            host_root: self.host_root(),
+            steps_dir: self.path(&options::STEPS_DIR).unwrap_or_default(),
+            values: self.values.clone(),
+        }
+    }
+}
+
+/// Replaces `$name` and `${name}` by the option of the same file (of the same section, else `DEFAULT`) or its default,
+/// and `$$` by `$`. What refers to nothing stays as it is.
+fn interpolate(text: &str, sections: &ini::Sections, group: &str) -> String {
+    let lookup = |name: &str| {
+        [group, "DEFAULT"].iter().find_map(|group| {
+            let written = sections.get(*group).and_then(|keys| keys.get(name)).cloned();
+            written.or_else(|| options::find(group, name)?.default.map(str::to_string))
+        })
+    };
+    let mut output = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        output.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            output.push('$');
+            rest = after;
+            continue;
+        }
+        let (name, end) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some((name, end)) => (name, end),
+            None => after.split_at(after.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(after.len())),
+        };
+        match lookup(name).filter(|_| !name.is_empty()) {
+            Some(value) => output.push_str(&value),
+            None => output.push_str(&rest[before.len()..rest.len() - end.len()]),
+        }
+        rest = end;
+    }
+    output.push_str(rest);
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(directory: &Path) -> Sources {
+        Sources { config_dirs: vec![directory.to_path_buf()], ..Sources::default() }
+    }
+
+    #[test]
+    fn stronger_sources_win() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sources = sources(directory.path());
+        let port = |sources: &Sources| Config::load(sources).unwrap().number(&options::LISTEN_PORT);
+        assert_eq!(port(&sources), 9999);
+        sources.kernel = kernel::parse("ipa-listen-port=1");
+        assert_eq!(port(&sources), 1);
+        std::fs::write(directory.path().join("10-a.conf"), "[DEFAULT]\nlisten_port=2\n").unwrap();
+        assert_eq!(port(&sources), 2);
+        std::fs::write(directory.path().join("20-b.conf"), "[DEFAULT]\nlisten_port: 3\nunknown=x\n[nowhere]\na=b")
+            .unwrap();
+        std::fs::write(directory.path().join("30-c.txt"), "[DEFAULT]\nlisten_port: 9").unwrap();
+        assert_eq!(port(&sources), 3);
+        sources.environment.insert("OS_DEFAULT__LISTEN_PORT".into(), "4".into());
+        assert_eq!(port(&sources), 4);
+        sources.flags.insert("listen_port".into(), "5".into());
+        assert_eq!(port(&sources), 5);
+    }
+
+    #[test]
+    fn the_debug_parameter_beats_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sources = sources(directory.path());
+        sources.flags.insert("debug".into(), "false".into());
+        sources.kernel = kernel::parse("ipa-debug=1");
+        assert!(Config::load(&sources).unwrap().flag(&options::DEBUG));
+    }
+
+    #[test]
+    fn bad_input_names_option_and_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut given = sources(directory.path());
+        given.kernel = kernel::parse("ipa-api-url=\"http://x\"");
+        let text = Config::load(&given).unwrap_err().to_string();
+        assert!(text.contains("api_url") && text.contains("ipa-api-url"), "{text}");
+
+        let missing = sources(&directory.path().join("missing"));
+        assert!(matches!(Config::load(&missing), Err(ConfigError::Read { .. })));
+
+        std::fs::write(directory.path().join("a.conf"), "listen_port=2\n").unwrap();
+        let text = Config::load(&sources(directory.path())).unwrap_err().to_string();
+        assert!(text.contains("a.conf") && text.contains("line 1"), "{text}");
+    }
+
+    #[test]
+    fn values_may_refer_to_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let text =
+            "[DEFAULT]\nhost=a\nadvertise_host=${listen_host}.x\nlisten_host=$host\nimage_server_password=p$$w$x\n";
+        std::fs::write(directory.path().join("a.conf"), text).unwrap();
+        let config = Config::load(&sources(directory.path())).unwrap();
+        assert_eq!(config.text(&options::LISTEN_HOST), Some("a"));
+        assert_eq!(config.text(&options::IMAGE_SERVER_PASSWORD), Some("p$w$x"));
+    }
+
+    #[test]
+    fn steps_see_every_option_by_name() {
+        let mut config = Config::with_defaults();
+        config.set(&options::ALLOWED_DEVICES, "/dev/loop7", "test").unwrap();
+        let options = config.step_options();
+        assert_eq!(options.allowed_devices, Some(vec![PathBuf::from("/dev/loop7")]));
+        assert_eq!(options.values["image_download_connection_retries"], "9");
+        assert_eq!(options.values["container.runner"], "podman");
+    }
+}

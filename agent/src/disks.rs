@@ -1,0 +1,53 @@
+//! Waiting for the disk that will be used: controllers take their time after power-on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ferric_hardware::block::{self, hints};
+use serde_json::Value;
+use tracing::{info, warn};
+
+use crate::agent::Agent;
+use crate::command::Running;
+use crate::config::options;
+
+/// How often the disks are looked at.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Waits until a disk fits the root device hints of the node (without them: is large enough), for as long as
+/// `disk_wait_attempts` times `disk_wait_delay`. That there is none is a matter of later steps.
+pub async fn wait(agent: &Arc<Agent>) {
+    let config = agent.config();
+    let attempts = config.number(&options::DISK_WAIT_ATTEMPTS);
+    if attempts == 0 {
+        return;
+    }
+    let limit = config.seconds(&options::DISK_WAIT_DELAY).mul_f64((attempts - 1) as f64);
+    let started = Instant::now();
+    let mut told = false;
+    loop {
+        let context = agent.context(&Running::default(), Value::Null);
+        let look = move || {
+            let wanted = hints::Hints::of_node(&context.node).map_err(|error| error.to_string())?;
+            let listing = block::list(&context.machine, &context.device_policy());
+            hints::choose(&listing, wanted.as_ref()).map(|disk| disk.name.clone()).map_err(|none| none.to_string())
+        };
+        let reason = match tokio::task::spawn_blocking(look).await {
+            Ok(Ok(disk)) => {
+                info!(disk, seconds = started.elapsed().as_secs_f64(), "root device found");
+                return;
+            }
+            Ok(Err(reason)) => reason,
+            Err(panic) => panic.to_string(),
+        };
+        if started.elapsed() >= limit {
+            warn!(reason, "no root device");
+            return;
+        }
+        if !told {
+            info!(reason, seconds = limit.as_secs_f64(), "waiting for the root device, at most so long");
+            told = true;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}

@@ -1,0 +1,173 @@
+//! The one place where an error becomes what the conductor reads: a type name with code, message and details inside a
+//! command, or a fault over HTTP.
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use ferric_steps::StepError;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// A kind of error, as the wire knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    name: &'static str,
+    code: u16,
+    message: &'static str,
+}
+
+const fn kind(name: &'static str, code: u16, message: &'static str) -> Kind {
+    Kind { name, code, message }
+}
+
+/// A command that cannot be understood.
+pub const INVALID_COMMAND: Kind = kind("InvalidCommandError", 400, "Invalid command");
+/// Parameters that a command refuses before it runs.
+pub const INVALID_PARAMETERS: Kind = kind("InvalidCommandParamsError", 400, "Invalid command parameters");
+/// Something named in a request does not exist.
+pub const NOT_FOUND: Kind = kind("RequestedObjectNotFoundError", 404, "Not found");
+/// Another command runs.
+pub const BUSY: Kind = kind("AgentIsBusy", 409, "Agent is busy");
+/// The steps were listed by another version of the agent.
+pub const VERSION_MISMATCH: Kind =
+    kind("VersionMismatch", 409, "Hardware managers version mismatch, reload agent with correct version");
+/// Anything without a name of its own.
+pub const EXECUTION: Kind = kind("CommandExecutionError", 500, "Command execution failed");
+/// No node is known yet.
+pub const UNKNOWN_NODE: Kind = kind("UnknownNodeError", 500, "Agent is not associated with an Ironic node");
+/// The clock could not be set.
+pub const CLOCK_SYNC: Kind = kind("ClockSyncError", 500, "Error syncing system clock");
+
+/// An error on its way to the conductor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}: {details}")]
+pub struct Error {
+    /// Name of the type.
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// HTTP status, also inside commands.
+    pub code: u16,
+    /// What kind of error it is, in words.
+    pub message: Cow<'static, str>,
+    /// What happened.
+    pub details: String,
+}
+
+impl Error {
+    /// An error of that kind.
+    pub fn new(kind: Kind, details: impl Into<String>) -> Self {
+        Self { kind: kind.name.into(), code: kind.code, message: kind.message.into(), details: details.into() }
+    }
+
+    /// An error whose text is both message and details.
+    fn plain(name: &'static str, text: String) -> Self {
+        Self { kind: name.into(), code: 500, message: text.clone().into(), details: text }
+    }
+
+    /// Whether it says that the request itself was wrong.
+    pub fn is_refusal(&self) -> bool {
+        self.is(INVALID_COMMAND) || self.is(INVALID_PARAMETERS)
+    }
+
+    /// Whether it is of that kind.
+    pub fn is(&self, kind: Kind) -> bool {
+        self.kind == kind.name
+    }
+}
+
+impl From<StepError> for Error {
+    fn from(error: StepError) -> Self {
+        const DOWNLOAD: &str = "Error downloading image";
+        let details = match &error {
+            StepError::UnknownStep(name) => format!("Could not find method: {name}"),
+            StepError::ProtectedDevice(text) => return Self::plain("ProtectedDeviceError", text.clone()),
+            other => other.to_string(),
+        };
+        let kind = match error {
+            StepError::InvalidParameters(_) => INVALID_PARAMETERS,
+            StepError::UnknownStep(_) => {
+                kind("HardwareManagerMethodNotFound", 500, "No HardwareManager found to handle method")
+            }
+            StepError::DeviceNotFound(_) => {
+                kind("DeviceNotFound", 404, "Error finding the disk or partition device to deploy the image onto")
+            }
+            StepError::ImageDownload(_) => kind("ImageDownloadError", 500, DOWNLOAD),
+            StepError::ImageDownloadFatal(_) => kind("ImageDownloadFatalError", 500, DOWNLOAD),
+            StepError::ImageDownloadTimeout(_) => kind("ImageDownloadTimeoutError", 408, "Image download timeout"),
+            StepError::ImageOutOfSpace(_) => kind("ImageDownloadOutofSpaceError", 500, DOWNLOAD),
+            StepError::ImageChecksum(_) => kind("ImageChecksumError", 500, "Error verifying image checksum"),
+            StepError::ImageWrite(_) => kind("ImageWriteError", 500, "Error writing image to device"),
+            StepError::InvalidImage(_) => kind("InvalidImage", 500, "The provided image is not valid for use"),
+            StepError::Rest(_) => kind("RESTError", 500, "An error occurred"),
+            StepError::BlockDeviceErase(_) => kind("BlockDeviceEraseError", 500, "Error erasing block device"),
+            StepError::BlockDevice(_) => kind("BlockDeviceError", 500, "Block device caused unknown error"),
+            StepError::SoftwareRaid(_) => kind("SoftwareRAIDError", 500, "Software RAID caused unknown error"),
+            StepError::Incompatible(_) => {
+                kind("IncompatibleHardwareMethodError", 500, "HardwareManager method is not compatible with hardware")
+            }
+            StepError::Reboot(_) => kind("SystemRebootError", 500, "Error rebooting system"),
+            StepError::ContainerNotPermitted(_) => {
+                kind("ContainerNotPermittedError", 500, "Container image not permitted")
+            }
+            StepError::VirtualMedia(_) => {
+                kind("VirtualMediaBootError", 500, "Configuring agent from virtual media failed")
+            }
+            StepError::ClockSync(_) => CLOCK_SYNC,
+            StepError::Cleaning(_) => kind("CleaningError", 500, "Clean step failed"),
+            StepError::Deployment(_) => kind("DeploymentError", 500, "Deploy step failed"),
+            StepError::Servicing(_) => kind("ServicingError", 500, "Service step failed"),
+            StepError::ProtectedDevice(_) | StepError::Execution(_) | StepError::Cancelled(_) => EXECUTION,
+        };
+        Self::new(kind, details)
+    }
+}
+
+/// The answer to a request that could not even start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    status: StatusCode,
+    text: String,
+}
+
+impl Fault {
+    /// A fault of HTTP itself; its text begins with the status.
+    pub fn http(status: StatusCode, text: &str) -> Self {
+        let reason = status.canonical_reason().unwrap_or_default();
+        Self { status, text: format!("{} {reason}: {text}", status.as_u16()) }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        let status = StatusCode::from_u16(error.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, text: error.to_string() }
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let code = if self.status.is_server_error() { "Server" } else { "Client" };
+        (self.status, Json(json!({ "faultcode": code, "faultstring": self.text }))).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn step_errors_have_the_names_of_the_wire() {
+        let error = Error::from(StepError::BlockDeviceErase("no device was erased".into()));
+        assert_eq!(
+            serde_json::to_value(&error).unwrap(),
+            json!({"type": "BlockDeviceEraseError", "code": 500, "message": "Error erasing block device",
+                   "details": "no device was erased"})
+        );
+        let error = Error::from(StepError::UnknownStep("no_such_step".into()));
+        assert_eq!(error.details, "Could not find method: no_such_step");
+        let error = Error::from(StepError::ProtectedDevice("Protected x".into()));
+        assert_eq!((error.message.as_ref(), error.details.as_str()), ("Protected x", "Protected x"));
+    }
+}

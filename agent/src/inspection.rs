@@ -1,0 +1,194 @@
+//! Inspection at start-up: collect what is configured (`data`) and post it to the callback URLs.
+
+mod data;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferric_hardware::inventory;
+use ferric_hardware::nic::{self, Interface};
+use reqwest::StatusCode;
+use serde_json::Value;
+use tracing::{info, warn};
+
+use crate::agent::Agent;
+use crate::config::{Config, options};
+use crate::error::{self, Error};
+use crate::ironic;
+
+/// Pauses between attempts.
+const PAUSES_SECONDS: [u64; 6] = [1, 2, 4, 5, 6, 12];
+
+/// Inspection data that nobody took, though asking again could have helped.
+#[derive(Debug, thiserror::Error)]
+#[error("could not post inspection data: {0}")]
+pub struct Undelivered(String);
+
+/// The inventory of this machine.
+///
+/// # Errors
+/// It cannot be put into JSON.
+pub async fn inventory(agent: &Arc<Agent>) -> Result<Value, Error> {
+    let (machine, options) = (agent.machine.clone(), agent.inventory_options());
+    let collected = tokio::task::spawn_blocking(move || serde_json::to_value(inventory::collect(&machine, &options)));
+    let failed = |text: String| Error::new(error::EXECUTION, text);
+    collected.await.map_err(|panic| failed(panic.to_string()))?.map_err(|cause| failed(cause.to_string()))
+}
+
+/// The interfaces that look-up and callback address need; nothing else of the inventory is read.
+pub async fn interfaces(agent: &Arc<Agent>) -> Vec<Interface> {
+    let (machine, mut options) = (agent.machine.clone(), agent.inventory_options());
+    options.lldp = None;
+    options.skip_bmc = true;
+    let read = move || match options.simulated {
+        Some(_) => inventory::collect(&machine, &options).interfaces,
+        None => nic::read(&machine),
+    };
+    tokio::task::spawn_blocking(read).await.unwrap_or_default()
+}
+
+/// Where inspection data go; nothing when inspection is not wanted.
+pub fn targets(config: &Config, api_urls: &[String]) -> Vec<String> {
+    if config.text(&options::INSPECTION_CALLBACK_URL).is_some() {
+        return config.list(&options::INSPECTION_CALLBACK_URL).into_iter().map(str::to_string).collect();
+    }
+    if config.text(&options::INSPECTION_COLLECTORS).is_none() {
+        return Vec::new();
+    }
+    api_urls.iter().map(|url| format!("{url}/v1/continue_inspection")).collect()
+}
+
+/// Collects and posts, and returns the UUID of the node when Ironic names it. A refusal is only logged: what comes after
+/// it may still be possible.
+///
+/// A machine that has the collectors in its configuration inspects at every boot, and Ironic knows no inspection then
+/// (404). As a fast agent is also here before Ironic has seen the power come on, that answer starts a task which goes on
+/// asking, and nothing waits for it.
+///
+/// # Errors
+/// No URL could be reached, the node stayed locked, or the server kept failing.
+pub async fn run(
+    agent: &Arc<Agent>,
+    http: &reqwest::Client,
+    targets: &[String],
+) -> Result<Option<String>, Undelivered> {
+    let data = data::collect(agent).await;
+    let mut pauses = PAUSES_SECONDS.into_iter();
+    match post(http, targets, &data, &mut pauses).await? {
+        Outcome::Accepted(answer) => return Ok(accepted(&data, &answer)),
+        Outcome::Refused(reason) => warn!(reason, "inspection failed"),
+        Outcome::Unexpected(reason) => {
+            info!(reason, "no inspection is under way, going on");
+            let (http, targets) = (http.clone(), targets.to_vec());
+            tokio::spawn(async move { keep_offering(&http, &targets, &data, pauses).await });
+        }
+    }
+    Ok(None)
+}
+
+/// The UUID in the answer, for data that were complete.
+fn accepted(data: &Value, answer: &Value) -> Option<String> {
+    info!(node = answer["uuid"].as_str(), "inspection data accepted");
+    match data["error"].as_str() {
+        Some(error) => {
+            warn!(error, "inspection data were incomplete");
+            None
+        }
+        None => answer["uuid"].as_str().map(str::to_string),
+    }
+}
+
+/// Posts again after each pause until the data are taken. At most boots they are not, and that is no failure.
+async fn keep_offering(
+    http: &reqwest::Client,
+    targets: &[String],
+    data: &Value,
+    mut pauses: impl Iterator<Item = u64>,
+) {
+    while let Some(seconds) = pauses.next() {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        match post(http, targets, data, &mut pauses).await {
+            Ok(Outcome::Unexpected(_)) => {}
+            Ok(Outcome::Accepted(answer)) => {
+                accepted(data, &answer);
+                return;
+            }
+            Ok(Outcome::Refused(reason)) | Err(Undelivered(reason)) => {
+                info!(reason, "inspection data were not wanted");
+                return;
+            }
+        }
+    }
+}
+
+/// What Ironic said to inspection data.
+enum Outcome {
+    Accepted(Value),
+    /// It expects none from this machine, at least not yet.
+    Unexpected(String),
+    Refused(String),
+}
+
+/// Posts to each URL in turn until one answers, again after a pause when that may help.
+async fn post(
+    http: &reqwest::Client,
+    targets: &[String],
+    data: &Value,
+    pauses: &mut impl Iterator<Item = u64>,
+) -> Result<Outcome, Undelivered> {
+    loop {
+        let reason = match post_once(http, targets, data).await {
+            Ok((status, answer)) if status.is_success() => return Ok(Outcome::Accepted(answer)),
+            Ok((status, answer)) => {
+                let reason = format!("error {}: {}", status.as_u16(), ironic::error_text(&answer));
+                match status {
+                    StatusCode::NOT_FOUND => return Ok(Outcome::Unexpected(reason)),
+                    StatusCode::CONFLICT => reason,
+                    status if status.is_server_error() => reason,
+                    _ => return Ok(Outcome::Refused(reason)),
+                }
+            }
+            Err(reason) => reason,
+        };
+        let Some(seconds) = pauses.next() else { return Err(Undelivered(reason)) };
+        warn!(reason, seconds, "posting inspection data failed, trying again");
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+}
+
+async fn post_once(http: &reqwest::Client, targets: &[String], data: &Value) -> Result<(StatusCode, Value), String> {
+    let mut reason = "there is no URL for inspection data".to_string();
+    for url in targets {
+        match ironic::post(http, url, data).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => reason = failure.to_string(),
+        }
+    }
+    Err(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inspection_runs_when_it_is_asked_for() {
+        let mut config = Config::with_defaults();
+        let api = ["http://a".to_string(), "http://b".to_string()];
+        assert!(targets(&config, &api).is_empty());
+        config.set(&options::INSPECTION_COLLECTORS, "default", "test").unwrap();
+        assert_eq!(targets(&config, &api), ["http://a/v1/continue_inspection", "http://b/v1/continue_inspection"]);
+        config.set(&options::INSPECTION_CALLBACK_URL, "http://c/x, http://d/y", "test").unwrap();
+        assert_eq!(targets(&config, &api), ["http://c/x", "http://d/y"]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_cannot_be_reached_is_given_up() {
+        let http = ironic::http_client(&Config::with_defaults()).unwrap();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut pauses = [0, 0].into_iter();
+        let outcome = post(&http, &[format!("http://{closed}/x")], &Value::Null, &mut pauses).await;
+        assert!(outcome.err().unwrap().to_string().contains("cannot reach"));
+        assert_eq!(pauses.next(), None);
+    }
+}

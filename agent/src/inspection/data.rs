@@ -1,0 +1,143 @@
+//! What inspection sends: one object that all collectors fill.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ferric_hardware::block::{self, hints};
+use ferric_hardware::collect::{CollectOptions, Collector};
+use ferric_steps::catalogue;
+use serde_json::{Map, Value, json};
+use tracing::warn;
+
+use super::{interfaces, inventory};
+use crate::agent::Agent;
+use crate::command::{Running, log};
+use crate::config::options;
+
+/// How often addresses are looked at while waiting for DHCP.
+const DHCP_POLL: Duration = Duration::from_millis(250);
+
+/// Lines of the journal that inspection sends.
+const JOURNAL_LINES: u32 = 10_000;
+
+/// Runs the configured collectors, each of which may fail without stopping the others; `error` has the failures.
+pub(super) async fn collect(agent: &Arc<Agent>) -> Value {
+    let config = agent.config();
+    let mut collectors = config.list(&options::INSPECTION_COLLECTORS);
+    if collectors.is_empty() {
+        collectors = vec!["default", "logs"];
+    }
+    let mut data = Map::new();
+    let mut failures = Vec::new();
+    for name in &collectors {
+        let outcome = match *name {
+            "default" => default(agent, &collectors, &mut data).await,
+            "logs" => logs(agent, &mut data).await,
+            name => hardware(agent, name, &mut data).await,
+        };
+        if let Err(failure) = outcome {
+            warn!(collector = name, failure, "a collector failed");
+            failures.push(failure);
+        }
+    }
+    let error = match failures.is_empty() {
+        true => Value::Null,
+        false => json!(format!("The following errors were encountered:\n* {}", failures.join("\n* "))),
+    };
+    data.insert("error".to_string(), error);
+    Value::Object(data)
+}
+
+async fn default(agent: &Arc<Agent>, collectors: &[&str], data: &mut Map<String, Value>) -> Result<(), String> {
+    wait_for_addresses(agent).await;
+    let inventory = inventory(agent).await.map_err(|error| format!("collector default failed: {}", error.details))?;
+    data.insert("boot_interface".to_string(), inventory["boot"]["pxe_interface"].clone());
+    data.insert("inventory".to_string(), inventory);
+    let context = agent.context(&Running::default(), Value::Null);
+    let machine = agent.machine.clone();
+    let facts = tokio::task::spawn_blocking(move || {
+        let listing = block::list(&machine, &context.device_policy());
+        let root_disk = hints::choose(&listing, None).ok().and_then(|disk| serde_json::to_value(&**disk).ok());
+        (root_disk, catalogue::versions(&context))
+    });
+    let (root_disk, versions) = facts.await.map_err(|panic| format!("collector default failed: {panic}"))?;
+    if let Some(disk) = root_disk {
+        data.insert("root_disk".to_string(), disk);
+    }
+    let versions = versions.as_object().cloned().unwrap_or_default();
+    let managers: Vec<Value> =
+        versions.into_iter().map(|(name, version)| json!({ "name": name, "version": version })).collect();
+    data.insert("configuration".to_string(), json!({ "collectors": collectors, "managers": managers }));
+    Ok(())
+}
+
+async fn logs(agent: &Arc<Agent>, data: &mut Map<String, Value>) -> Result<(), String> {
+    match log::collect(agent.clone(), Some(JOURNAL_LINES)).await {
+        Ok(logs) => {
+            data.insert("logs".to_string(), logs.into());
+        }
+        Err(error) => warn!(%error, "cannot collect logs"),
+    }
+    Ok(())
+}
+
+async fn hardware(agent: &Arc<Agent>, name: &str, data: &mut Map<String, Value>) -> Result<(), String> {
+    let collector = Collector::named(name).ok_or_else(|| format!("Failed to load collector {name}"))?;
+    let config = agent.config();
+    let options = CollectOptions {
+        lldp_timeout: config.seconds(&options::LLDP_TIMEOUT),
+        benchmarks: config.benchmarks().map(str::to_string),
+        tools: agent.context(&Running::default(), Value::Null).tools(),
+    };
+    let machine = agent.machine.clone();
+    let found = tokio::task::spawn_blocking(move || collector.collect(&machine, &options)).await;
+    let failed = |reason: String| format!("collector {name} failed: {reason}");
+    let found = found.map_err(|panic| failed(panic.to_string()))?.map_err(|error| failed(error.to_string()))?;
+    data.extend(found.map(|found| (collector.key().to_string(), found)));
+    Ok(())
+}
+
+/// Waits until the interface that was booted from (or each, when asked for) has an IPv4 address.
+async fn wait_for_addresses(agent: &Arc<Agent>) {
+    let config = agent.config();
+    let deadline = Instant::now() + config.seconds(&options::INSPECTION_DHCP_WAIT_TIMEOUT);
+    let all = config.flag(&options::INSPECTION_DHCP_ALL_INTERFACES);
+    let boot_mac = config.boot_interface().map(boot_mac);
+    if !all && boot_mac.is_none() {
+        return;
+    }
+    while Instant::now() < deadline {
+        let interfaces = interfaces(agent).await;
+        let lacking = interfaces
+            .iter()
+            .filter(|interface| all || Some(&interface.mac_address) == boot_mac.as_ref())
+            .filter(|interface| interface.ipv4_address.is_none())
+            .count();
+        if lacking == 0 {
+            return;
+        }
+        tokio::time::sleep(DHCP_POLL).await;
+    }
+    warn!("not every interface got an address in time");
+}
+
+/// The MAC address in `BOOTIF`: `01-aa-bb-…` as PXE writes it, or the address itself.
+fn boot_mac(text: &str) -> String {
+    let text = text.to_lowercase().replace('-', ":");
+    match text.split(':').count() {
+        7 => text.split_once(':').map_or(text.clone(), |(_, mac)| mac.to_string()),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_interface_is_understood_in_both_spellings() {
+        for text in ["01-52-54-00-AA-BB-01", "52:54:00:aa:bb:01", "52-54-00-aa-bb-01"] {
+            assert_eq!(boot_mac(text), "52:54:00:aa:bb:01");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Where the log goes: standard error, a file, or both; lines for people or JSON.
+
+use std::fs::{File, OpenOptions};
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
+
+use crate::config::{Config, options};
+
+/// Sets up the log after the options `debug`, `log_file`, `log_dir`, `use_stderr` and `use_json`.
+///
+/// # Errors
+/// The log file cannot be written.
+pub fn init(config: &Config) -> anyhow::Result<()> {
+    let writer = match log_file(config) {
+        None => BoxMakeWriter::new(std::io::stderr),
+        Some(path) => {
+            let file = open(&path).with_context(|| format!("cannot log to {}", path.display()))?;
+            if config.flag(&options::USE_STDERR) {
+                BoxMakeWriter::new(Mutex::new(file).and(std::io::stderr))
+            } else {
+                BoxMakeWriter::new(Mutex::new(file))
+            }
+        }
+    };
+    let level = if config.flag(&options::DEBUG) {
+        "info,ferric_agent=debug,ferric_steps=debug,ferric_hardware=debug"
+    } else {
+        "info"
+    };
+    let filter = EnvFilter::try_from_env("FERRIC_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    let outcome = if config.flag(&options::USE_JSON) { log.json().try_init() } else { log.try_init() };
+    outcome.map_err(|error| anyhow::anyhow!("cannot set up the log: {error}"))
+}
+
+fn log_file(config: &Config) -> Option<PathBuf> {
+    let file = config.path(&options::LOG_FILE);
+    match config.path(&options::LOG_DIR) {
+        Some(directory) => Some(directory.join(file.unwrap_or_else(|| PathBuf::from("ferric-agent.log")))),
+        None => file,
+    }
+}
+
+fn open(path: &PathBuf) -> std::io::Result<File> {
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory)?;
+    }
+    OpenOptions::new().create(true).append(true).open(path)
+}

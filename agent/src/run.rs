@@ -1,0 +1,188 @@
+//! The life of the agent: inspect, look up, serve, send heartbeats, end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use ferric_hardware::nic::Interface;
+use ferric_steps::{clock, lockdown};
+use rustls::ServerConfig;
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::agent::{Agent, Ending};
+use crate::command::Running;
+use crate::config::options;
+use crate::ironic::{self, Ironic};
+use crate::lookup::Admission;
+use crate::tls::{self, Certificate};
+use crate::{VERSION, address, api, disks, heartbeat, inspection, lookup, server};
+
+/// Left by a rescue: the machine belongs to an operator.
+const RESCUED: &str = "/etc/.rescued";
+
+/// How long the network may take to show an interface.
+const NETWORK_WAIT: Duration = Duration::from_secs(60);
+
+/// How often it is looked at.
+const NETWORK_POLL: Duration = Duration::from_millis(200);
+
+/// Runs the agent until it is told to end.
+///
+/// # Errors
+/// It cannot start, deliver its inspection data or find its node.
+pub async fn run(agent: Arc<Agent>) -> Result<()> {
+    let config = agent.config();
+    info!(version = VERSION, "agent starts");
+    let context = agent.context(&Running::default(), Value::Null);
+    if config.text(&options::NTP_SERVER).is_some() {
+        tokio::task::spawn_blocking(move || clock::set(&context)).await??;
+    }
+    tokio::time::sleep(config.seconds(&options::HARDWARE_INITIALIZATION_DELAY)).await;
+    if config.flag(&options::STANDALONE) {
+        return serve(agent, None).await;
+    }
+    let urls = api_urls(&agent);
+    let restored = agent.restore();
+    if restored {
+        info!("going on where the agent before this one stopped");
+    }
+    let interfaces = interfaces(&agent).await;
+    let targets = if restored { Vec::new() } else { inspection::targets(&config, &urls) };
+    if !targets.is_empty() {
+        disks::wait(&agent).await;
+    }
+    let inspected = match targets.is_empty() {
+        true => None,
+        false => inspection::run(&agent, &ironic::http_client(&config)?, &targets).await?,
+    };
+    if urls.is_empty() {
+        warn!("no api_url is set: nothing to look up, nobody to tell");
+        return serve(agent, None).await;
+    }
+    let ironic = Arc::new(Ironic::new(&config, urls)?);
+    agent.set_ironic(ironic.clone());
+    let macs: Vec<String> = interfaces.iter().map(|interface| interface.mac_address.clone()).collect();
+    let admission = lookup::run(&agent, &ironic, &macs, inspected.as_deref()).await?;
+    if agent.machine.path(RESCUED).exists() {
+        info!("this machine is being rescued, leaving it alone");
+        return stopped().await;
+    }
+    if admission == Admission::Refused {
+        warn!("Ironic has given the token of this node away; without it nothing can be done until the next boot");
+        return stopped().await;
+    }
+    disks::wait(&agent).await;
+    serve(agent, Some((ironic, interfaces))).await
+}
+
+fn api_urls(agent: &Agent) -> Vec<String> {
+    let config = agent.config();
+    config.list(&options::API_URL).iter().map(|url| url.trim_end_matches('/').to_string()).collect()
+}
+
+/// The interfaces with an address, as soon as there are any.
+async fn interfaces(agent: &Arc<Agent>) -> Vec<Interface> {
+    let started = Instant::now();
+    loop {
+        let interfaces = inspection::interfaces(agent).await;
+        if !interfaces.is_empty() {
+            return interfaces;
+        }
+        if started.elapsed() >= NETWORK_WAIT {
+            warn!("no network interface with an address was found");
+            return interfaces;
+        }
+        tokio::time::sleep(NETWORK_POLL).await;
+    }
+}
+
+/// Serves the API, tells Ironic (when there is one) where, and ends as asked.
+async fn serve(agent: Arc<Agent>, ironic: Option<(Arc<Ironic>, Vec<Interface>)>) -> Result<()> {
+    let config = agent.config();
+    let mut protocol = config.text(&options::ADVERTISE_PROTOCOL).unwrap_or("http").to_string();
+    let mut host = None;
+    let mut tls = None;
+    if config.flag(&options::LISTEN_TLS) {
+        tls = Some(tls::configured_server(&config)?);
+    }
+    if let Some((ironic, interfaces)) = &ironic {
+        let found = address::find(&config, &ironic.urls(), interfaces).await?;
+        let auto = config.flag(&options::ENABLE_AUTO_TLS) && ironic.version().await >= ironic::AGENT_VERIFY_CA;
+        if tls.is_none() && auto {
+            tls = Some(self_signed(&agent, &found)?);
+            protocol = "https".to_string();
+        }
+        host = Some(found);
+    }
+    let port = u16::try_from(config.number(&options::LISTEN_PORT))?;
+    let listener = server::listen(config.text(&options::LISTEN_HOST), port)
+        .await
+        .with_context(|| format!("cannot listen on port {port}"))?;
+    info!(port, tls = tls.is_some(), "serving");
+    let ended = wait_for_end(agent.clone());
+    let service = tokio::spawn(server::serve(listener, tls, api::router(agent.clone()), ended));
+    let heartbeats = ironic.zip(host).map(|((ironic, _), host)| {
+        let url = address::callback_url(&protocol, &host, config.advertised_port());
+        tokio::spawn(heartbeat::run(agent.clone(), ironic, url))
+    });
+    let ending = tokio::select! {
+        ending = agent.ended() => ending,
+        () = terminated() => Ending::Exit,
+    };
+    if let Some(heartbeats) = heartbeats {
+        heartbeats.abort();
+    }
+    agent.end(ending);
+    service.await?;
+    if ending == Ending::Lockdown {
+        let context = agent.context(&Running::default(), Value::Null);
+        let local = context.is_local_run();
+        tokio::task::spawn_blocking(move || lockdown::links_down(&context)).await?;
+        if !local {
+            info!("locked down");
+            return stopped().await;
+        }
+        info!("local run: ending instead of locking down");
+    }
+    info!("agent ends");
+    Ok(())
+}
+
+async fn wait_for_end(agent: Arc<Agent>) {
+    agent.ended().await;
+}
+
+/// The certificate that the conductor gets with the heartbeat; within one boot it stays the same.
+fn self_signed(agent: &Agent, host: &str) -> Result<Arc<ServerConfig>> {
+    let config = agent.config();
+    let certificate = match agent.certificate().filter(|certificate| certificate.is_for(host)) {
+        Some(certificate) => certificate,
+        None => {
+            let hostname = agent.machine.read("/proc/sys/kernel/hostname").unwrap_or_else(|| "localhost".to_string());
+            let certificate = Certificate::generate(&config, &hostname, host)?;
+            agent.set_certificate(certificate.clone());
+            agent.save();
+            certificate
+        }
+    };
+    Ok(certificate.server_config(&config)?)
+}
+
+/// Stays without doing anything, so that no supervisor starts the agent again.
+async fn stopped() -> Result<()> {
+    terminated().await;
+    Ok(())
+}
+
+/// SIGTERM or SIGINT.
+async fn terminated() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

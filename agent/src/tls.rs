@@ -1,0 +1,212 @@
+//! TLS: our self-signed certificate, what is served, and whom we trust as a client.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use ferric_steps::trust::{self, TrustError};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::default_provider;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+use tracing::warn;
+
+use crate::config::{Config, options};
+
+/// How long a self-signed certificate is valid.
+const VALIDITY: Duration = Duration::days(90);
+
+/// Names that OpenSSL gives the TLS 1.2 cipher suites there are.
+const CIPHER_SUITES: [(&str, rustls::CipherSuite); 6] = [
+    ("ECDHE-ECDSA-AES256-GCM-SHA384", rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
+    ("ECDHE-ECDSA-AES128-GCM-SHA256", rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ("ECDHE-ECDSA-CHACHA20-POLY1305", rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256),
+    ("ECDHE-RSA-AES256-GCM-SHA384", rustls::CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
+    ("ECDHE-RSA-AES128-GCM-SHA256", rustls::CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
+    ("ECDHE-RSA-CHACHA20-POLY1305", rustls::CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
+];
+
+/// Why there is no TLS. Fatal at start-up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file with a certificate or key is missing or holds none.
+    #[error("cannot use {path}: {reason}")]
+    File {
+        /// The file.
+        path: String,
+        /// The cause.
+        reason: String,
+    },
+    /// TLS is asked for without the options that name the files.
+    #[error("{0} is not set")]
+    Missing(&'static str),
+    /// The certificate could not be made.
+    #[error("cannot make a certificate: {0}")]
+    Generate(#[from] rcgen::Error),
+    /// Certificate, key, versions or cipher suites do not fit together.
+    #[error("cannot set up TLS: {0}")]
+    Setup(#[from] rustls::Error),
+    /// A client certificate or a list of authorities is not usable.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+}
+
+/// A certificate with its key, as PEM.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The certificate, as the conductor gets it.
+    pub certificate_pem: String,
+    key_pem: String,
+    host: String,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+impl Certificate {
+    /// A self-signed certificate for `host` (an address, or a name when one is advertised).
+    ///
+    /// # Errors
+    /// The host is no valid name.
+    pub fn generate(config: &Config, hostname: &str, host: &str) -> Result<Self, TlsError> {
+        let algorithm = match config.text(&options::TLS_CERTIFICATE_CURVE) {
+            Some("p256") => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Some("p521") => {
+                warn!("P-521 is not available, taking P-384 for the certificate");
+                &rcgen::PKCS_ECDSA_P384_SHA384
+            }
+            _ => &rcgen::PKCS_ECDSA_P384_SHA384,
+        };
+        let now = OffsetDateTime::now_utc();
+        let skew = i64::try_from(config.number(&options::AUTO_TLS_ALLOWED_CLOCK_SKEW)).unwrap_or(i64::MAX);
+        let mut params = CertificateParams::default();
+        params.not_before = now.checked_sub(Duration::seconds(skew)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        params.not_after = now + VALIDITY;
+        params.subject_alt_names = vec![match host.parse::<IpAddr>() {
+            Ok(address) => SanType::IpAddress(address),
+            Err(_) => SanType::DnsName(host.try_into()?),
+        }];
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, hostname);
+        let key = KeyPair::generate_for(algorithm)?;
+        let certificate = params.self_signed(&key)?;
+        Ok(Self { certificate_pem: certificate.pem(), key_pem: key.serialize_pem(), host: host.to_string() })
+    }
+
+    /// Whether it was made for `host`.
+    pub fn is_for(&self, host: &str) -> bool {
+        self.host == host
+    }
+
+    /// What is needed to serve it.
+    ///
+    /// # Errors
+    /// The options for TLS do not fit.
+    pub fn server_config(&self, config: &Config) -> Result<Arc<ServerConfig>, TlsError> {
+        server_config(config, self.certificate_pem.as_bytes(), self.key_pem.as_bytes(), "self-signed certificate")
+    }
+}
+
+/// What is needed to serve the certificate of the options `tls_cert_file` and `tls_key_file`.
+///
+/// # Errors
+/// A file that cannot be used, options that do not fit.
+pub fn configured_server(config: &Config) -> Result<Arc<ServerConfig>, TlsError> {
+    let certificate = config.path(&options::TLS_CERT_FILE).ok_or(TlsError::Missing("tls_cert_file"))?;
+    let key = config.path(&options::TLS_KEY_FILE).ok_or(TlsError::Missing("tls_key_file"))?;
+    server_config(config, &read(&certificate)?, &read(&key)?, &certificate.display().to_string())
+}
+
+fn server_config(config: &Config, certificates: &[u8], key: &[u8], path: &str) -> Result<Arc<ServerConfig>, TlsError> {
+    let error = |reason: rustls_pki_types::pem::Error| TlsError::File { path: path.into(), reason: reason.to_string() };
+    let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>().map_err(error)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(error)?;
+    let server = ServerConfig::builder_with_provider(provider(config))
+        .with_protocol_versions(versions(config))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    Ok(Arc::new(server))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|error| TlsError::File { path: path.display().to_string(), reason: error.to_string() })
+}
+
+/// The configuration of connections to servers, after the options `insecure`, `cafile`, `certfile` and `keyfile`.
+///
+/// # Errors
+/// A client certificate or authority file that cannot be used.
+pub fn client_config(config: &Config) -> Result<ClientConfig, TlsError> {
+    Ok(trust::client_config(&config.step_options().http_options(), provider(config), versions(config))?)
+}
+
+/// TLS versions that are permitted.
+fn versions(config: &Config) -> &'static [&'static SupportedProtocolVersion] {
+    const NEW: &[&SupportedProtocolVersion] = &[&TLS13];
+    const ALL: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+    if config.text(&options::TLS_MIN_VERSION) == Some("1.3") { NEW } else { ALL }
+}
+
+/// The cryptography, with the TLS 1.2 cipher suites that are permitted.
+fn provider(config: &Config) -> Arc<CryptoProvider> {
+    let mut provider = default_provider();
+    if let Some(wanted) = config.text(&options::TLS_CIPHER_SUITES) {
+        let wanted: Vec<_> = wanted
+            .split([':', ','])
+            .filter_map(|name| CIPHER_SUITES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim())))
+            .map(|(_, suite)| *suite)
+            .collect();
+        if wanted.is_empty() {
+            warn!("none of tls_cipher_suites is available, the default ones are used");
+        } else {
+            provider.cipher_suites.retain(|suite| suite.tls13().is_some() || wanted.contains(&suite.suite()));
+        }
+    }
+    Arc::new(provider)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_made_for_an_address_and_can_be_served() {
+        let mut config = Config::with_defaults();
+        for curve in ["p256", "p384", "p521"] {
+            config.set(&options::TLS_CERTIFICATE_CURVE, curve, "test").unwrap();
+            let certificate = Certificate::generate(&config, "host", "192.0.2.1").unwrap();
+            assert!(certificate.certificate_pem.starts_with("-----BEGIN CERTIFICATE-----"));
+            assert!(certificate.is_for("192.0.2.1") && !certificate.is_for("192.0.2.2"));
+            certificate.server_config(&config).unwrap();
+            assert!(!format!("{certificate:?}").contains("PRIVATE"));
+        }
+    }
+
+    #[test]
+    fn versions_and_suites_follow_the_options() {
+        let mut config = Config::with_defaults();
+        config.set(&options::TLS_MIN_VERSION, "1.3", "test").unwrap();
+        config.set(&options::TLS_CIPHER_SUITES, "ECDHE-RSA-AES128-GCM-SHA256:UNKNOWN", "test").unwrap();
+        assert_eq!(versions(&config).len(), 1);
+        let provider = provider(&config);
+        let old = provider.cipher_suites.iter().filter(|suite| suite.tls13().is_none());
+        assert_eq!(old.count(), 1);
+    }
+
+    #[test]
+    fn missing_files_are_named() {
+        let mut config = Config::with_defaults();
+        assert!(configured_server(&config).unwrap_err().to_string().contains("tls_cert_file"));
+        config.set(&options::TLS_CERT_FILE, "/nowhere/cert.pem", "test").unwrap();
+        config.set(&options::TLS_KEY_FILE, "/nowhere/key.pem", "test").unwrap();
+        assert!(configured_server(&config).unwrap_err().to_string().contains("/nowhere/cert.pem"));
+    }
+}
