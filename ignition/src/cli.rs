@@ -1,0 +1,5 @@
+//! One file per subcommand: its arguments, and what it does with the library.
+
+pub(crate) mod config;
+pub(crate) mod iso;
+pub(crate) mod pxe;
