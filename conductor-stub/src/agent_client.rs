@@ -1,0 +1,268 @@
+//! How commands reach an agent and answers come back (ironic/drivers/modules/agent_client.py).
+
+mod pinning;
+
+use std::time::Duration;
+
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+use crate::journal::{self, Entry, Journal};
+use crate::node::{Node, Object};
+use crate::token;
+
+/// An agent did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// No HTTP answer.
+    #[error("Connection to agent failed: {0}")]
+    Connection(String),
+    /// The agent is at work on another command.
+    #[error("Agent command {command} is in progress: {text}")]
+    Busy {
+        /// The command that was refused.
+        command: String,
+        /// The agent's words.
+        text: String,
+    },
+    /// The agent refused, or its answer is not one.
+    #[error("Agent API error: {0}")]
+    Api(String),
+    /// The command ran and failed.
+    #[error("Agent returned error for {command}: {text}")]
+    Failed {
+        /// The command.
+        command: String,
+        /// The agent's words.
+        text: String,
+    },
+}
+
+/// A command in the agent's list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    /// The bare name, `execute_clean_step`.
+    pub name: String,
+    /// `RUNNING`, `SUCCEEDED`, `FAILED`, `CLEAN_VERSION_MISMATCH`.
+    pub status: String,
+    /// What it came to.
+    pub result: Value,
+    /// Why it failed.
+    pub error: Value,
+    /// How far it is, if the agent says so.
+    pub progress: Value,
+}
+
+impl Command {
+    fn read(value: &Value) -> Result<Self, AgentError> {
+        let text = |key: &str| {
+            value
+                .get(key)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .ok_or_else(|| AgentError::Api(format!("no {key} in {value}")))
+        };
+        let get = |key: &str| value.get(key).cloned().unwrap_or_default();
+        Ok(Self {
+            name: text("command_name")?,
+            status: text("command_status")?,
+            result: get("command_result"),
+            error: get("command_error"),
+            progress: get("progress"),
+        })
+    }
+
+    /// The error in words: details, else message, else all of it.
+    pub fn error_text(&self) -> String {
+        match &self.error {
+            Value::String(text) => text.clone(),
+            Value::Object(error) => ["details", "message"]
+                .iter()
+                .find_map(|key| error.get(*key)?.as_str().filter(|text| !text.is_empty()))
+                .map_or_else(|| self.error.to_string(), str::to_owned),
+            Value::Null => "Invalid agent response: no command_error".into(),
+            other => other.to_string(),
+        }
+    }
+
+    /// This command, or the reason why it failed.
+    ///
+    /// # Errors
+    /// When its status is anything but `SUCCEEDED`.
+    pub fn succeeded(self) -> Result<Self, AgentError> {
+        match self.status.as_str() {
+            "SUCCEEDED" => Ok(self),
+            "FAILED" => Err(AgentError::Failed { text: self.error_text(), command: self.name }),
+            status => Err(AgentError::Failed { text: format!("unexpected status {status}"), command: self.name }),
+        }
+    }
+}
+
+/// The agent of one node, as its last heartbeat described it.
+#[derive(Debug)]
+pub struct Agent<'a> {
+    client: Client,
+    url: String,
+    token: String,
+    attempts: u32,
+    journal: &'a Journal,
+}
+
+/// How patient requests are.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For one request.
+    pub timeout: Duration,
+    /// Tries when the connection fails.
+    pub attempts: u32,
+}
+
+impl<'a> Agent<'a> {
+    /// The agent of `node`; its certificate is the one from the heartbeat and no other.
+    ///
+    /// # Errors
+    /// When no agent has been heard, or its certificate is none.
+    pub fn of(node: &Node, patience: Patience, journal: &'a Journal) -> Result<Self, AgentError> {
+        let url = node
+            .internal("agent_url")
+            .ok_or_else(|| AgentError::Api("Agent has not heartbeated yet: agent_url is unknown".into()))?;
+        let mut builder = Client::builder().timeout(patience.timeout).no_proxy();
+        if url.starts_with("https://") {
+            let certificate = node
+                .internal("agent_verify_ca")
+                .ok_or_else(|| AgentError::Connection("the agent sent no certificate".into()))?;
+            builder = builder.use_preconfigured_tls(pinning::config(certificate).map_err(AgentError::Connection)?);
+        }
+        let client = builder.build().map_err(|error| AgentError::Connection(words(&error)))?;
+        let token = token::of(node).unwrap_or_default().to_owned();
+        Ok(Self { client, url: url.trim_end_matches('/').to_owned(), token, attempts: patience.attempts, journal })
+    }
+
+    /// Runs `name`, `extension.command`; `wait` has the agent answer when it is done.
+    ///
+    /// # Errors
+    /// As [`AgentError`]; a command that ran and failed is not an error here.
+    pub async fn command(&self, name: &str, params: Value, wait: bool) -> Result<Command, AgentError> {
+        let bare = name.split_once('.').map_or(name, |(_, bare)| bare);
+        let body = json!({"name": name, "params": params});
+        let url = format!("{}/v1/commands/?wait={wait}", self.url);
+        let mut failure = AgentError::Connection("no attempt made".into());
+        for _ in 0..self.attempts.max(1) {
+            match self.request(Method::POST, &url, Some(&body)).await {
+                Ok(answer) => return Command::read(&answer),
+                Err(AgentError::Connection(text)) => failure = AgentError::Connection(text),
+                Err(AgentError::Busy { text, .. }) => return Err(AgentError::Busy { command: bare.into(), text }),
+                Err(other) => return Err(other),
+            }
+            // The command may have arrived although its answer did not.
+            if let Ok(list) = self.commands().await
+                && let Some(last) = list.last().filter(|last| last.name == bare && last.status == "RUNNING")
+            {
+                return Ok(last.clone());
+            }
+        }
+        Err(failure)
+    }
+
+    /// Runs `name` in the background and looks at it until it has ended.
+    ///
+    /// # Errors
+    /// As [`Agent::command`], and when it fails or `looks` looks were not enough.
+    pub async fn command_to_end(
+        &self,
+        name: &str,
+        params: Value,
+        pause: Duration,
+        looks: u32,
+    ) -> Result<Command, AgentError> {
+        let mut command = self.command(name, params, false).await?;
+        let bare = command.name.clone();
+        for _ in 0..looks {
+            if command.status != "RUNNING" {
+                return command.succeeded();
+            }
+            tokio::time::sleep(pause).await;
+            if let Some(newest) = self.commands().await?.into_iter().rev().find(|newest| newest.name == bare) {
+                command = newest;
+            }
+        }
+        Err(AgentError::Failed { command: bare, text: format!("still running after {looks} looks") })
+    }
+
+    /// The agent's commands since it started, oldest first.
+    ///
+    /// # Errors
+    /// When the agent cannot be asked.
+    pub async fn commands(&self) -> Result<Vec<Command>, AgentError> {
+        let answer = self.request(Method::GET, &format!("{}/v1/commands/", self.url), None).await?;
+        let list = answer
+            .get("commands")
+            .and_then(Value::as_array)
+            .ok_or_else(|| AgentError::Api(format!("no commands in {answer}")))?;
+        list.iter().map(Command::read).collect()
+    }
+
+    async fn request(&self, method: Method, url: &str, body: Option<&Value>) -> Result<Value, AgentError> {
+        let started = journal::now();
+        let mut request = self.client.request(method.clone(), url).query(&[("agent_token", &self.token)]);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = async {
+            let response = request.send().await?;
+            let status = response.status();
+            Ok::<_, reqwest::Error>((status, response.bytes().await?))
+        }
+        .await;
+        let (status, response) = match &answer {
+            Ok((status, bytes)) => (status.as_u16(), journal::body(bytes)),
+            Err(error) => (0, words(error).into()),
+        };
+        // Looks at the list come every second; they would push everything else out.
+        if method != Method::GET || status != 200 {
+            self.journal.add(Entry {
+                at: started,
+                direction: "out",
+                method: method.to_string(),
+                target: url.to_owned(),
+                version: None,
+                request: body.cloned().unwrap_or_default(),
+                status,
+                response,
+                milliseconds: ((journal::now() - started) * 1000.0) as u64,
+            });
+        }
+        let (status, bytes) = answer.map_err(|error| AgentError::Connection(words(&error)))?;
+        let value: Value = serde_json::from_slice(&bytes).map_err(|_| {
+            AgentError::Api(format!(
+                "status {status} with a body that is not JSON: {}",
+                String::from_utf8_lossy(&bytes)
+            ))
+        })?;
+        if !status.is_client_error() && !status.is_server_error() {
+            return Ok(value);
+        }
+        let text = fault_text(value.as_object())
+            .ok_or_else(|| AgentError::Api(format!("status {status} without faultstring: {value}")))?;
+        if status == 409 || text.to_lowercase().contains("agent is busy") {
+            return Err(AgentError::Busy { command: String::new(), text });
+        }
+        Err(AgentError::Api(format!("status {status}: {text}")))
+    }
+}
+
+fn fault_text(body: Option<&Object>) -> Option<String> {
+    Some(body?.get("faultstring")?.as_str()?.to_owned())
+}
+
+/// An error with its causes: reqwest's own text leaves out what went wrong, and its URL holds the token.
+fn words(error: &reqwest::Error) -> String {
+    let mut text = String::from(if error.is_timeout() { "timeout" } else { "request failed" });
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

@@ -1,0 +1,118 @@
+//! The HTTP interface: Ironic's API subset, the artefacts, and the stub's own pages under `/stub/`.
+//!
+//! - [`version`]: microversions and the headers on every answer
+//! - [`root`], [`nodes`], [`states`], [`ports`]: what clients call
+//! - [`ramdisk`]: what agents call
+//! - [`own`]: journal, faults, progress and the page
+//! - [`journal`]: every request written down
+
+pub mod journal;
+pub mod nodes;
+pub mod own;
+pub mod patch;
+pub mod ports;
+pub mod ramdisk;
+pub mod root;
+pub mod states;
+pub mod version;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::Uri;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use serde::de::DeserializeOwned;
+use tower::ServiceExt;
+
+use crate::artefacts;
+use crate::conductor::Shared;
+use crate::error::ApiError;
+use crate::fault;
+
+/// The largest body taken: inspection data with logs is several MiB.
+const BODY_LIMIT_BYTES: usize = 256 << 20;
+
+/// All routes over one conductor.
+pub fn router(conductor: Shared) -> Router {
+    let v1 = Router::new()
+        .route("/", get(root::root))
+        .route("/v1", get(root::v1))
+        .route("/v1/lookup", get(ramdisk::lookup))
+        .route("/v1/heartbeat/{node}", post(ramdisk::heartbeat))
+        .route("/v1/continue_inspection", post(ramdisk::continue_inspection))
+        .route("/v1/drivers", get(root::drivers))
+        .route("/v1/drivers/{name}", get(root::driver))
+        .route("/v1/conductors", get(root::conductors))
+        .route("/v1/nodes", get(nodes::list).post(nodes::create))
+        .route("/v1/nodes/detail", get(nodes::detail))
+        .route("/v1/nodes/{node}", get(nodes::show).patch(nodes::patch).delete(nodes::delete))
+        .route("/v1/nodes/{node}/validate", get(nodes::validate))
+        .route("/v1/nodes/{node}/inventory", get(nodes::inventory))
+        .route("/v1/nodes/{node}/history", get(nodes::history))
+        .route("/v1/nodes/{node}/ports", get(ports::of_node))
+        .route("/v1/nodes/{node}/maintenance", put(nodes::set_maintenance).delete(nodes::clear_maintenance))
+        .route("/v1/nodes/{node}/states", get(states::show))
+        .route("/v1/nodes/{node}/states/provision", put(states::provision))
+        .route("/v1/nodes/{node}/states/power", put(states::power))
+        .route("/v1/nodes/{node}/states/raid", put(states::raid))
+        .route("/v1/ports", get(ports::list).post(ports::create))
+        .route("/v1/ports/detail", get(ports::list))
+        .route("/v1/ports/{port}", get(ports::show).patch(ports::patch).delete(ports::delete))
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(from_fn(version::negotiate))
+        .with_state(Arc::clone(&conductor));
+    let inner = Router::new()
+        .route("/artefacts/{secret}/{name}", get(artefacts::serve))
+        .route("/stub/nodes", get(own::nodes))
+        .route("/stub/journal", get(own::journal))
+        .route("/stub/faults", get(own::faults).post(own::add_fault).delete(own::clear_faults))
+        .fallback_service(v1)
+        .layer(from_fn_with_state(Arc::clone(&conductor), fault::apply))
+        .layer(from_fn_with_state(Arc::clone(&conductor), journal::write))
+        .with_state(conductor);
+    // A slash at the end means nothing to Ironic; axum would not find the route.
+    Router::new().fallback_service(inner.map_request(without_trailing_slash))
+}
+
+fn without_trailing_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let path = uri.path();
+    if path.len() > 1 && path.ends_with('/') {
+        let trimmed = path.trim_end_matches('/');
+        let rest = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+        if let Ok(uri) = format!("{}{rest}", if trimmed.is_empty() { "/" } else { trimmed }).parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+/// A JSON body, whatever its declared type; the refusal is Ironic's.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let bytes = whole_body(request.into_body()).await?;
+        let mut reader = serde_json::Deserializer::from_slice(&bytes);
+        serde_path_to_error::deserialize(&mut reader)
+            .map(Self)
+            .map_err(|error| ApiError::Invalid(format!("Invalid input: {error}")))
+    }
+}
+
+async fn whole_body(body: Body) -> Result<Bytes, ApiError> {
+    axum::body::to_bytes(body, BODY_LIMIT_BYTES)
+        .await
+        .map_err(|error| ApiError::Invalid(format!("reading the body: {error}")))
+}
+
+/// An answer with a JSON body.
+type Answer = Result<Response, ApiError>;

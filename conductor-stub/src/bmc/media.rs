@@ -1,0 +1,37 @@
+//! Fetching what is put into the virtual drive: a BMC streams it, we keep a copy while it is inserted.
+
+use std::path::{Path, PathBuf};
+
+use futures_util::StreamExt;
+use tokio::io::AsyncWriteExt;
+
+/// Why a medium cannot be inserted; the text goes into the Redfish error.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MediaError {
+    #[error("Cannot download virtual media from {url}: {reason}")]
+    Download { url: String, reason: String },
+    #[error("Cannot store virtual media in {}: {source}", path.display())]
+    Store { path: PathBuf, source: std::io::Error },
+}
+
+/// Downloads `url` into `directory` and returns the file.
+pub(super) async fn download(client: &reqwest::Client, url: &str, directory: &Path) -> Result<PathBuf, MediaError> {
+    let path = directory.join("cd.iso");
+    let failed = |reason: String| MediaError::Download { url: url.to_string(), reason };
+    let response = client.get(url).send().await.map_err(|error| failed(error.to_string()))?;
+    if !response.status().is_success() {
+        return Err(failed(format!("got error {} from the server", response.status().as_u16())));
+    }
+    let store = |source| MediaError::Store { path: path.clone(), source };
+    tokio::fs::create_dir_all(directory).await.map_err(store)?;
+    // A running machine keeps reading the old file until its drive is told to change.
+    let _ = tokio::fs::remove_file(&path).await;
+    let mut file = tokio::fs::File::create(&path).await.map_err(store)?;
+    let mut body = response.bytes_stream();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| failed(error.to_string()))?;
+        file.write_all(&chunk).await.map_err(store)?;
+    }
+    file.flush().await.map_err(store)?;
+    Ok(path)
+}

@@ -1,0 +1,5 @@
+//! One file per subcommand.
+
+pub mod bmc;
+pub mod demo;
+pub mod serve;

@@ -1,0 +1,15 @@
+//! Points in time as Ironic writes them.
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Now, in UTC, to the second: `2026-11-21T10:00:00+00:00`.
+pub fn now() -> String {
+    let now = OffsetDateTime::now_utc().replace_millisecond(0).unwrap_or_else(|_| OffsetDateTime::now_utc());
+    now.format(&Rfc3339).map(|text| text.replace('Z', "+00:00")).unwrap_or_default()
+}
+
+/// Seconds since the epoch, with fractions: for durations between events.
+pub fn seconds() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map(|d| d.as_secs_f64()).unwrap_or_default()
+}

@@ -1,0 +1,155 @@
+//! `local-process`: a machine that is an agent process here. Power on starts it, power off ends it, by its id.
+//!
+//! `driver_info.command` is the program and its arguments; the ramdisk's kernel parameters follow as options
+//! (`ipa-api-url` as `--api-url`). `driver_info.log` is the file for its output, `driver_info.memory` a directory
+//! that is emptied at each power-on, as memory is. A machine that boots its disk is on without any process.
+//! Agents end with the conductor, however that ends.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::{Driver, DriverError, Outcome, Parameters};
+use crate::conductor::Conductor;
+use crate::node::Node;
+use crate::state::PowerState;
+
+const RAMDISK: &str = "ramdisk_parameters";
+/// How long an agent may take to end when told to.
+const END_WAIT: Duration = Duration::from_secs(5);
+
+/// The running agents.
+#[derive(Debug, Default)]
+pub struct LocalProcess(Mutex<HashMap<Uuid, Child>>);
+
+impl LocalProcess {
+    /// Ends every agent.
+    pub async fn end_all(&self) {
+        for (_, child) in self.0.lock().await.drain() {
+            end(child).await;
+        }
+    }
+
+    async fn start(&self, node: &Node) -> Result<(), DriverError> {
+        let Some(parameters) = node.driver_internal_info.get(RAMDISK).and_then(Value::as_object) else {
+            return Ok(());
+        };
+        let words = command(node)?;
+        if let Some(memory) = node.spec.driver_info.get("memory").and_then(Value::as_str) {
+            empty(Path::new(memory)).map_err(|error| DriverError(format!("emptying {memory}: {error}")))?;
+        }
+        // setpriv makes the kernel end the agent with us, also when we are killed; the process id stays the same.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).args(&words);
+        for (name, value) in parameters {
+            command.arg(format!("--{}", name.trim_start_matches("ipa-"))).arg(value.as_str().unwrap_or_default());
+        }
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        if let Some(log) = node.spec.driver_info.get("log").and_then(Value::as_str) {
+            let file = std::fs::File::options().create(true).append(true).open(log);
+            let file = file.map_err(|error| DriverError(format!("opening the log {log}: {error}")))?;
+            let again = file.try_clone().map_err(|error| DriverError(format!("opening the log {log}: {error}")))?;
+            command.stdout(file).stderr(again);
+        }
+        let child = command.spawn().map_err(|error| DriverError(format!("starting {}: {error}", words.join(" "))))?;
+        self.0.lock().await.insert(node.uuid, child);
+        Ok(())
+    }
+}
+
+fn empty(directory: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir_all(directory),
+    }
+}
+
+async fn end(mut child: Child) {
+    let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) else { return };
+    if kill(Pid::from_raw(id), Signal::SIGTERM).is_err() || tokio::time::timeout(END_WAIT, child.wait()).await.is_err()
+    {
+        let _ = child.kill().await;
+    }
+}
+
+fn command(node: &Node) -> Result<Vec<String>, DriverError> {
+    let words: Option<Vec<String>> = node
+        .spec
+        .driver_info
+        .get("command")
+        .and_then(Value::as_array)
+        .map(|words| words.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect());
+    match words {
+        Some(words) if !words.is_empty() => Ok(words),
+        _ => Err(DriverError("driver_info/command must be a list: the agent program and its arguments".into())),
+    }
+}
+
+impl Driver for LocalProcess {
+    fn validate(&self, node: &Node) -> Result<(), DriverError> {
+        command(node).map(|_| ())
+    }
+
+    fn power_state<'a>(&'a self, node: &'a Node) -> Outcome<'a, PowerState> {
+        Box::pin(async {
+            let mut children = self.0.lock().await;
+            let ended =
+                children.get_mut(&node.uuid).is_some_and(|child| matches!(child.try_wait(), Ok(Some(_)) | Err(_)));
+            if ended {
+                children.remove(&node.uuid);
+                return Ok(PowerState::Off);
+            }
+            if children.contains_key(&node.uuid) {
+                return Ok(PowerState::On);
+            }
+            // No process: off while it should run the ramdisk, else as it was last switched.
+            let ramdisk = node.driver_internal_info.contains_key(RAMDISK);
+            Ok(node.power_state.filter(|_| !ramdisk).unwrap_or(PowerState::Off))
+        })
+    }
+
+    fn set_power<'a>(&'a self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
+        Box::pin(async move {
+            if let Some(child) = self.0.lock().await.remove(&node.uuid) {
+                end(child).await;
+            }
+            if to == PowerState::On {
+                self.start(node).await?;
+            }
+            node.power_state = Some(to);
+            Ok(())
+        })
+    }
+
+    fn prepare_ramdisk<'a>(
+        &'a self,
+        _conductor: &'a Conductor,
+        node: &'a mut Node,
+        parameters: &'a Parameters,
+    ) -> Outcome<'a, ()> {
+        Box::pin(async move {
+            node.remember(RAMDISK, json!(parameters));
+            Ok(())
+        })
+    }
+
+    fn prepare_instance<'a>(&'a self, _conductor: &'a Conductor, node: &'a mut Node) -> Outcome<'a, ()> {
+        Box::pin(async move {
+            node.forget(RAMDISK);
+            Ok(())
+        })
+    }
+
+    /// The firmware and the power switch that such an agent sees are those of the machine we all run on.
+    fn is_machine(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,82 @@
+//! Why a request was refused: the one place where an error becomes a status and Ironic's error body.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::store::StoreError;
+
+/// A refused request.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// 400.
+    #[error("{0}")]
+    Invalid(String),
+    /// 403.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 404, the same text for "no such node" and "not in a state for that".
+    #[error("Resource could not be found.")]
+    NotFound,
+    /// 404 with a name.
+    #[error("{kind} {ident} could not be found.")]
+    Missing {
+        /// `Node`, `Port`…
+        kind: &'static str,
+        /// What was asked for.
+        ident: String,
+    },
+    /// 405.
+    #[error("Method Not Allowed")]
+    MethodNotAllowed,
+    /// 406.
+    #[error("{0}")]
+    NotAcceptable(String),
+    /// 409.
+    #[error("{0}")]
+    Conflict(String),
+    /// 409: another operation holds the node.
+    #[error("Node {0} is locked by host conductor-stub, please retry after the current operation is completed.")]
+    Locked(String),
+    /// 500.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl ApiError {
+    /// The HTTP status of this error.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::Missing { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            Self::Conflict(_) | Self::Locked(_) => StatusCode::CONFLICT,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Taken(text) => Self::Conflict(text),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        // Ironic puts a string that holds JSON into the JSON.
+        let fault = json!({
+            "faultcode": if status.is_server_error() { "Server" } else { "Client" },
+            "faultstring": self.to_string(),
+            "debuginfo": null,
+        });
+        (status, Json(json!({ "error_message": fault.to_string() }))).into_response()
+    }
+}

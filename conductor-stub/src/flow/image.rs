@@ -1,0 +1,119 @@
+//! What the agent is told about an image: `image_info` as Ironic builds it for the `direct` deploy interface.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::conductor::Conductor;
+use crate::flow::{FlowError, configdrive};
+use crate::node::{Node, Object};
+
+/// Whether `instance_info` names an image.
+///
+/// # Errors
+/// When it does not.
+pub fn validate(node: &Node) -> Result<(), FlowError> {
+    let info = &node.spec.instance_info;
+    let source = text(info, "image_source").ok_or_else(|| {
+        FlowError::Refused("Cannot validate image information for node because one or more parameters are missing from its instance_info. Missing are: ['image_source']".into())
+    })?;
+    let has_digest = text(info, "image_checksum").is_some()
+        || (text(info, "image_os_hash_algo").is_some() && text(info, "image_os_hash_value").is_some());
+    if local(source).is_none() && !has_digest {
+        return Err(FlowError::Refused(
+            "image_source's image_checksum or image_os_hash_algo and image_os_hash_value must be set for images from a URL".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Makes the image reachable: a local file is published and hashed, a URL is left as it is.
+///
+/// # Errors
+/// When the file cannot be read.
+pub async fn prepare(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
+    let source = text(&node.spec.instance_info, "image_source").unwrap_or_default().to_owned();
+    let url = match local(&source) {
+        None => source,
+        Some(file) => {
+            let known = text(&node.spec.instance_info, "image_os_hash_value")
+                .or(text(&node.spec.instance_info, "image_checksum"));
+            if known.is_none() {
+                let value = hash(file.clone()).await?;
+                node.spec.instance_info.insert("image_os_hash_algo".into(), "sha256".into());
+                node.spec.instance_info.insert("image_os_hash_value".into(), value.into());
+            } else if !file.is_file() {
+                return Err(FlowError::Refused(format!("image {} is not a file", file.display())));
+            }
+            let name = file.file_name().map_or_else(|| "image".into(), |name| name.to_string_lossy().into_owned());
+            conductor.publish(node.uuid, &name, &file)?
+        }
+    };
+    node.spec.instance_info.insert("image_url".into(), url.into());
+    if let Some(drive) = node.spec.instance_info.get("configdrive").filter(|drive| drive.is_object()).cloned() {
+        let rendered = configdrive::render(&drive, node.uuid).await?;
+        node.spec.instance_info.insert("configdrive".into(), rendered.into());
+    }
+    Ok(conductor.save(node)?)
+}
+
+/// `image_info` and the config drive, if there is one.
+///
+/// # Errors
+/// When [`prepare`] has not been called.
+pub fn info(node: &Node) -> Result<(Value, Option<Value>), FlowError> {
+    let info = &node.spec.instance_info;
+    let url = text(info, "image_url").ok_or_else(|| FlowError::Refused("instance_info has no image_url".into()))?;
+    let format = text(info, "image_disk_format").unwrap_or("raw");
+    let id = url.rsplit('/').next().unwrap_or(url);
+    let mut image = json!({
+        "id": id,
+        "urls": [url],
+        "disk_format": format,
+        "container_format": info.get("image_container_format"),
+        "stream_raw_images": true,
+        "node_uuid": node.uuid,
+    });
+    for (ours, theirs) in [
+        ("image_checksum", "checksum"),
+        ("image_os_hash_algo", "os_hash_algo"),
+        ("image_os_hash_value", "os_hash_value"),
+        ("image_request_authorization", "image_request_authorization"),
+    ] {
+        if let Some(value) = info.get(ours).filter(|value| !value.is_null()) {
+            image[theirs] = value.clone();
+        }
+    }
+    Ok((image, info.get("configdrive").filter(|drive| !drive.is_null()).cloned()))
+}
+
+/// The path of an `image_source` that is a file here.
+fn local(source: &str) -> Option<PathBuf> {
+    let path = source.strip_prefix("file://").unwrap_or(source);
+    path.starts_with('/').then(|| Path::new(path).to_owned())
+}
+
+fn text<'a>(info: &'a Object, key: &str) -> Option<&'a str> {
+    info.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+async fn hash(file: PathBuf) -> Result<String, FlowError> {
+    let shown = file.display().to_string();
+    let result = tokio::task::spawn_blocking(move || {
+        let mut hasher = Sha256::new();
+        let mut reader = std::fs::File::open(file)?;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match std::io::Read::read(&mut reader, &mut buffer)? {
+                0 => return Ok::<_, std::io::Error>(hex::encode(hasher.finalize())),
+                length => hasher.update(&buffer[..length]),
+            }
+        }
+    });
+    match result.await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(FlowError::Refused(format!("reading image {shown}: {error}"))),
+        Err(error) => Err(FlowError::Refused(format!("hashing image {shown}: {error}"))),
+    }
+}

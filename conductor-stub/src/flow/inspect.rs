@@ -1,0 +1,150 @@
+//! manageable → inspecting → inspect wait → manageable, with the agent's data in between.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::clock;
+use crate::conductor::{Conductor, Shared};
+use crate::driver::Parameters;
+use crate::error::ApiError;
+use crate::flow::{self, FlowError, power};
+use crate::node::{Node, Object, Port};
+use crate::state::{Event, ProvisionState};
+
+/// Boots the agent and waits for its data.
+///
+/// # Errors
+/// When the machine cannot be booted.
+pub async fn begin(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
+    node.inspection_started_at = Some(clock::now());
+    node.inspection_finished_at = None;
+    let callback = format!("{}/v1/continue_inspection", conductor.url());
+    power::boot_ramdisk(conductor, node, &Parameters::from([("ipa-inspection-callback-url", callback)])).await?;
+    Ok(conductor.step_to(node, Event::Wait)?)
+}
+
+/// The node that sent this data: by UUID if given, else by its MAC addresses, among those that wait for it.
+///
+/// # Errors
+/// 400 when the data has no inventory with interfaces, 404 when no single waiting node fits, 409 when it is locked.
+pub fn receive(conductor: &Shared, uuid: Option<Uuid>, data: Object) -> Result<Node, ApiError> {
+    let addresses = addresses(&data)?;
+    let waits = |node: &Node| node.provision_state == ProvisionState::InspectWait;
+    let owners: BTreeSet<Uuid> = match uuid {
+        Some(uuid) => BTreeSet::from([uuid]),
+        None => conductor
+            .store
+            .ports()?
+            .into_iter()
+            .filter(|port| addresses.contains(&port.address))
+            .map(|port| port.node_uuid)
+            .collect(),
+    };
+    let mut candidates: Vec<Node> =
+        conductor.store.nodes()?.into_iter().filter(|node| owners.contains(&node.uuid)).collect();
+    candidates.retain(waits);
+    let (Some(node), true) = (candidates.pop(), candidates.is_empty()) else { return Err(ApiError::NotFound) };
+    let lock = conductor.lock(&node)?;
+    let mut node = conductor.find(&node.uuid.to_string())?;
+    if !waits(&node) {
+        return Err(ApiError::NotFound);
+    }
+    conductor.step_to(&mut node, Event::Resume)?;
+    let answer = node.clone();
+    let conductor = Arc::clone(conductor);
+    tokio::spawn(async move {
+        let _lock = lock;
+        if let Err(error) = finish(&conductor, &mut node, data).await {
+            flow::fail(&conductor, &mut node, &error.to_string()).await;
+        }
+    });
+    Ok(answer)
+}
+
+fn addresses(data: &Object) -> Result<BTreeSet<String>, ApiError> {
+    let interfaces = data.get("inventory").and_then(|inventory| inventory.get("interfaces")).and_then(Value::as_array);
+    let interfaces = interfaces.filter(|list| !list.is_empty());
+    let interfaces = interfaces
+        .ok_or_else(|| ApiError::Invalid("Invalid data: inventory with at least one interface is required".into()))?;
+    Ok(interfaces.iter().filter_map(|nic| nic.get("mac_address")?.as_str()).map(str::to_lowercase).collect())
+}
+
+async fn finish(conductor: &Conductor, node: &mut Node, data: Object) -> Result<(), FlowError> {
+    if let Some(error) = data.get("error").and_then(Value::as_str).filter(|error| !error.is_empty()) {
+        return Err(FlowError::Refused(format!("The agent reported an inspection error: {error}")));
+    }
+    let mut data = data;
+    let inventory = data.remove("inventory").unwrap_or_default();
+    add_ports(conductor, node, &inventory, &data)?;
+    set_properties(node, &inventory, &data);
+    conductor.store.save_inventory(node.uuid, &json!({"inventory": inventory, "plugin_data": data}))?;
+    power::tear_down(conductor, node).await?;
+    node.inspection_finished_at = Some(clock::now());
+    Ok(conductor.step_to(node, Event::Done)?)
+}
+
+/// Ports for the interface that booted, or for all when the agent does not say which.
+fn add_ports(conductor: &Conductor, node: &Node, inventory: &Value, data: &Object) -> Result<(), FlowError> {
+    let pxe = inventory
+        .pointer("/boot/pxe_interface")
+        .or_else(|| data.get("boot_interface"))
+        .and_then(Value::as_str)
+        .map(|mac| mac.strip_prefix("01-").unwrap_or(mac).replace('-', ":").to_lowercase());
+    let usable: Vec<String> = inventory
+        .get("interfaces")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|nic| {
+            !nic.get("ipv4_address").and_then(Value::as_str).is_some_and(|address| address.starts_with("127."))
+        })
+        .filter_map(|nic| Some(nic.get("mac_address")?.as_str()?.to_lowercase()))
+        .filter(|mac| pxe.as_ref().is_none_or(|pxe| pxe == mac))
+        .collect();
+    if usable.is_empty() {
+        return Err(FlowError::Refused(
+            "no network interfaces match the configuration (add_ports set to \"pxe\")".into(),
+        ));
+    }
+    for address in usable {
+        if conductor.store.port(&address)?.is_none() {
+            conductor.store.save_port(&Port {
+                uuid: Uuid::new_v4(),
+                node_uuid: node.uuid,
+                pxe_enabled: pxe.as_ref().is_none_or(|pxe| *pxe == address),
+                address,
+                name: None,
+                extra: Object::new(),
+                local_link_connection: Object::new(),
+                physical_network: None,
+                created_at: clock::now(),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// cpu_arch, cpus, memory_mb, local_gb and the boot mode, as Ironic's default hooks set them.
+fn set_properties(node: &mut Node, inventory: &Value, data: &Object) {
+    let root_bytes = data.get("root_disk").and_then(|disk| disk.get("size")).and_then(Value::as_u64);
+    let mode = inventory.pointer("/boot/current_boot_mode").and_then(Value::as_str);
+    let facts = [
+        ("cpu_arch", inventory.pointer("/cpu/architecture").cloned()),
+        ("cpus", inventory.pointer("/cpu/count").cloned()),
+        ("memory_mb", inventory.pointer("/memory/physical_mb").cloned()),
+        // One GiB is left for partitioning, as upstream does.
+        ("local_gb", root_bytes.map(|bytes| json!((bytes >> 30).saturating_sub(1)))),
+        (
+            "capabilities",
+            mode.filter(|_| node.capability("boot_mode").is_none()).map(|mode| json!(format!("boot_mode:{mode}"))),
+        ),
+    ];
+    for (name, value) in facts {
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            node.spec.properties.insert(name.into(), value);
+        }
+    }
+}

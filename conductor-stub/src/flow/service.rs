@@ -1,0 +1,26 @@
+//! active → servicing → service wait → active.
+
+use crate::conductor::Conductor;
+use crate::flow::{FlowError, power, steps};
+use crate::node::Node;
+use crate::state::{Event, PowerState};
+
+/// Boots the agent; its first heartbeat starts the steps.
+///
+/// # Errors
+/// When the machine cannot be booted.
+pub async fn begin(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
+    power::boot_ramdisk(conductor, node, &power::api_parameters(conductor)).await?;
+    Ok(conductor.step_to(node, Event::Wait)?)
+}
+
+/// All steps are done: back to the instance.
+///
+/// # Errors
+/// When the machine cannot be switched.
+pub async fn finish(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
+    power::tear_down(conductor, node).await?;
+    power::set(conductor, node, PowerState::On).await?;
+    steps::forget(node);
+    Ok(conductor.step_to(node, Event::Done)?)
+}

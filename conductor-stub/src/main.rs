@@ -1,0 +1,46 @@
+//! The conductor stub: argument table only; each subcommand is a file in `cli/`.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use conductor_stub::cli;
+
+/// A conductor that drives the Ironic agent end to end.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the whole life of one machine on a throw-away disk (root).
+    Demo(cli::demo::Arguments),
+    /// Serve the conductor: its API, artefacts and page.
+    Serve(cli::serve::Arguments),
+    /// Serve the Redfish emulator alone.
+    Bmc(cli::bmc::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    let result = match Arguments::parse().command {
+        Command::Demo(arguments) => cli::demo::run(arguments).await,
+        Command::Serve(arguments) => cli::serve::run(arguments).await,
+        Command::Bmc(arguments) => cli::bmc::run(arguments).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The agent's ramdisk as one file that firmware boots, and copies of it that carry one node's kernel arguments.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ferric_ignition::kernel_arguments::{KernelArgument, KernelArgumentError};
+use ferric_ignition::live_iso::{LiveIso, LiveIsoError};
+use ferric_ignition::patch::{self, Patch};
+use ferric_ignition::uki::{Uki, UkiError};
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::driver::Parameters;
+use crate::node::Node;
+
+/// Why a node cannot get a ramdisk.
+#[derive(Debug, thiserror::Error)]
+pub enum RamdiskError {
+    /// Nobody said where it is.
+    #[error("no ramdisk to boot: set {0}")]
+    Unknown(&'static str),
+    /// A parameter that is no kernel argument.
+    #[error(transparent)]
+    Argument(#[from] KernelArgumentError),
+    /// The file cannot be read or its copy not written.
+    #[error("ramdisk {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Not an EFI program with a command line, or too small a one.
+    #[error("ramdisk {}: {source}", path.display())]
+    Efi {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: UkiError,
+    },
+    /// Not an ISO with areas for kernel arguments, or too small ones.
+    #[error("ramdisk {}: {source}", path.display())]
+    Iso {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: LiveIsoError,
+    },
+}
+
+/// A ramdisk that many nodes share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ramdisk {
+    /// Kernel, initramfs and command line in one EFI program (a UKI).
+    Efi(PathBuf),
+    /// An ISO with areas for kernel arguments.
+    Iso(PathBuf),
+}
+
+impl Ramdisk {
+    /// Every [`Ramdisk::name`].
+    pub const NAMES: [&str; 2] = ["agent.efi", "agent.iso"];
+
+    /// What firmware loads over HTTP: what the node names, else what the configuration names; the smaller EFI program
+    /// before the ISO.
+    ///
+    /// # Errors
+    /// [`RamdiskError::Unknown`].
+    pub fn for_http(node: &Node, config: &Config) -> Result<Self, RamdiskError> {
+        let efi = |path| Some(Self::Efi(path));
+        let iso = |path| Some(Self::Iso(path));
+        (named(node, "deploy_efi").and_then(efi))
+            .or_else(|| named(node, "deploy_iso").and_then(iso))
+            .or_else(|| config.ramdisk_efi.clone().and_then(efi))
+            .or_else(|| config.ramdisk_iso.clone().and_then(iso))
+            .ok_or(RamdiskError::Unknown("driver_info/deploy_efi or driver_info/deploy_iso"))
+    }
+
+    /// What is inserted as virtual media.
+    ///
+    /// # Errors
+    /// [`RamdiskError::Unknown`].
+    pub fn for_media(node: &Node, config: &Config) -> Result<Self, RamdiskError> {
+        let path = named(node, "deploy_iso").or_else(|| config.ramdisk_iso.clone());
+        path.map(Self::Iso).ok_or(RamdiskError::Unknown("driver_info/deploy_iso"))
+    }
+
+    /// The name under which firmware sees it; firmware goes by the suffix.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Efi(_) => Self::NAMES[0],
+            Self::Iso(_) => Self::NAMES[1],
+        }
+    }
+
+    /// Writes a copy to `target` that boots with further `arguments`.
+    ///
+    /// # Errors
+    /// When there is no room for the arguments, or a file fails.
+    pub fn copy_with(&self, arguments: &[KernelArgument], target: &Path) -> Result<(), RamdiskError> {
+        let (Self::Efi(path) | Self::Iso(path)) = self;
+        let file = |path: &Path| {
+            let path = path.to_owned();
+            move |source| RamdiskError::File { path, source }
+        };
+        let mut base = File::open(path).map_err(file(path))?;
+        let patches = self.patches(&base, arguments)?;
+        // The arguments may hold a token: nobody else reads the copy.
+        let copy = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(target);
+        let mut copy = copy.map_err(file(target))?;
+        patch::copy(&mut base, &mut copy, &patches).map_err(file(target))
+    }
+
+    fn patches(&self, base: &File, arguments: &[KernelArgument]) -> Result<Vec<Patch>, RamdiskError> {
+        match self {
+            Self::Efi(path) => Uki::read(base)
+                .and_then(|uki| uki.append_kernel_arguments(arguments))
+                .map(|patch| vec![patch])
+                .map_err(|source| RamdiskError::Efi { path: path.clone(), source }),
+            Self::Iso(path) => LiveIso::read(base)
+                .and_then(|mut iso| {
+                    iso.append_kernel_arguments(arguments)?;
+                    iso.patches()
+                })
+                .map_err(|source| RamdiskError::Iso { path: path.clone(), source }),
+        }
+    }
+}
+
+/// A file that the node names, as a path or a `file://` URL.
+fn named(node: &Node, key: &str) -> Option<PathBuf> {
+    let text = node.spec.driver_info.get(key)?.as_str().filter(|text| !text.is_empty())?;
+    Some(text.strip_prefix("file://").unwrap_or(text).into())
+}
+
+/// The kernel arguments of one node: the conductor's parameters, the network card it boots from, and what
+/// `driver_info/kernel_append_params` adds.
+///
+/// # Errors
+/// [`RamdiskError::Argument`].
+pub fn arguments(
+    node: &Node,
+    parameters: &Parameters,
+    boot_mac: Option<&str>,
+) -> Result<Vec<KernelArgument>, RamdiskError> {
+    let mut arguments = Vec::new();
+    for (name, value) in parameters {
+        arguments.push(KernelArgument::with_value(name, value)?);
+    }
+    if let Some(mac) = boot_mac {
+        // As PXELINUX writes it: hardware type 1 (Ethernet) first.
+        arguments.push(KernelArgument::with_value("BOOTIF", &format!("01-{}", mac.replace(':', "-")))?);
+    }
+    let more = node.spec.driver_info.get("kernel_append_params").and_then(Value::as_str).unwrap_or_default();
+    for word in more.split_whitespace() {
+        arguments.push(word.parse()?);
+    }
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::node::Spec;
+
+    fn node(info: Value) -> Node {
+        let spec = Spec { driver_info: info.as_object().unwrap().clone(), ..Spec::default() };
+        Node::new(Uuid::new_v4(), spec)
+    }
+
+    #[test]
+    fn a_node_names_its_ramdisk_or_gets_the_configured_one() {
+        let config =
+            Config { ramdisk_efi: Some("/r.efi".into()), ramdisk_iso: Some("/r.iso".into()), ..Config::default() };
+        let plain = node(serde_json::json!({}));
+        assert_eq!(Ramdisk::for_http(&plain, &config).unwrap(), Ramdisk::Efi("/r.efi".into()));
+        assert_eq!(Ramdisk::for_media(&plain, &config).unwrap(), Ramdisk::Iso("/r.iso".into()));
+        let own = node(serde_json::json!({"deploy_iso": "file:///own.iso"}));
+        assert_eq!(Ramdisk::for_http(&own, &config).unwrap(), Ramdisk::Iso("/own.iso".into()));
+        let error = Ramdisk::for_media(&plain, &Config::default()).unwrap_err().to_string();
+        assert_eq!(error, "no ramdisk to boot: set driver_info/deploy_iso");
+    }
+
+    #[test]
+    fn arguments_say_who_calls_and_from_where() {
+        let parameters = Parameters::from([("ipa-api-url", "http://192.0.2.1:6385".to_owned())]);
+        let node = node(serde_json::json!({"kernel_append_params": "nofb  ipa-debug=1"}));
+        let words = arguments(&node, &parameters, Some("52:54:00:aa:bb:01")).unwrap();
+        let words: Vec<&str> = words.iter().map(KernelArgument::as_str).collect();
+        assert_eq!(words, ["ipa-api-url=http://192.0.2.1:6385", "BOOTIF=01-52-54-00-aa-bb-01", "nofb", "ipa-debug=1"]);
+    }
+}

@@ -1,0 +1,333 @@
+//! The provision state machine: Ironic's names, verbs and transitions (ironic/common/states.py, state_machine.py).
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A closed set of names on the wire: an enum, its spelling both ways, and its JSON.
+macro_rules! names {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$doc])* #[doc = concat!("`", $text, "`")] $variant,)+ }
+
+        impl $name {
+            /// The name on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownName;
+            fn from_str(text: &str) -> Result<Self, UnknownName> {
+                match text { $($text => Ok(Self::$variant),)+ _ => Err(UnknownName(text.to_owned())) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// A name that is not one of Ironic's.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("unknown name \"{0}\"")]
+pub struct UnknownName(pub String);
+
+names! {
+    /// Where a node is in its life.
+    ProvisionState {
+        Enroll = "enroll",
+        Verifying = "verifying",
+        Manageable = "manageable",
+        Inspecting = "inspecting",
+        InspectWait = "inspect wait",
+        InspectFailed = "inspect failed",
+        Cleaning = "cleaning",
+        CleanWait = "clean wait",
+        CleanFailed = "clean failed",
+        CleanHold = "clean hold",
+        Available = "available",
+        Deploying = "deploying",
+        WaitCallBack = "wait call-back",
+        DeployFailed = "deploy failed",
+        DeployHold = "deploy hold",
+        Active = "active",
+        Deleting = "deleting",
+        Error = "error",
+        Rescuing = "rescuing",
+        RescueWait = "rescue wait",
+        RescueFailed = "rescue failed",
+        Rescue = "rescue",
+        Unrescuing = "unrescuing",
+        UnrescueFailed = "unrescue failed",
+        Servicing = "servicing",
+        ServiceWait = "service wait",
+        ServiceFailed = "service failed",
+        ServiceHold = "service hold",
+        Adopting = "adopting",
+        AdoptFailed = "adopt failed",
+    }
+}
+
+names! {
+    /// Whether the machine is switched on.
+    PowerState {
+        On = "power on",
+        Off = "power off",
+    }
+}
+
+names! {
+    /// What a client can ask of a node's power (`PUT …/states/power`).
+    PowerTarget {
+        On = "power on",
+        Off = "power off",
+        Rebooting = "rebooting",
+        SoftOff = "soft power off",
+        SoftRebooting = "soft rebooting",
+    }
+}
+
+names! {
+    /// What moves a node from one state to the next; the first block are the verbs of the API.
+    Event {
+        Manage = "manage",
+        Inspect = "inspect",
+        Provide = "provide",
+        Clean = "clean",
+        Deploy = "deploy",
+        Rebuild = "rebuild",
+        Delete = "delete",
+        Abort = "abort",
+        Adopt = "adopt",
+        Rescue = "rescue",
+        Unrescue = "unrescue",
+        Service = "service",
+        Unhold = "unhold",
+        Wait = "wait",
+        Resume = "resume",
+        Done = "done",
+        Fail = "fail",
+    }
+}
+
+impl Event {
+    /// The event behind an API verb; `active` and `deleted` are the API's words for deploy and delete.
+    pub fn from_verb(verb: &str) -> Option<Self> {
+        match verb {
+            "active" => Some(Self::Deploy),
+            "deleted" | "undeploy" => Some(Self::Delete),
+            "done" | "fail" | "wait" | "resume" => None,
+            other => other.parse().ok(),
+        }
+    }
+}
+
+use Event as E;
+use ProvisionState as S;
+
+const TRANSITIONS: &[(S, E, S)] = &[
+    (S::Enroll, E::Manage, S::Verifying),
+    (S::Verifying, E::Done, S::Manageable),
+    (S::Verifying, E::Fail, S::Enroll),
+    (S::Manageable, E::Inspect, S::Inspecting),
+    (S::Manageable, E::Provide, S::Cleaning),
+    (S::Manageable, E::Clean, S::Cleaning),
+    (S::Manageable, E::Adopt, S::Adopting),
+    (S::Inspecting, E::Done, S::Manageable),
+    (S::Inspecting, E::Wait, S::InspectWait),
+    (S::Inspecting, E::Fail, S::InspectFailed),
+    (S::InspectWait, E::Resume, S::Inspecting),
+    (S::InspectWait, E::Done, S::Manageable),
+    (S::InspectWait, E::Fail, S::InspectFailed),
+    (S::InspectWait, E::Abort, S::InspectFailed),
+    (S::InspectFailed, E::Manage, S::Manageable),
+    (S::InspectFailed, E::Inspect, S::Inspecting),
+    (S::Cleaning, E::Wait, S::CleanWait),
+    (S::Cleaning, E::Done, S::Available),
+    (S::Cleaning, E::Manage, S::Manageable),
+    (S::Cleaning, E::Fail, S::CleanFailed),
+    (S::CleanWait, E::Resume, S::Cleaning),
+    (S::CleanWait, E::Fail, S::CleanFailed),
+    (S::CleanWait, E::Abort, S::CleanFailed),
+    (S::CleanHold, E::Unhold, S::CleanWait),
+    (S::CleanHold, E::Abort, S::CleanFailed),
+    (S::CleanFailed, E::Manage, S::Manageable),
+    (S::Available, E::Deploy, S::Deploying),
+    (S::Available, E::Manage, S::Manageable),
+    (S::Deploying, E::Wait, S::WaitCallBack),
+    (S::Deploying, E::Done, S::Active),
+    (S::Deploying, E::Fail, S::DeployFailed),
+    (S::WaitCallBack, E::Resume, S::Deploying),
+    (S::WaitCallBack, E::Fail, S::DeployFailed),
+    (S::WaitCallBack, E::Abort, S::DeployFailed),
+    (S::WaitCallBack, E::Delete, S::Deleting),
+    (S::DeployHold, E::Unhold, S::WaitCallBack),
+    (S::DeployHold, E::Abort, S::DeployFailed),
+    (S::DeployFailed, E::Rebuild, S::Deploying),
+    (S::DeployFailed, E::Deploy, S::Deploying),
+    (S::DeployFailed, E::Delete, S::Deleting),
+    (S::Active, E::Rebuild, S::Deploying),
+    (S::Active, E::Delete, S::Deleting),
+    (S::Active, E::Rescue, S::Rescuing),
+    (S::Active, E::Service, S::Servicing),
+    (S::Deleting, E::Clean, S::Cleaning),
+    (S::Deleting, E::Fail, S::Error),
+    (S::Error, E::Rebuild, S::Deploying),
+    (S::Error, E::Delete, S::Deleting),
+    (S::Rescuing, E::Wait, S::RescueWait),
+    (S::Rescuing, E::Done, S::Rescue),
+    (S::Rescuing, E::Fail, S::RescueFailed),
+    (S::RescueWait, E::Resume, S::Rescuing),
+    (S::RescueWait, E::Fail, S::RescueFailed),
+    (S::RescueWait, E::Abort, S::RescueFailed),
+    (S::RescueWait, E::Delete, S::Deleting),
+    (S::Rescue, E::Rescue, S::Rescuing),
+    (S::Rescue, E::Unrescue, S::Unrescuing),
+    (S::Rescue, E::Delete, S::Deleting),
+    (S::RescueFailed, E::Rescue, S::Rescuing),
+    (S::RescueFailed, E::Unrescue, S::Unrescuing),
+    (S::RescueFailed, E::Delete, S::Deleting),
+    (S::Unrescuing, E::Done, S::Active),
+    (S::Unrescuing, E::Fail, S::UnrescueFailed),
+    (S::UnrescueFailed, E::Rescue, S::Rescuing),
+    (S::UnrescueFailed, E::Unrescue, S::Unrescuing),
+    (S::UnrescueFailed, E::Delete, S::Deleting),
+    (S::Servicing, E::Wait, S::ServiceWait),
+    (S::Servicing, E::Done, S::Active),
+    (S::Servicing, E::Fail, S::ServiceFailed),
+    (S::ServiceWait, E::Resume, S::Servicing),
+    (S::ServiceWait, E::Fail, S::ServiceFailed),
+    (S::ServiceWait, E::Abort, S::ServiceFailed),
+    (S::ServiceWait, E::Delete, S::Deleting),
+    (S::ServiceHold, E::Service, S::Servicing),
+    (S::ServiceHold, E::Unhold, S::ServiceWait),
+    (S::ServiceHold, E::Abort, S::ServiceFailed),
+    (S::ServiceFailed, E::Service, S::Servicing),
+    (S::ServiceFailed, E::Rescue, S::Rescuing),
+    (S::ServiceFailed, E::Delete, S::Deleting),
+    (S::ServiceFailed, E::Abort, S::Active),
+    (S::Adopting, E::Done, S::Active),
+    (S::Adopting, E::Fail, S::AdoptFailed),
+    (S::AdoptFailed, E::Adopt, S::Adopting),
+    (S::AdoptFailed, E::Manage, S::Manageable),
+];
+
+impl ProvisionState {
+    /// The state that `event` leads to, if it is allowed here.
+    pub fn after(self, event: Event) -> Option<Self> {
+        TRANSITIONS.iter().find(|(from, with, _)| *from == self && *with == event).map(|(_, _, to)| *to)
+    }
+
+    /// What `target_provision_state` shows while this state lasts; none in stable states.
+    /// Manual cleaning, which ends in `manageable`, is the caller's to know.
+    pub fn target(self) -> Option<Self> {
+        match self {
+            S::Verifying | S::Inspecting | S::InspectWait | S::InspectFailed => Some(S::Manageable),
+            S::Cleaning | S::CleanWait | S::CleanHold | S::Deleting => Some(S::Available),
+            S::Deploying | S::WaitCallBack | S::DeployFailed | S::DeployHold => Some(S::Active),
+            S::Servicing | S::ServiceWait | S::ServiceFailed | S::ServiceHold | S::Adopting | S::AdoptFailed => {
+                Some(S::Active)
+            }
+            S::Rescuing | S::RescueWait | S::RescueFailed => Some(S::Rescue),
+            S::Unrescuing | S::UnrescueFailed => Some(S::Active),
+            _ => None,
+        }
+    }
+
+    /// Whether an agent may look this node up.
+    pub fn allows_lookup(self) -> bool {
+        matches!(
+            self,
+            S::Deploying
+                | S::WaitCallBack
+                | S::Cleaning
+                | S::CleanWait
+                | S::Inspecting
+                | S::InspectWait
+                | S::Rescuing
+                | S::RescueWait
+                | S::ServiceWait
+        )
+    }
+
+    /// Whether the conductor waits here for a heartbeat to go on.
+    pub fn awaits_heartbeat(self) -> bool {
+        matches!(self, S::WaitCallBack | S::CleanWait | S::RescueWait | S::ServiceWait)
+    }
+
+    /// Whether a conductor was at work here: a restart finds nobody at it and fails the node.
+    pub fn is_lost_on_restart(self) -> bool {
+        matches!(
+            self,
+            S::Deploying
+                | S::Cleaning
+                | S::Verifying
+                | S::Inspecting
+                | S::Adopting
+                | S::Rescuing
+                | S::Unrescuing
+                | S::Deleting
+                | S::Servicing
+        )
+    }
+
+    /// Whether a node may be deleted here without being in maintenance.
+    pub fn allows_deletion(self) -> bool {
+        matches!(self, S::Enroll | S::Manageable | S::AdoptFailed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_lead_where_ironic_says() {
+        for (from, verb, to) in [
+            ("enroll", "manage", Some("verifying")),
+            ("manageable", "inspect", Some("inspecting")),
+            ("manageable", "provide", Some("cleaning")),
+            ("available", "active", Some("deploying")),
+            ("active", "undeploy", Some("deleting")),
+            ("active", "deleted", Some("deleting")),
+            ("wait call-back", "abort", Some("deploy failed")),
+            ("clean failed", "manage", Some("manageable")),
+            ("enroll", "active", None),
+            ("active", "provide", None),
+        ] {
+            let from: ProvisionState = from.parse().unwrap();
+            let event = Event::from_verb(verb).unwrap();
+            assert_eq!(from.after(event).map(ProvisionState::as_str), to, "{from} {verb}");
+        }
+    }
+
+    #[test]
+    fn a_client_cannot_claim_that_work_is_done() {
+        assert!(Event::from_verb("done").is_none());
+        assert!(Event::from_verb("nonsense").is_none());
+    }
+
+    #[test]
+    fn every_working_state_can_fail() {
+        for (_, _, state) in TRANSITIONS.iter().filter(|(_, _, to)| to.is_lost_on_restart()) {
+            assert!(state.after(Event::Fail).is_some(), "{state}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! One TLS provider for everything in this process.
+
+/// Makes ring the provider; must come before the first HTTP client. Further calls do nothing.
+pub fn use_ring() {
+    // The only error is that one is set already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,0 +1,54 @@
+//! The agent token: who may speak for a node.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
+
+use crate::node::Node;
+
+/// What a second look-up shows in place of the token.
+pub const MASKED: &str = "******";
+
+const KEY: &str = "agent_secret_token";
+
+/// A fresh secret: 32 random bytes in 43 URL-safe characters.
+pub fn generate() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+}
+
+/// The token to show at a look-up: made and shown once, masked afterwards.
+pub fn hand_out(node: &mut Node) -> String {
+    if node.internal(KEY).is_some() {
+        return MASKED.into();
+    }
+    let token = generate();
+    node.remember(KEY, token.clone());
+    token
+}
+
+/// The token that requests to the agent carry.
+pub fn of(node: &Node) -> Option<&str> {
+    node.internal(KEY)
+}
+
+/// Whether `offered` is the node's token, in a time that says nothing about it.
+pub fn matches(node: &Node, offered: &str) -> bool {
+    of(node).is_some_and(|token| bool::from(token.as_bytes().ct_eq(offered.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Spec;
+
+    #[test]
+    fn a_token_is_shown_once() {
+        let mut node = Node::new(uuid::Uuid::new_v4(), Spec::default());
+        assert!(!matches(&node, ""), "no token yet: nobody matches");
+        let token = hand_out(&mut node);
+        assert_eq!(token.len(), 43);
+        assert_eq!(hand_out(&mut node), MASKED);
+        assert!(matches(&node, &token));
+        assert!(!matches(&node, MASKED));
+    }
+}

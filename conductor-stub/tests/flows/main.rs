@@ -1,0 +1,7 @@
+//! The conductor's flows over real HTTP, with an agent that is a few lines of test.
+#![expect(clippy::unwrap_used, reason = "a test that meets an error stops at it")]
+
+mod agent;
+mod bench;
+mod life;
+mod trouble;
