@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+"""Writes the same images to the same disks with Ferric and with what else there is, in turn, and says who took how long.
+
+Needs root, a release build of ferric-agent, nginx, curl, openssl, qemu-img, gzip, zstd, pzstd and xz; the Python agent
+and coreos-installer are used where `.ci/peers` has installed them. Touches only loop devices that it makes.
+"""
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+PEERS = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "ferric/peers"
+MIB = 1 << 20
+
+
+def sh(command, **options):
+    return subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True, capture_output=True, text=True, **options)
+
+
+def machine_cpu_seconds():
+    """Busy seconds of all cores since boot: what servers and kernel threads use counts too."""
+    fields = [int(n) for n in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle = fields[3] + fields[4]
+    return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(command):
+    """Runs a shell command; wall seconds, CPU seconds of its processes and of the whole machine, largest resident MiB."""
+    busy, start = machine_cpu_seconds(), time.monotonic()
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(["bash", "-o", "pipefail", "-c", command], stdout=subprocess.DEVNULL, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - start
+        if status:
+            errors.seek(0)
+            raise RuntimeError(f"{command}\n{errors.read().decode(errors='replace')[-2000:]}")
+    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "machine": machine_cpu_seconds() - busy,
+            "memory": usage.ru_maxrss / 1024}
+
+
+class Images:
+    """The images, made once: incompressible, compressible and zero pieces take turns."""
+
+    def __init__(self, folder, size_mib):
+        self.folder, self.size_mib = folder, size_mib
+        self.digests = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self.raw()
+        raw = folder / "image.raw"
+        for name, command in {
+            "image.raw.gz": "gzip -1 -c {raw}",
+            "image.raw.zst": "zstd -q -3 -c {raw}",
+            "image.frames.zst": "pzstd -q -3 -c {raw}",
+            "image.blocks.xz": "xz -T0 -1 --block-size=8MiB -c {raw}",
+            "image.one.xz": "xz -T1 -0 -c {raw}",
+        }.items():
+            self.make(name, (command + " > {out}").format(raw=raw, out=folder / (name + ".part")))
+        self.make("image.qcow2", f"qemu-img convert -f raw -O qcow2 {raw} {folder}/image.qcow2.part")
+        self.make("compressed.qcow2", f"qemu-img convert -c -f raw -O qcow2 {raw} {folder}/compressed.qcow2.part")
+
+    def raw(self):
+        path = self.folder / "image.raw"
+        if path.exists() and path.stat().st_size == self.size_mib * MIB:
+            return
+        for old in self.folder.glob("*image*"):
+            old.unlink()
+        (self.folder / "compressed.qcow2").unlink(missing_ok=True)
+        generator = random.Random(1)
+        words = [generator.randbytes(generator.randint(2, 9)).hex() for _ in range(4000)]
+        with open(path, "wb") as file:
+            for piece in range(self.size_mib // 4):
+                if piece % 4 in (0, 2):
+                    file.write(generator.randbytes(4 * MIB))
+                elif piece % 4 == 1:
+                    text = " ".join(generator.choices(words, k=400_000)).encode()
+                    file.write(text[:4 * MIB].ljust(4 * MIB, b"x"))
+                else:
+                    file.write(bytes(4 * MIB))
+
+    def make(self, name, command):
+        if not (self.folder / name).exists():
+            print(f"making {name}", file=sys.stderr)
+            sh(command)
+            (self.folder / (name + ".part")).rename(self.folder / name)
+
+    def digest(self, name, algorithm):
+        if (name, algorithm) not in self.digests:
+            with open(self.folder / name, "rb") as file:
+                self.digests[name, algorithm] = hashlib.file_digest(file, algorithm).hexdigest()
+        return self.digests[name, algorithm]
+
+
+class Server:
+    """nginx on a free port of loopback."""
+
+    def __init__(self, folder):
+        self.state = tempfile.TemporaryDirectory()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        config = pathlib.Path(self.state.name) / "nginx.conf"
+        config.write_text(f"""
+            daemon off; worker_processes 1; pid {self.state.name}/pid; error_log stderr; user root;
+            events {{}}
+            http {{ access_log off; sendfile on; server {{ listen 127.0.0.1:{self.port}; root {folder}; }} }}
+        """)
+        self.process = subprocess.Popen(["nginx", "-p", self.state.name, "-e", "stderr", "-c", str(config)],
+                                        stderr=subprocess.DEVNULL)
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+
+    def url(self, name):
+        return f"http://127.0.0.1:{self.port}/{name}"
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        self.state.cleanup()
+
+
+class Disk:
+    """A loop device over a preallocated file."""
+
+    def __init__(self, name, folder, size_mib, direct):
+        self.name = name
+        self.file = pathlib.Path(tempfile.mkdtemp(prefix="ferric-bench-", dir=folder)) / "disk.raw"
+        with open(self.file, "wb") as file:
+            for _ in range(size_mib):
+                file.write(b"\xa5" * MIB)
+        options = "--direct-io=on" if direct else ""
+        self.device = sh(f"losetup --find --show --partscan {options} {self.file}").stdout.strip()
+
+    def holds(self, image, size):
+        return subprocess.run(["cmp", "-s", "-n", str(size), image, self.device]).returncode == 0
+
+    def spoil(self):
+        """Makes sure that the next contender has to write."""
+        sh(f"dd if=/dev/urandom of={self.device} bs=1M count=8 conv=notrunc status=none; sync {self.device}")
+
+    def stop(self):
+        sh(f"losetup --detach {self.device}")
+        shutil.rmtree(self.file.parent)
+
+
+def contenders(images, server, disk, agent, folder):
+    """case -> {who: command}. Every command ends when the data are on the medium."""
+    dev, raw = disk.device, images.folder / "image.raw"
+    sync = f"blockdev --flushbufs {dev}"
+    direct = f"dd of={dev} bs=1M oflag=direct iflag=fullblock conv=fsync status=none"
+
+    def ferric(name, algorithm):
+        return (f"{agent} write-image --allow-device {dev} --device {dev} --progress none --url {server.url(name)}"
+                f" --checksum {algorithm}:{images.digest(name, algorithm)}")
+
+    def ipa(name, algorithm, disk_format):
+        python = PEERS / "venv/bin/python"
+        if not python.exists():
+            return None
+        digest = images.digest(name, algorithm)
+        return (f"TMPDIR={folder} {python} {REPOSITORY}/tests/bench/ipa.py {server.url(name)} {dev} {algorithm} {digest}"
+                f" {disk_format} && {sync}")
+
+    def coreos(name):
+        program = PEERS / "bin/coreos-installer"
+        if not program.exists():
+            return None
+        shims = folder / "shims"
+        shims.mkdir(exist_ok=True)
+        (shims / "udevadm").write_text("#!/bin/sh\nexit 0\n")
+        (shims / "udevadm").chmod(0o755)
+        inside = (f"mount -t tmpfs none /run && mkdir /run/udev && touch /run/udev/control &&"
+                  f" PATH={shims}:$PATH {program} install --insecure --image-url {server.url(name)} {dev}")
+        return f"unshare -m bash -c '{inside}'"
+
+    def download_convert(name):
+        spool = folder / "spool.qcow2"
+        return (f"curl -s -o {spool} {server.url(name)} && qemu-img convert -n -W -m 16 -t none -O raw {spool} {dev}"
+                f" && {sync}; code=$?; rm -f {spool}; exit $code")
+
+    def openssl(name, algorithm):
+        return f"openssl dgst -{algorithm} {images.folder / name}"
+
+    def receive(name):
+        return f"curl -s -o /dev/null {server.url(name)}"
+
+    write = f"dd if={raw} of={dev} bs=1M oflag=direct conv=fsync status=none"
+    cases = {}
+    for algorithm in ("sha256", "sha512"):
+        cases[f"raw, {algorithm}"] = ("image.raw", {
+            "limit: receive": receive("image.raw"),
+            "limit: hash": openssl("image.raw", algorithm),
+            "limit: write": write,
+            "ferric": ferric("image.raw", algorithm),
+            "ironic-python-agent": ipa("image.raw", algorithm, "raw"),
+            "curl, openssl, dd": f"curl -s {server.url('image.raw')} | tee >(openssl dgst -{algorithm} >/dev/null) | {direct}",
+            "coreos-installer (no digest)": coreos("image.raw") if algorithm == "sha256" else None,
+        })
+    for name, decode, label in (
+        ("image.raw.gz", "gzip -dc", "gzip"),
+        ("image.raw.zst", "zstd -qdc", "zstd, one frame"),
+        ("image.frames.zst", "zstd -qdc", "zstd, many frames"),
+        ("image.one.xz", "xz -T0 -dc", "xz, one block"),
+        ("image.blocks.xz", "xz -T0 -dc", "xz, many blocks"),
+    ):
+        parallel = f"curl -s {server.url(name)} | pzstd -qdc | {direct}" if "frames" in name else None
+        cases[f"{label}, sha256"] = (name, {
+            "limit: receive": receive(name),
+            "limit: hash": openssl(name, "sha256"),
+            "limit: decode": f"{decode} {images.folder / name}",
+            "limit: write": write,
+            "ferric": ferric(name, "sha256"),
+            f"curl, {decode.split()[0]}, dd (no digest)": f"curl -s {server.url(name)} | {decode} | {direct}",
+            "curl, pzstd, dd (no digest)": parallel,
+            "coreos-installer (no digest)": coreos(name),
+        })
+    for name, label in (("image.qcow2", "qcow2"), ("compressed.qcow2", "qcow2 compressed")):
+        cases[f"{label}, sha256"] = (name, {
+            "limit: receive": receive(name),
+            "limit: hash": openssl(name, "sha256"),
+            "limit: decode": f"qemu-img convert -W -m 16 -O raw {images.folder / name} {folder}/decoded"
+            if "compressed" in name else None,
+            "limit: write": write,
+            "ferric": ferric(name, "sha256"),
+            "ironic-python-agent": ipa(name, "sha256", "qcow2"),
+            "curl -o, qemu-img (no digest)": download_convert(name),
+        })
+    return {case: (name, {who: c for who, c in commands.items() if c}) for case, (name, commands) in cases.items()}
+
+
+def run(images, server, disk, agent, rounds, only, folder):
+    """(case, who) -> measurements; everybody has a turn before anybody has a second."""
+    results, absent = {}, {}
+    cases = {case: x for case, x in contenders(images, server, disk, agent, folder).items() if only in case}
+    size = images.size_mib * MIB
+    for case, (name, commands) in cases.items():
+        for turn in range(rounds + 1):
+            for who, command in commands.items():
+                if (case, who) in absent:
+                    continue
+                if not who.startswith("limit") and turn == 0:
+                    disk.spoil()
+                try:
+                    measured = measure(command)
+                except RuntimeError as error:
+                    absent[case, who] = str(error)
+                    print(f"{disk.name}: {case}: {who} does not run here: {error}", file=sys.stderr)
+                    continue
+                (folder / "decoded").unlink(missing_ok=True)
+                if turn == 0:
+                    # The first round warms memory and proves that the disk is right.
+                    if not who.startswith("limit") and not disk.holds(images.folder / "image.raw", size):
+                        absent[case, who] = "wrote something else"
+                        print(f"{disk.name}: {case}: {who} wrote something else", file=sys.stderr)
+                    continue
+                results.setdefault((case, who), []).append(measured)
+                print(f"{disk.name:8} {case:26} {who:32} {measured['wall']:7.2f} s", file=sys.stderr)
+    return results
+
+
+def median(runs, key):
+    return statistics.median(run[key] for run in runs)
+
+
+def table(results, cores):
+    lines = []
+    for case in dict.fromkeys(case for case, _ in results):
+        rows = {who: runs for (c, who), runs in results.items() if c == case}
+        limits = {who: runs for who, runs in rows.items() if who.startswith("limit")}
+        slowest = max((median(runs, "wall"), who) for who, runs in limits.items())
+        shared = sum(median(runs, "machine") for runs in limits.values()) / cores
+        limit = max(slowest[0], shared)
+        why = slowest[1].removeprefix("limit: ") if slowest[0] >= shared else f"CPU of all stages on {cores} cores"
+        lines += [f"### {case}", "", f"L = {limit:.2f} s ({why})", "",
+                  "| | wall s | of L | Ferric takes | CPU s | machine CPU s | memory MiB |", "|---|---|---|---|---|---|---|"]
+        ferric = median(rows["ferric"], "wall") if "ferric" in rows else None
+        for who, runs in rows.items():
+            wall = median(runs, "wall")
+            ratio = f"{ferric / wall:.2f}" if ferric and not who.startswith("limit") and who != "ferric" else ""
+            name = "**Ferric**" if who == "ferric" else who
+            lines.append(f"| {name} | {wall:.2f} | {wall / limit:.2f} | {ratio} | {median(runs, 'cpu'):.2f} |"
+                         f" {median(runs, 'machine'):.2f} | {median(runs, 'memory'):.0f} |")
+        lines.append("")
+    return lines
+
+
+def version(command):
+    try:
+        return sh(command).stdout.strip().splitlines()[0]
+    except (subprocess.CalledProcessError, IndexError):
+        return "absent"
+
+
+def heading(arguments, load):
+    cpu = version("grep -m1 'model name' /proc/cpuinfo | cut -d: -f2").strip()
+    memory = version("free -h | awk '/Mem/ {print $2}'")
+    return [
+        "# Benchmarks", "",
+        "Made by `make bench`; every run writes this file anew. The contenders take turns on the same image, server (nginx on",
+        "loopback) and disk; medians of the rounds after a first one that warms memory and is not counted. A run ends when the",
+        "data are durable. *L* is the larger of the slowest stage alone and the CPU seconds of all stages (server and kernel",
+        "included) divided by the cores: what a perfect pipeline could reach on this machine. *Ferric takes* is Ferric's wall",
+        "time as a part of the other's. Ferric always checks the digest; who does not is marked.", "",
+        "| | |", "|---|---|",
+        f"| Machine | {os.cpu_count()} cores, {cpu}, {memory} memory,"
+        f" Linux {os.uname().release} |",
+        f"| Load before the run | {load} |",
+        f"| Image | {arguments.size_mib} MiB: half incompressible, a quarter compressible, a quarter zeroes; {arguments.rounds} rounds |",
+        f"| Ferric | {version(f'git -C {REPOSITORY} rev-parse --short HEAD')} |",
+        f"| ironic-python-agent | {version(f'{PEERS}/venv/bin/pip show ironic-python-agent | grep ^Version')} |",
+        f"| coreos-installer | {version(f'{PEERS}/bin/coreos-installer --version')} |",
+        f"| qemu-img | {version('qemu-img --version')} |",
+        f"| curl | {version('curl --version | cut -c1-11')} |",
+        f"| xz, zstd | {version('xz --version')}, {version('zstd --version')} |", "",
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size-mib", type=int, default=2048, help="size of the image (default 2048)")
+    parser.add_argument("--rounds", type=int, default=3, help="measured rounds (default 3)")
+    parser.add_argument("--only", default="", help="only cases whose name contains this")
+    parser.add_argument("--memory", type=pathlib.Path, default=pathlib.Path("/dev/shm"), help="a folder in memory")
+    parser.add_argument("--disk", type=pathlib.Path, default=pathlib.Path("/var/tmp"), help="a folder on a disk; 'none' for none")
+    parser.add_argument("--agent", type=pathlib.Path, default=REPOSITORY / "target/release/ferric-agent")
+    parser.add_argument("--output", type=pathlib.Path, default=REPOSITORY / "docs/benchmarks.md")
+    arguments = parser.parse_args()
+    load = pathlib.Path("/proc/loadavg").read_text().split()[0]
+    folder = arguments.memory / "ferric-bench"
+    images = Images(folder, arguments.size_mib)
+    lines, raw = heading(arguments, load), {}
+    server = Server(folder)
+    try:
+        targets = [("memory", arguments.memory, False)]
+        if str(arguments.disk) != "none":
+            targets.append(("disk", arguments.disk, True))
+        for name, parent, direct in targets:
+            disk = Disk(name, parent, arguments.size_mib + 64, direct)
+            try:
+                results = run(images, server, disk, arguments.agent, arguments.rounds, arguments.only, folder)
+            finally:
+                disk.stop()
+            lines += [f"## Target: loop device over a preallocated file, {name}", ""] + table(results, os.cpu_count())
+            raw[name] = {f"{case} / {who}": runs for (case, who), runs in results.items()}
+    finally:
+        server.stop()
+    arguments.output.parent.mkdir(exist_ok=True)
+    arguments.output.write_text("\n".join(lines))
+    (folder / "measurements.json").write_text(json.dumps(raw, indent=1))
+    print(arguments.output)
+
+
+if __name__ == "__main__":
+    main()

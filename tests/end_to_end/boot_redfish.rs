@@ -1,0 +1,187 @@
+//! A blank virtual machine behind a BMC becomes a deployed one: the conductor switches it on by Redfish, its UEFI
+//! firmware boots the ramdisk, openstacksdk says what is to happen, and in the end the machine boots its own disk.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use conductor_stub::boot_image::BootImage;
+use ferric_tests::ironic::Client;
+use ferric_tests::network::{free_port, wait_for_port};
+use ferric_tests::process::{Process, program};
+use serde_json::{Value, json};
+
+use crate::deployment;
+use crate::ramdisk::artefact;
+
+const UUID: &str = "0c3f9a52-0a3b-4a57-9d0c-5f6f6d1f2b01";
+const MAC: &str = "52:54:00:fe:44:2b";
+/// Agents take no disk below 4 GiB as their root disk.
+const DISK_BYTES: u64 = 5 << 30;
+/// For one boot, emulated, on a busy host.
+const BOOT: Duration = Duration::from_secs(300);
+
+/// Everything that one test needs; dropped in the order of the fields.
+struct Lab {
+    client: Client,
+    node: String,
+    conductor: Process,
+    bmc: Process,
+    bmc_port: u16,
+    api_port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Lab {
+    /// A conductor, a BMC, and an enrolled node that boots in this way.
+    fn start(boot_interface: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("ferric-boot-").tempdir()?;
+        let (api_port, agent, bmc_port) = (free_port()?, free_port()?, free_port()?);
+        let conductor = start_conductor(folder.path(), api_port)?;
+        let bmc = start_bmc(folder.path(), bmc_port, agent)?;
+        wait_for_port(api_port, Duration::from_secs(20))?;
+        wait_for_port(bmc_port, Duration::from_secs(20))?;
+        let mut client = Client::connect(&format!("http://127.0.0.1:{api_port}"))?;
+        let node = client.call(
+            "create_node",
+            json!({"driver": "redfish", "name": "node-0", "boot_interface": boot_interface,
+                "driver_info": {
+                    "redfish_address": format!("http://127.0.0.1:{bmc_port}"),
+                    "redfish_username": "admin", "redfish_password": "secret",
+                    // The way back to the agent leads through QEMU's port forwarding.
+                    "kernel_append_params": format!("ipa-advertise-host=127.0.0.1 ipa-advertise-port={agent}")}}),
+        )?;
+        let node = node.as_str().context("the node's id")?.to_owned();
+        client.call("create_port", json!({"node": node, "address": MAC}))?;
+        Ok(Self { client, node, conductor, bmc, bmc_port, api_port, folder })
+    }
+
+    fn provision(&mut self, target: &str) -> Result<()> {
+        let outcome = self.client.provision(&self.node, target, json!({}));
+        outcome.with_context(|| self.logs())
+    }
+
+    fn console(&self) -> String {
+        let bytes = fs::read(self.folder.path().join("console")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn logs(&self) -> String {
+        let (conductor, bmc) = (self.conductor.log(), self.bmc.log());
+        format!("--- conductor\n{conductor}\n--- BMC\n{bmc}\n--- console\n{}", self.console())
+    }
+
+    fn wait_for_console(&self, text: &str) -> Result<()> {
+        let start = std::time::Instant::now();
+        while !self.console().contains(text) {
+            ensure!(start.elapsed() < BOOT, "the console does not say `{text}`\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// A document of the machine's BMC.
+    fn redfish(&self, path: &str) -> Result<Value> {
+        let url = format!("http://127.0.0.1:{}/redfish/v1/Systems/{UUID}{path}", self.bmc_port);
+        Ok(serde_json::from_slice(&curl(&[&url])?)?)
+    }
+
+    /// Nothing inserted, nothing published, and the disk is what boots.
+    fn assert_clear(&self) -> Result<()> {
+        assert_eq!(self.redfish("")?["Boot"]["BootSourceOverrideTarget"], "Hdd");
+        assert_eq!(self.redfish("/VirtualMedia/Cd")?["Inserted"], false);
+        let copies = self.folder.path().join("conductor/ramdisks");
+        let left: Vec<_> = fs::read_dir(copies.join(&self.node))?.collect();
+        assert!(left.is_empty(), "copies of the ramdisk are left: {left:?}");
+        Ok(())
+    }
+}
+
+/// What the BMC or the conductor answers.
+fn curl(arguments: &[&str]) -> Result<Vec<u8>> {
+    let answer = Command::new("curl").args(["-sSf", "-u", "admin:secret"]).args(arguments).output()?;
+    ensure!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    Ok(answer.stdout)
+}
+
+/// Guests of QEMU's user network find this host at 10.0.2.2; the BMC is on the host itself.
+fn start_conductor(folder: &Path, port: u16) -> Result<Process> {
+    let config = folder.join("conductor.json");
+    let options = json!({
+        "public_url": format!("http://10.0.2.2:{port}"), "external_http_url": format!("http://127.0.0.1:{port}"),
+        "ramdisk_efi": artefact("ferric.efi")?, "ramdisk_iso": artefact("ferric.iso")?,
+        "heartbeat_timeout_seconds": 30, "callback_timeout_seconds": BOOT.as_secs(),
+    });
+    fs::write(&config, options.to_string())?;
+    let mut command = Command::new(program("conductor-stub"));
+    command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--state-dir"]).arg(folder.join("conductor"));
+    Process::start(command.arg("--config").arg(config))
+}
+
+fn start_bmc(folder: &Path, port: u16, agent: u16) -> Result<Process> {
+    let disk = folder.join("disk");
+    File::create(&disk)?.set_len(DISK_BYTES)?;
+    let machine = json!({"uuid": UUID, "name": "machine-0", "macs": [MAC],
+        "qemu": {"state_dir": folder.join("machine"), "console": folder.join("console"), "memory_mib": 1024,
+            "disks": [{"file": disk, "bus": "nvme"}],
+            "network": format!("user,hostfwd=tcp:127.0.0.1:{agent}-:9999")}});
+    let file = folder.join("machine.json");
+    fs::write(&file, machine.to_string())?;
+    let mut command = Command::new(program("conductor-stub"));
+    command.args(["bmc", "--user", "admin", "--listen", &format!("127.0.0.1:{port}"), "--machine"]).arg(&file);
+    Process::start(command.env("BMC_PASSWORD", "secret"))
+}
+
+fn from_blank_to_deployed(boot_interface: &str) -> Result<()> {
+    let image = BootImage::get(&deployment::programs().cache)?;
+    let mut lab = Lab::start(boot_interface)?;
+    lab.provision("manage")?;
+
+    lab.provision("inspect")?;
+    let inventory = lab.client.call("inventory", json!({"node": lab.node}))?;
+    assert_eq!(inventory["inventory"]["disks"][0]["name"], "/dev/nvme0n1");
+    assert_eq!(inventory["inventory"]["boot"]["current_boot_mode"], "uefi");
+    assert_eq!(inventory["inventory"]["interfaces"][0]["mac_address"], MAC);
+    assert_eq!(lab.redfish("")?["PowerState"], "Off");
+
+    lab.provision("provide")?;
+    let source = json!([{"op": "add", "path": "/instance_info/image_source", "value": image.path}]);
+    lab.client.call("patch_node", json!({"node": lab.node, "patch": source}))?;
+    lab.provision("active")?;
+    lab.wait_for_console(&image.line)?;
+
+    lab.assert_clear()
+}
+
+#[test]
+fn a_blank_machine_is_deployed_by_uefi_http_boot() -> Result<()> {
+    from_blank_to_deployed("redfish-https")
+}
+
+#[test]
+fn a_blank_machine_is_deployed_by_virtual_media() -> Result<()> {
+    from_blank_to_deployed("redfish-virtual-media")
+}
+
+#[test]
+fn a_medium_that_cannot_be_inserted_leaves_nothing_behind() -> Result<()> {
+    let mut lab = Lab::start("redfish-virtual-media")?;
+    lab.provision("manage")?;
+    let refusal = r#"[{"path": "InsertMedia", "status": 400, "message": "no such image"}]"#;
+    let dead_url = r#"{"path": "/artefacts/", "times": 1, "action": "status", "status": 404}"#;
+    let json = "Content-Type: application/json";
+    for (url, fault, reason) in [
+        (format!("http://127.0.0.1:{}/faults", lab.bmc_port), refusal, "no such image"),
+        (format!("http://127.0.0.1:{}/stub/faults", lab.api_port), dead_url, "404"),
+    ] {
+        curl(&["-H", json, "-d", fault, &url])?;
+        let error = lab.provision("inspect").unwrap_err().root_cause().to_string();
+        assert!(error.starts_with("inspect ended inspect failed") && error.contains(reason), "{error}");
+        assert_eq!(lab.redfish("")?["PowerState"], "Off");
+        lab.assert_clear()?;
+        lab.provision("manage")?;
+    }
+    Ok(())
+}

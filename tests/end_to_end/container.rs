@@ -1,0 +1,110 @@
+//! What `make container` made, run by the real podman with the arguments of the unit that Ignition installs.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ferric_tests::conductor::{Conductor, TOKEN};
+use ferric_tests::loop_device::LoopDevice;
+use ferric_tests::network::free_port;
+use ferric_tests::process::{Process, program};
+use serde_json::Value;
+
+const START: Duration = Duration::from_secs(120);
+const MEBIBYTE: u64 = 1 << 20;
+
+fn podman() -> Command {
+    let mut podman = Command::new("podman");
+    // Without systemd there are no timers for health checks; they are run by hand.
+    podman.env("DISABLE_HC_SYSTEMD", "true").args(["--runtime", "runc"]);
+    podman
+}
+
+/// The container is removed, also when the test fails.
+struct Container;
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = podman().args(["rm", "--force", "--ignore", "--time", "2", "ferric-agent"]).output();
+    }
+}
+
+/// The agent's configuration and the arguments of podman, as Ignition would install them.
+fn installed(arguments: &[String]) -> Result<(Vec<u8>, Vec<String>)> {
+    let output = Command::new(program("ferric-ignition")).arg("config").args(arguments).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout)?;
+    let source = document["storage"]["files"][0]["contents"]["source"].as_str().unwrap_or_default();
+    let conf = STANDARD.decode(source.trim_start_matches("data:;base64,"))?;
+    let unit = document["systemd"]["units"][0]["contents"].as_str().unwrap_or_default();
+    let start =
+        unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/podman ")).context("no ExecStart")?;
+    Ok((conf, start.split(' ').map(str::to_owned).collect()))
+}
+
+/// The unit's arguments on this machine: without what it does not have (udev, D-Bus), with the configuration from
+/// `conf`, and with limits that a shell without all capabilities can set.
+fn adapted(arguments: &[String], conf: &Path) -> Vec<String> {
+    let mut adapted = vec![arguments[0].clone(), "--ulimit=nofile=1000:1000".into(), "--ulimit=nproc=1000:1000".into()];
+    for argument in &arguments[1..] {
+        let argument = argument.replace("/etc/ironic-python-agent.conf:", &format!("{}:", conf.display()));
+        let source = argument.strip_prefix("--volume=").and_then(|mount| mount.split(':').next());
+        if source.is_none_or(|source| Path::new(source).exists()) {
+            adapted.push(argument);
+        }
+    }
+    adapted
+}
+
+#[test]
+fn the_image_is_small() -> Result<()> {
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/container/ferric-agent.oci.tar");
+    let size_bytes = fs::metadata(&archive).context("run `make container` first")?.len();
+    assert!(size_bytes < 12 * MEBIBYTE, "{size_bytes} bytes");
+    Ok(())
+}
+
+#[test]
+fn podman_runs_it_until_it_heartbeats() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (conductor, disk, port) = (Conductor::start()?, LoopDevice::new(64 * MEBIBYTE)?, free_port()?);
+    let state = folder.path().join("state");
+    fs::create_dir(&state)?;
+    let mut arguments = vec!["--image=localhost/ferric-agent:latest".to_owned()];
+    // A name, which the static binary has to resolve by itself.
+    arguments.push(format!("--api-url=http://localhost:{}", conductor.port()));
+    for option in [
+        format!("allowed_devices={}", disk.path().display()),
+        format!("listen_port={port}"),
+        format!("advertise_port={port}"),
+        "advertise_host=127.0.0.1".to_owned(),
+        // The host's root is where it is on a live system.
+        format!("state_dir=/mnt/coreos{}", state.display()),
+    ] {
+        arguments.push(format!("--option={option}"));
+    }
+    let (conf, start) = installed(&arguments)?;
+    let conf_path = folder.path().join("ignition.conf");
+    fs::write(&conf_path, conf)?;
+
+    let _container = Container;
+    let mut running = Process::start(podman().args(adapted(&start, &conf_path)))?;
+    let heartbeat = conductor.heartbeat(START).map_err(|error| error.context(running.log()))?;
+    assert_eq!(heartbeat["callback_url"], format!("https://127.0.0.1:{port}"));
+    assert!(fs::read_dir(&state)?.next().is_some(), "nothing is kept for a restart");
+
+    let healthy = podman().args(["healthcheck", "run", "ferric-agent"]).output()?;
+    assert!(healthy.status.success(), "{}", String::from_utf8_lossy(&healthy.stdout));
+    let url = format!("https://127.0.0.1:{port}/v1/commands/?agent_token={TOKEN}");
+    let commands = Command::new("curl").args(["-sSk", "--max-time", "20", &url]).output()?;
+    assert_eq!(serde_json::from_slice::<Value>(&commands.stdout)?["commands"], Value::Array(Vec::new()));
+
+    let stopped = podman().args(["stop", "--time", "10", "ferric-agent"]).output()?;
+    assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
+    running.wait(START)?;
+    Ok(())
+}

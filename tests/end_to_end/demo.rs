@@ -1,0 +1,52 @@
+//! `conductor-stub demo`: the whole life of a machine, and nothing left of it.
+
+use std::process::Command;
+use std::time::Duration;
+
+use ferric_tests::process::{Process, program};
+
+const LIMIT: Duration = Duration::from_secs(170);
+
+fn demo() -> Process {
+    Process::start(Command::new(program("conductor-stub")).arg("demo")).unwrap()
+}
+
+/// Loop devices and processes whose names lead into the directory of a demonstration.
+fn left_behind() -> Vec<String> {
+    let loops = Command::new("losetup").arg("--list").output().unwrap();
+    let mut found: Vec<String> = String::from_utf8_lossy(&loops.stdout)
+        .lines()
+        .filter(|line| line.contains("ferric-demo-"))
+        .map(str::to_owned)
+        .collect();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        if command.contains("ferric-demo-") {
+            found.push(command);
+        }
+    }
+    found
+}
+
+/// Both cases in one test: they would see each other's leftovers.
+#[test]
+fn the_demo_deploys_and_leaves_nothing_behind() {
+    let mut whole = demo();
+    let code = whole.wait(LIMIT).unwrap();
+    let output = whole.log();
+    assert_eq!(code, Some(0), "{output}");
+    for word in ["inspect", "clean", "write_image", "identical; 2 partitions", "config drive found"] {
+        assert!(output.contains(word), "no `{word}` in\n{output}");
+    }
+    assert_eq!(left_behind(), Vec::<String>::new());
+
+    let mut interrupted = demo();
+    interrupted.wait_for("inspect wait", LIMIT).unwrap();
+    let id = interrupted.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(interrupted.wait(LIMIT).unwrap(), Some(1), "{}", interrupted.log());
+    // The kernel takes the agent away a moment after the conductor.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(left_behind(), Vec::<String>::new());
+}

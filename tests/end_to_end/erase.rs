@@ -1,0 +1,156 @@
+//! `ferric-agent erase` on loop devices: what must be gone is gone, what must stay stays.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use ferric_tests::loop_device::LoopDevice;
+use ferric_tests::process::program;
+
+const MIB: u64 = 1 << 20;
+const SIZE: u64 = 64 * MIB;
+
+fn erase(disk: &LoopDevice, options: &[&str]) -> Output {
+    Command::new(program("ferric-agent"))
+        .args(["erase", "--yes-destroy-data", "--allow-device"])
+        .arg(disk.path())
+        .arg("--device")
+        .arg(disk.path())
+        .args(options)
+        .output()
+        .expect("the agent starts")
+}
+
+fn succeeds(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn tool(name: &str, arguments: &[&str], device: &Path) -> String {
+    let output = Command::new(name).args(arguments).arg(device).output().expect("the tool is installed");
+    assert!(output.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// All signatures and tables that wipefs sees.
+fn signatures(device: &Path) -> String {
+    tool("wipefs", &["--noheadings"], device)
+}
+
+/// A partitioned disk (2 partitions known to the kernel) with file systems on it.
+fn used_disk(block_bytes: u32) -> LoopDevice {
+    let disk = LoopDevice::with_block_size(SIZE, block_bytes).expect("a loop device");
+    tool("sgdisk", &["-n", "1:1M:+20M", "-n", "2:0:+20M"], disk.path());
+    tool("partx", &["-u"], disk.path());
+    let name = disk.path().display();
+    tool("mkfs.ext4", &["-q", "-F"], Path::new(&format!("{name}p1")));
+    tool("mkswap", &["-q"], Path::new(&format!("{name}p2")));
+    disk
+}
+
+#[test]
+fn metadata_goes_from_partitions_and_both_ends_but_content_stays() {
+    for block_bytes in [512, 4096] {
+        let disk = used_disk(block_bytes);
+        let content = [0xc7; 4096];
+        File::options().write(true).open(disk.path()).unwrap().write_all_at(&content, SIZE / 2).unwrap();
+        succeeds(&erase(&disk, &["--metadata"]));
+        assert_eq!(signatures(disk.path()), "");
+        let left = disk.read().unwrap();
+        assert!(left[..MIB as usize].iter().all(|byte| *byte == 0), "start");
+        assert!(left[(SIZE - MIB) as usize..].iter().all(|byte| *byte == 0), "end");
+        let ext4_magic = (MIB + 1024 + 56) as usize;
+        assert_eq!(left[ext4_magic..ext4_magic + 2], [0, 0]);
+        assert_eq!(left[(SIZE / 2) as usize..][..4096], content);
+        let partition = format!("{}p1", disk.path().display());
+        assert!(!Path::new(&partition).exists(), "the kernel still knows {partition}");
+    }
+}
+
+#[test]
+fn every_copy_of_a_signature_goes() {
+    // btrfs keeps a second superblock 64 MiB into the device; LVM, LUKS and md have their own places.
+    let disk = LoopDevice::new(256 * MIB).unwrap();
+    let device = File::options().write(true).open(disk.path()).unwrap();
+    device.write_all_at(b"_BHRfS_M", 64 * MIB + 64).unwrap();
+    device.write_all_at(b"LABELONE", 512).unwrap();
+    // md 0.90: 64 KiB aligned, 64 to 128 KiB before the end; 1.0: 8 KiB before the end.
+    let magic = [0xfc, 0x4e, 0x2b, 0xa9];
+    device.write_all_at(&magic, 256 * MIB - 65536).unwrap();
+    device.write_all_at(&magic, 256 * MIB - 8192).unwrap();
+    drop(device);
+    tool("mkfs.ext4", &["-q", "-F"], disk.path());
+    succeeds(&erase(&disk, &["--metadata"]));
+    assert_eq!(signatures(disk.path()), "");
+    assert!(disk.read().unwrap()[(255 * MIB) as usize..].iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn a_full_erase_leaves_only_zeros() {
+    for block_bytes in [512, 4096] {
+        let disk = used_disk(block_bytes);
+        File::options().write(true).open(disk.path()).unwrap().write_all_at(&[1; 4096], SIZE / 2).unwrap();
+        for passes in ["0", "1"] {
+            succeeds(&erase(&disk, &["--full", "--passes", passes]));
+            assert!(disk.read().unwrap().iter().all(|byte| *byte == 0), "{passes} passes");
+        }
+        assert!(!Path::new(&format!("{}p1", disk.path().display())).exists());
+    }
+}
+
+#[test]
+fn a_mounted_disk_is_not_erased() {
+    let disk = LoopDevice::new(SIZE).unwrap();
+    tool("mkfs.ext4", &["-q", "-F"], disk.path());
+    let directory = tempfile::tempdir().unwrap();
+    let mounted = Command::new("mount").arg(disk.path()).arg(directory.path()).status().unwrap();
+    assert!(mounted.success());
+    let output = erase(&disk, &["--full"]);
+    Command::new("umount").arg(directory.path()).status().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("mounted") && message.contains(&disk.path().display().to_string()), "{message}");
+    assert!(signatures(disk.path()).contains("ext4"));
+}
+
+#[test]
+fn a_disk_of_a_shared_file_system_is_not_erased() {
+    let disk = LoopDevice::new(SIZE).unwrap();
+    // A VMFS partition by its type, as the kernel of another host would leave it.
+    tool("sgdisk", &["-n", "1:1M:+8M", "-t", "1:AA31E02A-400F-11DB-9590-000C2911D1B8"], disk.path());
+    let before = disk.read().unwrap();
+    let output = erase(&disk, &["--metadata"]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("VMware VMFS Partition (GPT)"), "{message}");
+    assert!(disk.read().unwrap() == before);
+}
+
+#[test]
+fn a_member_of_a_software_raid_is_left_to_the_raid_steps() {
+    let disk = LoopDevice::new(SIZE).unwrap();
+    let mut superblock = [0; 256];
+    superblock[..4].copy_from_slice(&[0xfc, 0x4e, 0x2b, 0xa9]);
+    superblock[4] = 1;
+    // Where it says it is: version 1.2, 8 sectors in.
+    superblock[144] = 8;
+    File::options().write(true).open(disk.path()).unwrap().write_all_at(&superblock, 4096).unwrap();
+    let output = erase(&disk, &["--metadata"]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("software RAID"), "{message}");
+    assert_eq!(disk.read().unwrap()[4096..4100], superblock[..4]);
+}
+
+#[test]
+fn nothing_is_erased_without_permission() {
+    let disk = LoopDevice::new(SIZE).unwrap();
+    tool("mkfs.ext4", &["-q", "-F"], disk.path());
+    let agent = program("ferric-agent");
+    let arguments = |extra: &[&str]| {
+        let output = Command::new(&agent).args(["erase", "--device"]).arg(disk.path()).args(extra).output().unwrap();
+        output.status.code()
+    };
+    assert_eq!(arguments(&["--metadata", "--allow-device", "/dev/null"]), Some(2), "--yes-destroy-data is missing");
+    assert_eq!(arguments(&["--metadata", "--yes-destroy-data"]), Some(1), "a loop device needs --allow-device");
+    assert!(signatures(disk.path()).contains("ext4"));
+}

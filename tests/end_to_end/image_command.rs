@@ -1,0 +1,130 @@
+//! `ferric-agent write-image` as a user meets it.
+
+use std::process::{Command, Output};
+
+use ferric_tests::fault_server::{Fault, FaultServer, Manners};
+use ferric_tests::image::{State, bootable, state, used_disk};
+use ferric_tests::loop_device::LoopDevice;
+use ferric_tests::process::program;
+
+const IMAGE_BYTES: usize = 5 << 20;
+
+fn sha256(bytes: &[u8]) -> String {
+    ferric_steps::image::Digest::of(ferric_steps::image::Algorithm::Sha256, bytes).to_string()
+}
+
+fn write_image(disk: &LoopDevice, arguments: &[&str]) -> Output {
+    run(&mut Command::new(program("ferric-agent")), disk, arguments)
+}
+
+fn run(command: &mut Command, disk: &LoopDevice, arguments: &[&str]) -> Output {
+    command.args(["write-image", "--progress", "none"]);
+    command.arg("--allow-device").arg(disk.path()).arg("--device").arg(disk.path()).args(arguments);
+    command.output().unwrap()
+}
+
+#[test]
+fn a_written_image_is_summed_up_as_json() {
+    let image = bootable(IMAGE_BYTES);
+    let server = FaultServer::start(image.clone(), Manners::default(), vec![Fault::Drop(3 << 20)]).unwrap();
+    let disk = used_disk(8 << 20).unwrap();
+    let output = write_image(&disk, &["--url", &server.url("/a.raw"), "--checksum", &sha256(&image), "--read-back"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(state(&disk, &image).unwrap(), State::Written);
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["device"], disk.path().to_str().unwrap());
+    assert_eq!(summary["source"], server.url("/a.raw"));
+    assert_eq!(summary["format"], "raw");
+    assert_eq!(summary["image_bytes"], IMAGE_BYTES);
+    assert_eq!(
+        summary["written_bytes"].as_u64().unwrap() + summary["zeroed_bytes"].as_u64().unwrap(),
+        IMAGE_BYTES as u64
+    );
+    assert_eq!(summary["digest"], sha256(&image));
+    assert_eq!(summary["resumes"], 1);
+    assert_eq!(summary["read_back"]["bytes"], IMAGE_BYTES);
+    assert!(summary["notes"][0].as_str().unwrap().contains("broke off at byte 3145728"));
+}
+
+#[test]
+fn plain_http_needs_no_certificate_authorities() {
+    let image = bootable(IMAGE_BYTES);
+    let server = FaultServer::start(image.clone(), Manners::default(), Vec::new()).unwrap();
+    let disk = used_disk(8 << 20).unwrap();
+    let mut command = Command::new(program("ferric-agent"));
+    command.env("SSL_CERT_FILE", "/nonexistent");
+    let output = run(&mut command, &disk, &["--url", &server.url("/a.raw"), "--checksum", &sha256(&image)]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(state(&disk, &image).unwrap(), State::Written);
+}
+
+#[test]
+fn a_file_needs_no_server() {
+    let image = bootable(IMAGE_BYTES);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &image).unwrap();
+    let disk = used_disk(8 << 20).unwrap();
+    let output =
+        write_image(&disk, &["--url", file.path().to_str().unwrap(), "--checksum", &sha256(&image).to_uppercase()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(state(&disk, &image).unwrap(), State::Written);
+}
+
+#[test]
+fn failures_say_why_on_the_first_line_and_leave_no_bootable_disk() {
+    let image = bootable(IMAGE_BYTES);
+    let server = FaultServer::start(image.clone(), Manners::default(), Vec::new()).unwrap();
+    let url = server.url("/a.raw");
+    let wrong = sha256(b"another file");
+    let disk = used_disk(8 << 20).unwrap();
+    for (arguments, status, text, after) in [
+        (vec!["--url", &url], Some(2), "--checksum", State::Untouched),
+        (vec!["--url", &url, "--checksum", "sha256:12"], Some(1), "64 hexadecimal digits", State::Untouched),
+        (vec!["--url", "ftp://host/a", "--no-checksum"], Some(1), "ftp", State::Untouched),
+        (vec!["--url", "/no/such/file", "--no-checksum"], Some(1), "/no/such/file", State::Untouched),
+        (
+            vec!["--url", &url, "--no-checksum", "--format", "qcow2"],
+            Some(1),
+            "expected format was qcow2",
+            State::Untouched,
+        ),
+        (vec!["--url", &url, "--checksum", &wrong], Some(1), &wrong, State::Wiped),
+    ] {
+        let output = write_image(&disk, &arguments);
+        let message = String::from_utf8_lossy(&output.stderr).to_lowercase();
+        assert_eq!(output.status.code(), status, "{arguments:?}: {message}");
+        assert!(
+            message.lines().next().unwrap_or_default().contains(text) || status == Some(2),
+            "{arguments:?}: {message}"
+        );
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert_eq!(state(&disk, &image).unwrap(), after, "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_digest_may_be_in_a_file_beside_the_image() {
+    let image = bootable(IMAGE_BYTES);
+    let server = FaultServer::start(image.clone(), Manners::default(), Vec::new()).unwrap();
+    let digits = sha256(&image).replace("sha256:", "");
+    let sums = format!("{}  other.raw\n{digits}  a.raw\n", "0".repeat(64));
+    let sums = FaultServer::start(sums.into_bytes(), Manners::default(), Vec::new()).unwrap();
+    let disk = used_disk(IMAGE_BYTES as u64).unwrap();
+    let url = sums.url("/SHA256SUMS");
+    let output = write_image(&disk, &["--url", &server.url("/a.raw?x=1"), "--checksum-url", &url]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(state(&disk, &image).unwrap(), State::Written);
+    let output = write_image(&disk, &["--url", &server.url("/other.raw"), "--checksum-url", &url]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(state(&disk, &image).unwrap(), State::Wiped);
+}
+
+#[test]
+fn no_digest_is_needed_when_nobody_wants_one() {
+    let image = bootable(IMAGE_BYTES);
+    let server = FaultServer::start(image.clone(), Manners::default(), Vec::new()).unwrap();
+    let disk = used_disk(IMAGE_BYTES as u64).unwrap();
+    let output = write_image(&disk, &["--url", &server.url("/a.raw"), "--no-checksum"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(state(&disk, &image).unwrap(), State::Written);
+}

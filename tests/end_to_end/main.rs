@@ -1,0 +1,26 @@
+//! End-to-end tests: one binary, one module per subject. They need root; packages are listed in `.ci/packages`.
+#![expect(clippy::unwrap_used, reason = "a test that meets an error stops at it")]
+
+mod boot_proof;
+mod boot_redfish;
+mod bootc;
+mod container;
+mod demo;
+mod deployment;
+mod eligible_device;
+mod erase;
+mod ignition_config;
+mod ignition_iso;
+mod image_command;
+mod image_faults;
+mod image_kill;
+mod inject_files;
+mod install_coreos;
+mod loop_device;
+mod partitions;
+mod peers;
+mod qcow2_corpus;
+mod ramdisk;
+mod stub_api;
+mod vm_disks;
+mod write_image;

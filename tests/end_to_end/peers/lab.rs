@@ -1,0 +1,191 @@
+//! One machine under a real Ironic: BMC, disk, agent, and a server of images.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ferric_tests::ironic::{Client, Ironic, Settings};
+use ferric_tests::loop_device::LoopDevice;
+use ferric_tests::network::{free_port, wait_for_port};
+use ferric_tests::process::{Process, program};
+use serde_json::{Value, json};
+
+const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
+pub(super) const MAC: &str = "52:54:00:aa:bb:01";
+
+/// Steps of the lab's own: one that takes five seconds, one that fails.
+const PLUGIN: &str = r#"#!/bin/sh
+case $1 in
+list)
+    steps='[{"step": "pause", "interface": "deploy", "priority": 0}, {"step": "fail", "interface": "deploy", "priority": 0}]'
+    echo "{\"manager\": \"LabHardwareManager\", \"version\": \"1\", \"support\": 3,
+           \"steps\": {\"clean\": $steps, \"deploy\": $steps, \"service\": $steps}}" ;;
+run)
+    if grep -q '^{"kind":"[a-z]*","step":"fail"'; then echo "the lab wants it so" >&2; exit 1; fi
+    echo pausing; sleep 5 ;;
+esac
+"#;
+
+/// Everything that one test needs; dropped in the order of the fields.
+pub(super) struct Lab {
+    pub(super) client: Client,
+    /// The node's UUID at Ironic.
+    pub(super) node: String,
+    _bmc: Process,
+    _images: Process,
+    pub(super) ironic: Ironic,
+    pub(super) disk: LoopDevice,
+    image_port: u16,
+    pub(super) folder: tempfile::TempDir,
+}
+
+impl Lab {
+    /// A lab whose node is enrolled and manageable.
+    pub(super) fn new(settings: Settings) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("ferric-lab-").tempdir()?;
+        std::fs::create_dir_all(folder.path().join("images"))?;
+        let disk = LoopDevice::new(512 << 20)?;
+        let ironic = Ironic::start(settings)?;
+        let image_port = free_port()?;
+        let images = Process::start(
+            Command::new("python3")
+                .args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"])
+                .arg(folder.path().join("images"))
+                .arg(image_port.to_string()),
+        )?;
+        let bmc_port = free_port()?;
+        let bmc = start_bmc(folder.path(), bmc_port, &ironic, &disk)?;
+        wait_for_port(image_port, Duration::from_secs(10))?;
+        wait_for_port(bmc_port, Duration::from_secs(10))?;
+        let mut client = Client::connect(ironic.url())?;
+        let node = client.call(
+            "create_node",
+            json!({"driver": "redfish", "name": "node-0",
+                "driver_info": {
+                    "redfish_address": format!("http://127.0.0.1:{bmc_port}"),
+                    "redfish_system_id": format!("/redfish/v1/Systems/{UUID}"),
+                    "deploy_kernel": ironic.dummy_file("kernel"), "deploy_ramdisk": ironic.dummy_file("ramdisk"),
+                    "rescue_kernel": ironic.dummy_file("kernel"), "rescue_ramdisk": ironic.dummy_file("ramdisk")},
+                "properties": {"root_device": {"name": disk.path()}, "cpu_arch": "x86_64"}}),
+        )?;
+        let node = node.as_str().context("the node's id")?.to_string();
+        client.call("create_port", json!({"node": node, "address": MAC}))?;
+        client.provision(&node, "manage", json!({}))?;
+        Ok(Self { client, node, _bmc: bmc, _images: images, ironic, disk, image_port, folder })
+    }
+
+    /// Where images are put to be served.
+    pub(super) fn images(&self) -> PathBuf {
+        self.folder.path().join("images")
+    }
+
+    /// The URL of a file in [`Lab::images`].
+    pub(super) fn image_url(&self, file: &Path) -> String {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        format!("http://127.0.0.1:{}/{name}", self.image_port)
+    }
+
+    /// Moves the node; on failure the error holds the agent's log.
+    pub(super) fn provision(&mut self, target: &str, arguments: Value) -> Result<()> {
+        let outcome = self.client.provision(&self.node.clone(), target, arguments);
+        outcome.with_context(|| format!("agent log:\n{}", self.agent_log()))
+    }
+
+    /// Sets the node's `instance_info` and deploys it.
+    pub(super) fn deploy(&mut self, instance_info: Value, arguments: Value) -> Result<()> {
+        let patch = json!([{"op": "replace", "path": "/instance_info", "value": instance_info}]);
+        self.client.call("patch_node", json!({"node": self.node, "patch": patch}))?;
+        self.provision("active", arguments)
+    }
+
+    /// What the agents of this machine have logged.
+    pub(super) fn agent_log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("agent.log")).unwrap_or_default()
+    }
+
+    /// Waits until the agents' log has `text` more than `before` times.
+    pub(super) fn wait_for_agent(&self, text: &str, before: usize, limit: Duration) -> Result<()> {
+        let start = std::time::Instant::now();
+        while self.agent_log().matches(text).count() <= before {
+            ensure!(start.elapsed() < limit, "the agent did not log `{text}`:\n{}", self.agent_log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Starts to move the node, and returns at once.
+    pub(super) fn start(&mut self, target: &str, arguments: Value) -> Result<()> {
+        let mut request = arguments;
+        request["node"] = self.node.as_str().into();
+        request["target"] = target.into();
+        self.client.call("provision", request).map(drop)
+    }
+
+    /// Brings the node back from a failed cleaning to `manageable`.
+    pub(super) fn recover(&mut self) -> Result<()> {
+        self.client.call("end_maintenance", json!({"node": self.node}))?;
+        self.start("manage", json!({}))?;
+        let end = self.client.call("wait", json!({"node": self.node, "state": "manageable", "timeout": 60}))?;
+        ensure!(end["provision_state"] == "manageable", "{end}");
+        Ok(())
+    }
+
+    /// Ends the agent as a crash would.
+    pub(super) fn kill_agent(&self) -> Result<()> {
+        let status = Command::new("kill").args(["-9", &self.agent_pid()?.to_string()]).status()?;
+        ensure!(status.success(), "the agent could not be killed");
+        Ok(())
+    }
+
+    /// The process id of the agent that runs now.
+    fn agent_pid(&self) -> Result<u32> {
+        let pattern = format!("ferric-agent run .*--state-dir={}", self.state_dir().display());
+        let found = Command::new("pgrep").args(["-f", &format!("^[^ ]*{pattern}")]).output()?;
+        let text = String::from_utf8_lossy(&found.stdout).into_owned();
+        let pids: Vec<&str> = text.lines().collect();
+        ensure!(pids.len() == 1, "expected one agent, found {pids:?}");
+        Ok(pids[0].parse()?)
+    }
+
+    fn state_dir(&self) -> PathBuf {
+        self.folder.path().join("agent-state")
+    }
+}
+
+fn start_bmc(folder: &Path, port: u16, ironic: &Ironic, disk: &LoopDevice) -> Result<Process> {
+    let steps = folder.join("steps.d");
+    std::fs::create_dir(&steps)?;
+    std::fs::write(steps.join("lab"), PLUGIN)?;
+    std::fs::set_permissions(steps.join("lab"), std::fs::Permissions::from_mode(0o755))?;
+    let hardware = folder.join("hardware.json");
+    let simulated = json!({"interfaces": [{"name": "eth0", "mac_address": MAC, "ipv4_address": "192.0.2.10", "has_carrier": true}]});
+    std::fs::write(&hardware, simulated.to_string())?;
+    let agent = [
+        program("ferric-agent").display().to_string(),
+        "run".into(),
+        format!("--api-url={}", ironic.url()),
+        "--inspection-collectors=default,logs".into(),
+        "--listen-host=127.0.0.1".into(),
+        format!("--listen-port={}", free_port()?),
+        "--advertise-host=127.0.0.1".into(),
+        format!("--allow-device={}", disk.path().display()),
+        format!("--simulated-hardware={}", hardware.display()),
+        format!("--state-dir={}", folder.join("agent-state").display()),
+        format!("--steps-dir={}", steps.display()),
+        "--debug".into(),
+    ];
+    // Switching on is a new boot: whatever an earlier one kept in memory is gone. An agent that dies is started again,
+    // as systemd does on a real machine; one that ends well has switched the machine off.
+    let state = folder.join("agent-state");
+    let boot = format!("rm -rf {}; until setpriv --pdeathsig KILL \"$@\"; do sleep 1; done", state.display());
+    let command: Vec<String> = ["sh", "-c", &boot, "boot"].map(String::from).into_iter().chain(agent).collect();
+    let machine = json!({"uuid": UUID, "name": "node-0", "macs": [MAC],
+        "process": {"command": command, "log": folder.join("agent.log")}});
+    let file = folder.join("machine.json");
+    std::fs::write(&file, machine.to_string())?;
+    let mut command = Command::new(program("conductor-stub"));
+    command.args(["bmc", "--listen", &format!("127.0.0.1:{port}"), "--machine"]).arg(&file);
+    Process::start(&mut command)
+}

@@ -1,0 +1,80 @@
+//! What goes well: a node's whole life.
+
+use ferric_tests::disk_image::{compressed, digest, gpt_image, qcow2};
+use ferric_tests::ironic::Settings;
+use serde_json::json;
+
+use super::lab::{Lab, MAC};
+
+/// The disk holds `image`, except where a deployment itself writes: the protective MBR and primary GPT at the start
+/// (sizes change), and everything from the end of the image on.
+fn assert_deployed(lab: &Lab, image: &std::path::Path) -> anyhow::Result<()> {
+    let wanted = std::fs::read(image)?;
+    let found = lab.disk.read()?;
+    let from = 1 << 20;
+    let to = wanted.len() - (1 << 20);
+    assert!(found[from..to] == wanted[from..to], "the disk differs from {}", image.display());
+    assert_eq!(&found[512..520], b"EFI PART");
+    assert_eq!(&found[found.len() - 512..][..8], b"EFI PART", "the backup GPT has moved to the end of the disk");
+    Ok(())
+}
+
+#[test]
+fn ironic_takes_a_node_through_its_life() {
+    let mut lab = Lab::new(Settings { require_tls: false }).unwrap();
+
+    lab.provision("inspect", json!({})).unwrap();
+    let inventory = lab.client.call("inventory", json!({"node": lab.node})).unwrap();
+    assert_eq!(inventory["inventory"]["interfaces"][0]["mac_address"], MAC);
+    assert_eq!(inventory["inventory"]["disks"][0]["name"], json!(lab.disk.path()));
+    assert_eq!(lab.client.call("ports", json!({"node": lab.node})).unwrap(), json!([MAC]));
+
+    std::fs::write(lab.disk.path(), vec![0x5a; 8 << 20]).unwrap();
+    let image = gpt_image(&lab.images(), 64).unwrap();
+    lab.provision("provide", json!({})).unwrap();
+
+    // a raw image with its checksum, and a config drive
+    lab.deploy(
+        json!({"image_source": lab.image_url(&image), "image_disk_format": "raw",
+            "image_os_hash_algo": "sha512", "image_os_hash_value": digest("sha512sum", &image).unwrap()}),
+        json!({"config_drive": {"meta_data": {"hostname": "ferric-0"}, "user_data": "#!/bin/true"}}),
+    )
+    .unwrap();
+    assert_deployed(&lab, &image).unwrap();
+    let disk = lab.disk.read().unwrap();
+    assert!(disk.windows(8).any(|window| window == b"config-2"), "there is a config drive");
+
+    // undeploy: cleaning takes the partition table away
+    lab.provision("deleted", json!({})).unwrap();
+    let disk = lab.disk.read().unwrap();
+    assert!(disk[..33 * 512].iter().all(|byte| *byte == 0), "cleaning leaves no primary GPT");
+    assert!(disk[disk.len() - 33 * 512..].iter().all(|byte| *byte == 0), "cleaning leaves no backup GPT");
+
+    // the same image, compressed for transport; then as qcow2 with its checksum in a file
+    let gzip = compressed(&image, "gzip").unwrap();
+    lab.deploy(
+        json!({"image_source": lab.image_url(&gzip), "image_disk_format": "raw",
+            "image_checksum": digest("sha256sum", &gzip).unwrap()}),
+        json!({}),
+    )
+    .unwrap();
+    assert_deployed(&lab, &image).unwrap();
+    lab.provision("deleted", json!({})).unwrap();
+
+    let qcow2 = qcow2(&image).unwrap();
+    let sums = lab.images().join("SHA256SUMS");
+    std::fs::write(&sums, format!("{}  image.qcow2\n", digest("sha256sum", &qcow2).unwrap())).unwrap();
+    lab.deploy(
+        json!({"image_source": lab.image_url(&qcow2), "image_disk_format": "qcow2",
+            "image_checksum": lab.image_url(&sums)}),
+        json!({}),
+    )
+    .unwrap();
+    assert_deployed(&lab, &image).unwrap();
+
+    // rescue and back, a service step, then a manual clean step
+    lab.provision("rescue", json!({"rescue_password": "secret"})).unwrap();
+    lab.provision("unrescue", json!({})).unwrap();
+    lab.provision("service", json!({"service_steps": [{"interface": "deploy", "step": "pause", "args": {}}]})).unwrap();
+    assert!(lab.agent_log().contains("pausing"), "the service step has run:\n{}", lab.agent_log());
+}

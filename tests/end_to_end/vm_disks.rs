@@ -1,0 +1,185 @@
+//! What only a machine of its own can prove: NVMe that erases itself, SCSI and SATA disks, software RAID, and boot
+//! entries in UEFI firmware. One virtual machine runs the steps; the host looks at what is left.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferric_hardware::efi::{BootVariables, DevicePath, HardDrive, LoadOption, Signature};
+use ferric_hardware::machine::Machine as Host;
+use ferric_hardware::units::Lba;
+use ferric_steps::StepError;
+use ferric_steps::clean::{erase, metadata, raid, uefi_nvram};
+use ferric_steps::deploy::bootloader;
+use ferric_steps::step::{Arguments, Context, StepOptions};
+use ferric_tests::vm::Machine;
+use serde_json::{Value, json};
+
+const MIB: u64 = 1 << 20;
+const DISK: u64 = 96 * MIB;
+/// Emulated, on a busy host.
+const LIMIT: Duration = Duration::from_secs(600);
+const MODULES: [&str; 8] = ["virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ahci", "nvme", "raid1", "efivarfs"];
+const KEPT_LABEL: &str = "Ferric kept";
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A disk as a distribution leaves it: an EFI system partition with a loader and the CSV file that names it.
+fn deployed_disk(file: &Path) {
+    run(Command::new("sgdisk").args(["-n", "1:1M:+40M", "-t", "1:ef00"]).arg(file));
+    let directory = tempfile::tempdir().unwrap();
+    let utf16: Vec<u8> = "\u{feff}shimx64.efi,Debian,,text\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(directory.path().join("BOOTX64.CSV"), utf16).unwrap();
+    fs::write(directory.path().join("shimx64.efi"), "loader").unwrap();
+    let partition = format!("{}@@1M", file.display());
+    run(Command::new("mformat").args(["-i", &partition, "-T", "81920", "::"]));
+    run(Command::new("mmd").args(["-i", &partition, "::/EFI", "::/EFI/debian"]));
+    for name in ["BOOTX64.CSV", "shimx64.efi"] {
+        let source = directory.path().join(name);
+        run(Command::new("mcopy").args(["-i", &partition]).arg(source).arg("::/EFI/debian/"));
+    }
+}
+
+#[test]
+fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
+    let mut machine = Machine::new(&MODULES).unwrap();
+    machine.qemu(&["-device", "virtio-scsi-pci,id=scsi"]);
+    let erased: Vec<_> =
+        ["nvme,serial=FERRIC-NVME", "scsi-hd,bus=scsi.0,serial=FERRIC-SCSI", "ide-hd,serial=FERRIC-ATA"]
+            .into_iter()
+            .map(|device| {
+                let file = machine.disk(device, DISK).unwrap();
+                fs::write(&file, "former user's data. ".repeat((DISK / 20) as usize)).unwrap();
+                fs::File::options().write(true).open(&file).unwrap().set_len(DISK).unwrap();
+                file
+            })
+            .collect();
+    deployed_disk(&machine.disk("virtio-blk-pci", DISK).unwrap());
+    let this = std::env::current_exe().unwrap();
+    machine.program(&this).unwrap();
+    machine.program(Path::new("/sbin/mdadm")).unwrap();
+    let name = this.file_name().unwrap().to_str().unwrap();
+    let command = format!("{name} --ignored --exact vm_disks::inside --nocapture --test-threads 1");
+    let console = machine.run(&command, LIMIT).unwrap();
+    assert!(console.contains("1 passed"), "{console}");
+    for file in erased {
+        assert!(fs::read(&file).unwrap().iter().all(|byte| *byte == 0), "{}", file.display());
+    }
+    let label: Vec<u8> = KEPT_LABEL.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let firmware = fs::read(machine.file("vars.fd")).unwrap();
+    assert!(firmware.windows(label.len()).any(|window| window == label), "the entry is not in the firmware's flash");
+}
+
+fn context(node: Value) -> Context {
+    let mut context = Context::new(Host::host(), Arc::new(StepOptions::none()));
+    context.node = Arc::new(node);
+    context
+}
+
+fn first_bytes(device: &str) -> Vec<u8> {
+    let mut bytes = vec![0; 4096];
+    fs::File::open(device).unwrap().read_exact_at(&mut bytes, 40 * MIB).unwrap();
+    bytes
+}
+
+#[test]
+#[ignore = "runs in the virtual machine that the test above boots"]
+fn inside() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        nvme_erases_itself_and_the_others_are_overwritten().await;
+        an_array_is_made_left_alone_and_deleted().await;
+        the_firmware_gets_and_loses_entries().await;
+    });
+}
+
+async fn nvme_erases_itself_and_the_others_are_overwritten() {
+    let node = |zeroize: bool| {
+        json!({
+            "properties": {"skip_block_devices": [{"name": "/dev/vda"}]},
+            "driver_internal_info": {
+                "agent_erase_devices_iterations": 0,
+                "agent_erase_devices_zeroize": zeroize,
+                "disk_erasure_concurrency": 3,
+            },
+        })
+    };
+    // Without any overwriting, only a disk that erased itself can have lost its data.
+    let result = erase::erase_devices(&context(node(false)), &Arguments::new()).await.unwrap();
+    let names: Vec<&String> = result.as_object().unwrap().keys().collect();
+    assert_eq!(names.len(), 3, "{result}");
+    assert!(!result.as_object().unwrap().contains_key("/dev/vda"), "{result}");
+    assert!(first_bytes("/dev/nvme0n1").iter().all(|byte| *byte == 0));
+    for disk in ["/dev/sda", "/dev/sdb"] {
+        assert!(
+            first_bytes(disk).iter().any(|byte| *byte != 0),
+            "{disk} has no ATA security: nothing may have erased it"
+        );
+    }
+    erase::erase_devices(&context(node(true)), &Arguments::new()).await.unwrap();
+    for disk in ["/dev/sda", "/dev/sdb"] {
+        assert!(first_bytes(disk).iter().all(|byte| *byte == 0), "{disk}");
+    }
+}
+
+async fn an_array_is_made_left_alone_and_deleted() {
+    let wanted = json!({"logical_disks": [{
+        "raid_level": "1", "size_gb": "MAX", "controller": "software", "volume_name": "root",
+        "physical_disks": [{"name": "/dev/sda"}, {"name": "/dev/sdb"}],
+    }]});
+    let node = json!({
+        "uuid": "n",
+        "target_raid_config": wanted,
+        "properties": {"capabilities": "boot_mode:bios", "skip_block_devices": [{"name": "/dev/vda"}]},
+    });
+    let context = context(node);
+    let host = Host::host();
+    assert_eq!(raid::create_configuration(&context, &Arguments::new()).await.unwrap(), wanted);
+    assert_eq!(host.read("/sys/block/md0/md/level").as_deref(), Some("raid1"));
+    assert_eq!(host.names("/sys/block/md0/slaves"), ["sda1", "sdb1"]);
+    metadata::erase_devices_metadata(&context, &Arguments::new()).await.unwrap();
+    assert_eq!(host.read("/sys/block/md0/md/level").as_deref(), Some("raid1"), "members belong to the RAID steps");
+    let twice = raid::create_configuration(&context, &Arguments::new()).await;
+    assert!(matches!(twice, Err(StepError::SoftwareRaid(_))), "{twice:?}");
+    raid::delete_configuration(&context, &Arguments::new()).await.unwrap();
+    assert!(!host.exists("/sys/block/md0/md/level"));
+    assert!(!host.exists("/sys/class/block/sda1") && !host.exists("/sys/class/block/sdb1"));
+    // Nothing is left that could be assembled; the host sees that the disks are zeros.
+    metadata::erase_devices_metadata(&context, &Arguments::new()).await.unwrap();
+    let zeros = json!({"agent_erase_devices_iterations": 0});
+    let node = json!({"driver_internal_info": zeros, "properties": {"skip_block_devices": [{"name": "/dev/vda"}]}});
+    erase::erase_devices(&self::context(node), &Arguments::new()).await.unwrap();
+}
+
+async fn the_firmware_gets_and_loses_entries() {
+    let context = context(json!({"properties": {"root_device": {"name": "/dev/vda"}}}));
+    let firmware = BootVariables::of(&context.machine).unwrap();
+    let before = firmware.entries().unwrap();
+    assert!(!before.is_empty(), "OVMF has entries of its own");
+    let labels = || firmware.entries().unwrap().into_iter().map(|entry| entry.option.label).collect::<Vec<_>>();
+    for _ in 0..2 {
+        bootloader::install_bootloader(&context, &Arguments::new()).await.unwrap();
+        // The second time the first entry is replaced.
+        assert_eq!(labels().iter().filter(|label| *label == "Debian").count(), 1);
+    }
+    let first = firmware.order().unwrap()[0];
+    let entry = firmware.entries().unwrap().into_iter().find(|entry| entry.number == first).unwrap();
+    let path = entry.option.path.to_string();
+    assert_eq!(entry.option.label, "Debian");
+    assert!(path.starts_with("HD(1,GPT,") && path.ends_with(r"/File(\EFI\debian\shimx64.efi)"), "{path}");
+    uefi_nvram::clean_uefi_nvram(&context, &Arguments::new()).await.unwrap();
+    assert!(!labels().contains(&"Debian".to_string()));
+    assert!(!firmware.order().unwrap().contains(&first));
+    assert!(labels().len() >= before.iter().filter(|entry| entry.option.path.to_string().starts_with("Fv")).count());
+    // For the host to find in the flash.
+    let drive = HardDrive { number: 1, start: Lba(2048), blocks: 2048, signature: Signature::Gpt(Default::default()) };
+    let number = firmware.create(&LoadOption::new(KEPT_LABEL, DevicePath::file(drive, r"\x.efi"))).unwrap();
+    firmware.set_next(number).unwrap();
+    assert_eq!(firmware.next().unwrap(), Some(number));
+}

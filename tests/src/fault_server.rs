@@ -1,0 +1,294 @@
+//! An HTTP server for one file that misbehaves as told: faults are data, one per request.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Result;
+
+/// What goes wrong with one request. Offsets count from the start of the file, not of the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    /// Nothing: this request is answered well.
+    None,
+    /// The connection closes in the body when this byte would be sent; 0 also drops the headers.
+    Drop(usize),
+    /// Nothing more comes from this byte on, but the connection stays open.
+    Stall(usize),
+    /// Another status, with a short body.
+    Status(u16),
+    /// The bit 0 of this byte is the other way round.
+    Flip(usize),
+    /// The length is announced as so many bytes more, and the connection ends at the true end.
+    Longer(u64),
+    /// The file is announced and sent without its last bytes, so many.
+    Shorter(usize),
+    /// The file has become another one: other content, other ETag.
+    Changed(Vec<u8>),
+    /// A Range request is answered by 206 with this first byte instead.
+    WrongRange(usize),
+    /// A Range request is answered by 200 and the whole file.
+    NoRange,
+    /// The body comes in pieces of so many bytes with pauses between them.
+    Drip(usize, Duration),
+}
+
+/// How the server is when nothing goes wrong.
+#[derive(Debug, Clone)]
+pub struct Manners {
+    /// The ETag, if it sends one.
+    pub etag: Option<String>,
+    /// Whether it serves ranges.
+    pub ranges: bool,
+    /// Whether it announces the length; else the body is chunked.
+    pub length: bool,
+    /// The `Authorization` header without which it answers 401.
+    pub authorization: Option<String>,
+    /// Where it redirects all requests to.
+    pub redirect: Option<String>,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self { etag: Some("\"1\"".into()), ranges: true, length: true, authorization: None, redirect: None }
+    }
+}
+
+/// A request as it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// `/path`.
+    pub path: String,
+    /// The `Range` header.
+    pub range: Option<String>,
+    /// The `If-Range` header.
+    pub if_range: Option<String>,
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+}
+
+/// A running server; it is gone when this is dropped.
+#[derive(Debug)]
+pub struct FaultServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    content: Vec<u8>,
+    manners: Manners,
+    faults: Mutex<VecDeque<Fault>>,
+    /// What goes wrong when `faults` is empty.
+    always: Fault,
+    journal: Mutex<Vec<Request>>,
+    stop: AtomicBool,
+}
+
+impl FaultServer {
+    /// Serves `content` under every path; the first requests meet `faults`, all others none.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn start(content: Vec<u8>, manners: Manners, faults: Vec<Fault>) -> Result<Self> {
+        Self::serve(content, manners, faults, Fault::None)
+    }
+
+    /// Serves `content` under every path; every request meets `fault`.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn always(content: Vec<u8>, manners: Manners, fault: Fault) -> Result<Self> {
+        Self::serve(content, manners, Vec::new(), fault)
+    }
+
+    fn serve(content: Vec<u8>, manners: Manners, faults: Vec<Fault>, always: Fault) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            content,
+            manners,
+            faults: Mutex::new(faults.into()),
+            always,
+            journal: Mutex::default(),
+            stop: AtomicBool::new(false),
+        });
+        let accepting = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if accepting.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let shared = Arc::clone(&accepting);
+                // A client that goes away in the middle is none of this server's business.
+                std::thread::spawn(move || shared.answer(&stream));
+            }
+        });
+        Ok(Self { address, shared, thread: Some(thread) })
+    }
+
+    /// `http://127.0.0.1:PORT` and `path`.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Every request so far.
+    pub fn journal(&self) -> Vec<Request> {
+        lock(&self.shared.journal).clone()
+    }
+}
+
+impl Drop for FaultServer {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn answer(&self, stream: &TcpStream) -> Result<()> {
+        let Some(request) = read_request(stream)? else { return Ok(()) };
+        lock(&self.journal).push(request.clone());
+        if let Some(target) = &self.manners.redirect {
+            return head(stream, 302, &[("Location", target.clone()), ("Content-Length", "0".into())]);
+        }
+        if self.manners.authorization.is_some() && self.manners.authorization != request.authorization {
+            return head(stream, 401, &[("Content-Length", "0".into())]);
+        }
+        let fault = lock(&self.faults).pop_front().unwrap_or_else(|| self.always.clone());
+        self.send(stream, &request, &fault)
+    }
+
+    fn send(&self, stream: &TcpStream, request: &Request, fault: &Fault) -> Result<()> {
+        let mut content = self.content.clone();
+        let mut etag = self.manners.etag.clone();
+        match fault {
+            Fault::Drop(0) => return Ok(stream.shutdown(Shutdown::Both)?),
+            Fault::Status(status) => {
+                return head(stream, *status, &[("Content-Length", "5".into())])
+                    .and_then(|()| Ok((&*stream).write_all(b"sorry")?));
+            }
+            Fault::Flip(at) => content[*at] ^= 1,
+            Fault::Shorter(less) => content.truncate(content.len() - less),
+            Fault::Changed(other) => {
+                content.clone_from(other);
+                etag = etag.map(|_| "\"2\"".to_string());
+            }
+            _ => {}
+        }
+        let same = request.if_range.is_none() || request.if_range == etag;
+        let wanted = request
+            .range
+            .as_deref()
+            .and_then(parse_range)
+            .filter(|_| self.manners.ranges && same && *fault != Fault::NoRange);
+        let total = content.len();
+        let (first, end) = match wanted {
+            Some((first, _)) if first >= total => {
+                return head(
+                    stream,
+                    416,
+                    &[("Content-Range", format!("bytes */{total}")), ("Content-Length", "0".into())],
+                );
+            }
+            Some((first, last)) => (first, last.map_or(total, |last| (last + 1).min(total))),
+            None => (0, total),
+        };
+        let mut headers = Vec::new();
+        headers.extend(etag.map(|etag| ("ETag", etag)));
+        let status = if wanted.is_some() { 206 } else { 200 };
+        if wanted.is_some() {
+            let announced = if let Fault::WrongRange(other) = fault { *other } else { first };
+            headers.push(("Content-Range", format!("bytes {announced}-{}/{total}", end - 1)));
+        }
+        let longer = if let Fault::Longer(more) = fault { *more } else { 0 };
+        if self.manners.length {
+            headers.push(("Content-Length", (end as u64 - first as u64 + longer).to_string()));
+        } else {
+            headers.push(("Transfer-Encoding", "chunked".into()));
+        }
+        head(stream, status, &headers)?;
+        let (piece, pause) =
+            if let Fault::Drip(piece, pause) = fault { (*piece, *pause) } else { (64 << 10, Duration::ZERO) };
+        let stop_at = if let Fault::Drop(at) | Fault::Stall(at) = fault { *at } else { usize::MAX };
+        let mut at = first;
+        while at < end {
+            let next = (at + piece).min(end).min(stop_at.max(at));
+            if next == at {
+                break;
+            }
+            self.body(stream, &content[at..next])?;
+            std::thread::sleep(pause);
+            at = next;
+        }
+        if at < end && matches!(fault, Fault::Stall(_)) {
+            while !self.stop.load(Ordering::Relaxed) && is_open(stream) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        } else if at == end && !self.manners.length {
+            (&*stream).write_all(b"0\r\n\r\n")?;
+        }
+        Ok(stream.shutdown(Shutdown::Both)?)
+    }
+
+    fn body(&self, mut stream: &TcpStream, piece: &[u8]) -> Result<()> {
+        if self.manners.length {
+            return Ok(stream.write_all(piece)?);
+        }
+        write!(stream, "{:x}\r\n", piece.len())?;
+        stream.write_all(piece)?;
+        Ok(stream.write_all(b"\r\n")?)
+    }
+}
+
+/// Whether the other side still holds the connection.
+fn is_open(stream: &TcpStream) -> bool {
+    let mut byte = [0];
+    let _ = stream.set_read_timeout(Some(Duration::from_millis(10)));
+    !matches!(stream.peek(&mut byte), Ok(0)) && stream.peer_addr().is_ok()
+}
+
+fn head(mut stream: &TcpStream, status: u16, headers: &[(&str, String)]) -> Result<()> {
+    let mut text = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str("\r\n");
+    Ok(stream.write_all(text.as_bytes())?)
+}
+
+fn read_request(stream: &TcpStream) -> Result<Option<Request>> {
+    let mut lines = BufReader::new(stream).lines();
+    let Some(first) = lines.next().transpose()? else { return Ok(None) };
+    let mut request = Request { path: first.split(' ').nth(1).unwrap_or_default().to_string(), ..Request::default() };
+    for line in lines {
+        let line = line?;
+        let Some((name, value)) = line.split_once(": ") else { break };
+        let value = Some(value.to_string());
+        match name.to_ascii_lowercase().as_str() {
+            "range" => request.range = value,
+            "if-range" => request.if_range = value,
+            "authorization" => request.authorization = value,
+            _ => {}
+        }
+    }
+    Ok(Some(request))
+}
+
+/// `bytes=5-` or `bytes=5-9`.
+fn parse_range(text: &str) -> Option<(usize, Option<usize>)> {
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()))
+}

@@ -1,0 +1,113 @@
+//! A program that runs for one test, and where the project's own programs are found.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// The path of one of our programs (`ferric-agent`, `conductor-stub`, `ferric-ignition`), built beside this test.
+///
+/// # Panics
+/// When it has not been built: `cargo build --workspace --bins` does that.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let path = test.parent().and_then(Path::parent).expect("target/<profile>/deps/test").join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build --workspace --bins` first", path.display());
+    path
+}
+
+/// A child process that is killed, by its id, when this is dropped. Its output goes to a file.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: tempfile::NamedTempFile,
+}
+
+impl Process {
+    /// Starts `command`; standard output and error go to one log.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let log = tempfile::Builder::new().prefix("ferric-log-").tempfile()?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.reopen()?)
+            .stderr(log.reopen()?)
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
+        Ok(Self { name, child, log })
+    }
+
+    /// Everything the program has printed so far.
+    pub fn log(&self) -> String {
+        std::fs::read(self.log.path()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it at once (SIGKILL) and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for its end and returns the exit code (none when a signal ended it).
+    ///
+    /// # Errors
+    /// When it still runs after `limit`; the error holds its output.
+    pub fn wait(&mut self, limit: Duration) -> Result<Option<i32>> {
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.code());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("{} still runs after {limit:?}; it printed:\n{}", self.name, self.log())
+    }
+
+    /// Waits until the output contains `text`.
+    ///
+    /// # Errors
+    /// When the program ends or `limit` passes before; the error holds its output.
+    pub fn wait_for(&mut self, text: &str, limit: Duration) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            if self.log().contains(text) {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                if self.log().contains(text) {
+                    return Ok(());
+                }
+                bail!("{} ended ({status}) without printing `{text}`:\n{}", self.name, self.log());
+            }
+            if start.elapsed() > limit {
+                bail!("{} did not print `{text}` within {limit:?}:\n{}", self.name, self.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Process {
+    /// Asks first (SIGTERM), so that the program can clean up what it made; insists after five seconds.
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).stderr(Stdio::null()).status();
+        if self.wait(Duration::from_secs(5)).is_err() {
+            self.kill();
+        }
+    }
+}
