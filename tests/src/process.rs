@@ -57,10 +57,18 @@ impl Process {
         self.child.id()
     }
 
-    /// Ends it at once (SIGKILL) and waits until it is gone.
+    /// Ends it and what it has started at once (SIGKILL), and waits until all of it is gone.
     pub fn kill(&mut self) {
+        let started = descendants(self.child.id());
+        // Itself first: a supervisor would start its workers anew. Each only fails when the process has ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for id in &started {
+            let _ = Command::new("kill").args(["-9", id]).stderr(Stdio::null()).status();
+        }
+        while started.iter().any(|id| is_running(id)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Waits for its end and returns the exit code (none when a signal ended it).
@@ -100,6 +108,25 @@ impl Process {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// The ids of the processes that `id` has started, and of those that they have.
+fn descendants(id: u32) -> Vec<String> {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let mut all = Vec::new();
+    for thread in threads {
+        for child in std::fs::read_to_string(thread.path().join("children")).unwrap_or_default().split_whitespace() {
+            all.push(child.to_string());
+            all.extend(child.parse().map(descendants).unwrap_or_default());
+        }
+    }
+    all
+}
+
+/// Whether the process exists and is no zombie, whose parent has only not looked yet.
+fn is_running(id: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 impl Drop for Process {
