@@ -12,7 +12,7 @@
 //! - [`partition_table`], [`gpt`], [`mbr`]: partition tables
 //! - [`partitions`]: what the kernel knows of a disk's partitions
 //! - [`opened`]: an eligible device that is open: zero, discard, read back
-//! - [`ioctl`]: the block device calls themselves
+//! - [`ioctl`], `device_mapper`: the calls of the kernel themselves
 //! - [`nvme`], [`ata`]: devices that erase themselves
 //! - [`signature`], [`wipe`]: what is found on a device without its content, and its removal
 //! - [`efi`]: the boot entries of the firmware
@@ -25,6 +25,7 @@ pub mod bmc;
 pub mod boot;
 pub mod collect;
 pub mod cpu;
+mod device_mapper;
 pub mod efi;
 pub mod ethtool;
 pub mod gpt;

@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::block::EligibleDevice;
+use crate::block::busy::when_free;
 use crate::ioctl;
 use crate::machine::Machine;
 use crate::opened::{DeviceError, OpenDevice};
@@ -12,8 +13,8 @@ use crate::units::Bytes;
 
 /// How long a partition may be busy: udev looks into every device that was just written and closed.
 const BUSY_LIMIT: Duration = Duration::from_secs(20);
-/// How often a busy partition is asked again.
-const BUSY_POLL: Duration = Duration::from_millis(50);
+/// How often is looked for a new partition's node.
+const NODE_POLL: Duration = Duration::from_millis(50);
 
 /// One partition of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub fn forget(machine: &Machine, disk: &EligibleDevice, open: &OpenDevice) -> Re
 /// # Errors
 /// When the table is damaged, a partition stays in use, or a node does not appear.
 pub fn reread(machine: &Machine, disk: &EligibleDevice, open: &OpenDevice) -> Result<Vec<Partition>, DeviceError> {
-    match when_free(|| ioctl::reread_partitions(open.file())) {
+    match when_free(BUSY_LIMIT, || ioctl::reread_partitions(open.file())) {
         Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => {
             return Err(open.failed("reading the partition table again", error));
         }
@@ -92,7 +93,7 @@ pub fn reread(machine: &Machine, disk: &EligibleDevice, open: &OpenDevice) -> Re
         remove(open, stale)?;
     }
     for entry in wanted.iter().filter(|entry| !known.iter().any(|known| matches(known, entry))) {
-        when_free(|| ioctl::add_partition(open.file(), entry.number, entry.start, entry.size))
+        when_free(BUSY_LIMIT, || ioctl::add_partition(open.file(), entry.number, entry.start, entry.size))
             .map_err(|source| open.failed("adding a partition", source))?;
     }
     let partitions = list(machine, disk);
@@ -111,13 +112,13 @@ fn wait_for_node(machine: &Machine, partition: &Partition) -> Result<(), DeviceE
             let source = io::Error::from(io::ErrorKind::NotFound);
             return Err(DeviceError::Io { device: partition.name.clone(), action: "waiting for its node", source });
         }
-        std::thread::sleep(BUSY_POLL);
+        std::thread::sleep(NODE_POLL);
     }
     Ok(())
 }
 
 fn remove(open: &OpenDevice, partition: &Partition) -> Result<(), DeviceError> {
-    when_free(|| match ioctl::delete_partition(open.file(), partition.number) {
+    when_free(BUSY_LIMIT, || match ioctl::delete_partition(open.file(), partition.number) {
         // Somebody else made the kernel read the table meanwhile.
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
         result => result,
@@ -127,17 +128,4 @@ fn remove(open: &OpenDevice, partition: &Partition) -> Result<(), DeviceError> {
         action: "removing the partition",
         source,
     })
-}
-
-/// Repeats `work` while the device is busy, up to [`BUSY_LIMIT`].
-fn when_free(work: impl Fn() -> io::Result<()>) -> io::Result<()> {
-    let limit = Instant::now() + BUSY_LIMIT;
-    loop {
-        match work() {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < limit => {
-                std::thread::sleep(BUSY_POLL);
-            }
-            result => return result,
-        }
-    }
 }

@@ -21,12 +21,12 @@ pub mod raid;
 mod samples;
 pub mod uefi_nvram;
 
-use ferric_hardware::block::{self, Listing};
+use ferric_hardware::block::{Listing, Reason};
 use ferric_hardware::opened::DeviceError;
 use ferric_hardware::watch::Watch;
 
-use crate::StepError;
 use crate::step::Context;
+use crate::{StepError, leftover};
 
 impl Watch for Context {
     fn advance(&self, bytes: u64) {
@@ -47,11 +47,33 @@ pub enum Outcome {
     RaidMember,
 }
 
-/// The devices that may be erased, and those that may not.
+/// The devices that may be erased, and those that may not. Volumes that a former system left active are taken down.
 pub(crate) fn erasable(context: &Context) -> Result<Listing, StepError> {
-    let mut listing = block::list(&context.machine, &context.device_policy());
+    let mut listing = leftover::list_without(context);
     raid::leave_protected(context, &mut listing.eligible)?;
     Ok(listing)
+}
+
+/// The disks that keep a former user's data although nobody asked for that, as failures: a cleaning that passes over
+/// them must not be taken for done.
+pub(crate) fn not_erasable(listing: &Listing) -> Failures {
+    let mut failures = Failures::default();
+    for rejection in listing.rejected.iter().filter(|rejection| keeps_data(&rejection.reason)) {
+        let device = &rejection.device.name;
+        let reason = format!("it cannot be erased: {}. Free it, or name it in skip_block_devices", rejection.reason);
+        failures.add(device, DeviceError::Refused { device: device.clone(), reason });
+    }
+    failures
+}
+
+/// Whether a disk that is rejected for this reason should have been erased. What is read-only is up to `erase_devices`;
+/// members of an array are up to the RAID steps.
+fn keeps_data(reason: &Reason) -> bool {
+    match reason {
+        Reason::Mounted { .. } | Reason::Swap(_) | Reason::BadSkipList(_) | Reason::UsageUnknown => true,
+        Reason::Held(holders) => holders.iter().any(|holder| !holder.starts_with("/dev/md")),
+        _ => false,
+    }
 }
 
 /// Runs blocking work of a step on a thread of its own.
@@ -91,5 +113,26 @@ impl Failures {
             .collect();
         let text = format!("{what}: {}", list.join("; "));
         Err(if cancelled { StepError::Cancelled(text) } else { StepError::BlockDeviceErase(text) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::step::Arguments;
+    use crate::testing::Fake;
+
+    #[tokio::test]
+    async fn without_a_mount_table_no_disk_is_erased_and_the_step_fails() {
+        let machine = Fake::new();
+        machine.file("sys/class/block/sda/dev", "8:0");
+        machine.file("sys/class/block/sda/size", "131072");
+        machine.file("dev/sda", "former user's data");
+        let context = machine.context_with(&[], json!({}));
+        let failed = metadata::erase_devices_metadata(&context, &Arguments::new()).await.unwrap_err().to_string();
+        assert!(failed.contains("/dev/sda") && failed.contains("no mount table"), "{failed}");
+        assert_eq!(machine.read("dev/sda"), "former user's data");
     }
 }

@@ -8,6 +8,7 @@
 //! - [`plugin`]: steps of executables in a directory
 //! - [`progress`]: how far something long has come
 //! - [`image`]: the image pipeline, from a URL to the disk
+//! - `leftover`: volumes of the disks' last owner, which stand in the way
 //! - [`power`], [`flush`], [`clock`], [`lockdown`], [`rescue`], [`logs`]: what commands do to the machine outside of steps
 //! - [`trust`]: which servers are believed to be who they say
 //! - [`error`]: why a step failed
@@ -21,6 +22,7 @@ pub mod error;
 pub mod fetch;
 pub mod flush;
 pub mod image;
+mod leftover;
 pub mod lockdown;
 pub mod logs;
 pub mod plugin;

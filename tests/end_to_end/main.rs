@@ -4,6 +4,7 @@
 mod boot_proof;
 mod boot_redfish;
 mod bootc;
+mod cleaning;
 mod container;
 mod demo;
 mod deployment;

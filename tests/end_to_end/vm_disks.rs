@@ -1,4 +1,4 @@
-//! What only a machine of its own can prove: NVMe that erases itself, SCSI and SATA disks, software RAID, and boot
+//! What only a machine of its own can prove: NVMe that erases itself, SCSI and SATA disks, LVM, software RAID, and boot
 //! entries in UEFI firmware. One virtual machine runs the steps; the host looks at what is left.
 
 use std::fs;
@@ -22,7 +22,8 @@ const MIB: u64 = 1 << 20;
 const DISK: u64 = 96 * MIB;
 /// Emulated, on a busy host.
 const LIMIT: Duration = Duration::from_secs(600);
-const MODULES: [&str; 8] = ["virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ahci", "nvme", "raid1", "efivarfs"];
+const MODULES: [&str; 9] =
+    ["virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ahci", "nvme", "raid1", "dm_mod", "efivarfs"];
 const KEPT_LABEL: &str = "Ferric kept";
 
 fn run(command: &mut Command) {
@@ -64,6 +65,7 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
     let this = std::env::current_exe().unwrap();
     machine.program(&this).unwrap();
     machine.program(Path::new("/sbin/mdadm")).unwrap();
+    machine.program(Path::new("/sbin/lvm")).unwrap();
     let name = this.file_name().unwrap().to_str().unwrap();
     let command = format!("{name} --ignored --exact vm_disks::inside --nocapture --test-threads 1");
     let console = machine.run(&command, LIMIT).unwrap();
@@ -94,6 +96,7 @@ fn inside() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         nvme_erases_itself_and_the_others_are_overwritten().await;
+        a_volume_group_of_a_former_user_goes_with_its_disks().await;
         an_array_is_made_left_alone_and_deleted().await;
         the_firmware_gets_and_loses_entries().await;
     });
@@ -125,6 +128,38 @@ async fn nvme_erases_itself_and_the_others_are_overwritten() {
     erase::erase_devices(&context(node(true)), &Arguments::new()).await.unwrap();
     for disk in ["/dev/sda", "/dev/sdb"] {
         assert!(first_bytes(disk).iter().all(|byte| *byte == 0), "{disk}");
+    }
+}
+
+async fn a_volume_group_of_a_former_user_goes_with_its_disks() {
+    let lvm = |arguments: &[&str]| {
+        let alone = ["--config", "activation { udev_sync=0 udev_rules=0 }"];
+        run(Command::new("lvm").args(&arguments[..1]).args(alone).args(&arguments[1..]));
+    };
+    lvm(&["vgcreate", "former", "/dev/sda", "/dev/sdb"]);
+    lvm(&["lvcreate", "--yes", "--extents", "100%FREE", "--name", "data", "former"]);
+    let host = Host::host();
+    assert_eq!(host.names("/sys/block/sda/holders"), ["dm-0"]);
+    let node = |skip: Value| json!({"properties": {"skip_block_devices": skip}});
+
+    // A volume that rests on a skipped disk too is not taken down; then the other disk cannot be erased.
+    let half = context(node(json!([{"name": "/dev/vda"}, {"name": "/dev/nvme0n1"}, {"name": "/dev/sdb"}])));
+    let failed = metadata::erase_devices_metadata(&half, &Arguments::new()).await.unwrap_err().to_string();
+    assert!(failed.contains("/dev/sda") && failed.contains("in use by /dev/dm-0"), "{failed}");
+
+    // Nor is one that somebody has open.
+    let rest = context(node(json!([{"name": "/dev/vda"}, {"name": "/dev/nvme0n1"}])));
+    let open = fs::File::open("/dev/dm-0").unwrap();
+    let failed = metadata::erase_devices_metadata(&rest, &Arguments::new()).await.unwrap_err().to_string();
+    assert!(failed.contains("/dev/sda") && failed.contains("/dev/sdb"), "{failed}");
+    drop(open);
+
+    metadata::erase_devices_metadata(&rest, &Arguments::new()).await.unwrap();
+    for disk in ["sda", "sdb"] {
+        assert!(host.names(format!("/sys/block/{disk}/holders")).is_empty(), "{disk}");
+        let mut start = vec![0; MIB as usize];
+        fs::File::open(format!("/dev/{disk}")).unwrap().read_exact_at(&mut start, 0).unwrap();
+        assert!(start.iter().all(|byte| *byte == 0), "{disk} still has its LVM label");
     }
 }
 

@@ -5,13 +5,18 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::BlockDevice;
+use super::busy::when_free;
 use super::graph::{Graph, Kind, Node};
 use super::hints::{HintError, Hints};
 use super::identity;
 use super::usage::Usage;
 use crate::machine::Machine;
+
+/// How long a device may be busy when it is opened.
+const BUSY_LIMIT: Duration = Duration::from_secs(1);
 
 /// What limits the devices that may be touched.
 #[derive(Debug, Clone, Default)]
@@ -103,9 +108,11 @@ impl EligibleDevice {
     /// openers. `flags` are added to `O_EXCL` (`O_DIRECT`, `O_DSYNC`).
     ///
     /// # Errors
-    /// `ResourceBusy` when something uses the device; `NotFound` when the name now belongs to another device.
+    /// `ResourceBusy` when something uses the device for longer than a moment; `NotFound` when the name now belongs to another device.
     pub fn open_exclusive(&self, flags: i32) -> io::Result<File> {
-        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_EXCL | flags).open(&self.node)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(libc::O_EXCL | flags);
+        let file = when_free(BUSY_LIMIT, || options.open(&self.node))?;
         let metadata = file.metadata()?;
         let number = (nix::sys::stat::major(metadata.rdev()) as u32, nix::sys::stat::minor(metadata.rdev()) as u32);
         let same_disk = self
@@ -245,9 +252,9 @@ pub fn list(machine: &Machine, policy: &DevicePolicy) -> Listing {
 }
 
 /// Everything the decision about one device needs to know about all of them.
-struct Survey<'a> {
+pub(super) struct Survey<'a> {
     machine: &'a Machine,
-    graph: Graph,
+    pub(super) graph: Graph,
     usage: Usage,
     /// Kernel names of the allowed devices.
     allowed: Option<Vec<String>>,
@@ -256,7 +263,7 @@ struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    fn take(machine: &'a Machine, policy: &DevicePolicy) -> Self {
+    pub(super) fn take(machine: &'a Machine, policy: &DevicePolicy) -> Self {
         let kname = |path: &PathBuf| {
             let path = machine.resolve(path).unwrap_or_else(|| path.clone());
             Some(path.strip_prefix("/dev").ok()?.to_str()?.replace('/', "!"))
@@ -300,6 +307,12 @@ impl<'a> Survey<'a> {
             .or_else(|| self.by_medium(node))
             .or_else(|| self.by_use(node))
             .or_else(|| self.by_skip_list(node))
+    }
+
+    /// Whether a device that is not for direct use may all the same be taken down: nothing is mounted from it or built
+    /// on it, and neither the allowlist nor the skip list keeps it.
+    pub(super) fn is_idle(&self, node: &Node) -> bool {
+        self.by_allowlist(node).is_none() && self.by_use(node).is_none() && self.by_skip_list(node).is_none()
     }
 
     fn by_allowlist(&self, node: &Node) -> Option<Reason> {

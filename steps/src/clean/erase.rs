@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::options::EraseOptions;
 use super::samples::Samples;
-use super::{Failures, Outcome, discard, erasable, guard, on_thread, overwrite};
+use super::{Outcome, discard, erasable, guard, not_erasable, on_thread, overwrite};
 use crate::StepError;
 use crate::step::{Arguments, Context};
 
@@ -29,7 +29,7 @@ fn erase_all(context: &Context) -> Result<Value, StepError> {
     guard::check(&context.machine, disks, &options)?;
     context.progress.activity("erasing devices");
     context.progress.total(disks.iter().map(|disk| disk.size_bytes).sum());
-    let failures = Mutex::new(Failures::default());
+    let failures = Mutex::new(not_erasable(&listing));
     let add = |device: &str, error| failures.lock().unwrap_or_else(|e| e.into_inner()).add(device, error);
     let read_only: Vec<&str> =
         listing.rejected.iter().filter(|r| r.reason == Reason::ReadOnly).map(|r| r.device.name.as_str()).collect();

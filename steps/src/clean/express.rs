@@ -6,7 +6,7 @@ use ferric_hardware::opened::DeviceError;
 use serde_json::Value;
 
 use super::options::EraseOptions;
-use super::{Failures, erasable, guard, metadata, on_thread};
+use super::{erasable, guard, metadata, not_erasable, on_thread};
 use crate::StepError;
 use crate::step::{Arguments, Context};
 
@@ -17,11 +17,12 @@ use crate::step::{Arguments, Context};
 pub async fn erase_devices_express(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
     on_thread(context, |context| {
         let options = EraseOptions::of(context);
-        let disks = erasable(context)?.eligible;
-        guard::check(&context.machine, &disks, &options)?;
+        let listing = erasable(context)?;
+        let disks = &listing.eligible;
+        guard::check(&context.machine, disks, &options)?;
         let may_go = |name: &str| disks.iter().any(|disk| disk.name == name);
-        let mut failures = Failures::default();
-        for disk in &disks {
+        let mut failures = not_erasable(&listing);
+        for disk in disks {
             if let Err(error) = erase_disk(context, disk, &options, &may_go) {
                 failures.add(&disk.name, error);
             }

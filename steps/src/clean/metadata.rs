@@ -7,7 +7,7 @@ use ferric_hardware::{partitions, signature, wipe};
 use serde_json::Value;
 
 use super::options::EraseOptions;
-use super::{Failures, Outcome, erasable, guard, on_thread};
+use super::{Outcome, erasable, guard, not_erasable, on_thread};
 use crate::StepError;
 use crate::step::{Arguments, Context};
 
@@ -19,10 +19,10 @@ use crate::step::{Arguments, Context};
 pub async fn erase_devices_metadata(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
     on_thread(context, |context| {
         let options = EraseOptions::of(context);
-        let disks = erasable(context)?.eligible;
-        guard::check(&context.machine, &disks, &options)?;
-        let mut failures = Failures::default();
-        for disk in &disks {
+        let listing = erasable(context)?;
+        guard::check(&context.machine, &listing.eligible, &options)?;
+        let mut failures = not_erasable(&listing);
+        for disk in &listing.eligible {
             context.progress.activity(format!("erasing metadata of {}", disk.name));
             let result = match context.cancel.is_cancelled() {
                 true => Err(DeviceError::Cancelled { device: disk.name.clone() }),

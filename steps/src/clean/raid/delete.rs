@@ -7,9 +7,9 @@ use ferric_hardware::{partitions, signature, wipe};
 
 use super::arrays::{self, Array, Fate};
 use super::mdadm;
-use crate::StepError;
 use crate::clean::metadata;
 use crate::step::Context;
+use crate::{StepError, leftover};
 
 /// Stacked arrays appear one below the other.
 const PASSES: usize = 2;
@@ -20,6 +20,8 @@ pub(super) fn delete(context: &Context) -> Result<(), StepError> {
     if let Err(error) = mdadm(context, &["--assemble", "--scan"]) {
         tracing::debug!(%error, "nothing was assembled");
     }
+    // An array is not stopped while a volume is active on it.
+    leftover::take_down(context);
     let mut holders = Vec::new();
     for _ in 0..PASSES {
         for array in condemned(context, Fate::Wipe)? {

@@ -1,0 +1,84 @@
+//! The cleaning steps on several disks: one that cannot be erased fails the step by its name and keeps its content, and
+//! the others are erased all the same.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use ferric_hardware::machine::Machine;
+use ferric_steps::StepError;
+use ferric_steps::clean::{erase, express, metadata};
+use ferric_steps::step::{Arguments, Context, StepOptions};
+use ferric_tests::loop_device::LoopDevice;
+use serde_json::{Value, json};
+
+const SIZE_BYTES: u64 = 64 << 20;
+
+fn disk(label: &str) -> LoopDevice {
+    let disk = LoopDevice::new(SIZE_BYTES).unwrap();
+    assert!(Command::new("mkfs.ext4").args(["-q", "-L", label]).arg(disk.path()).status().unwrap().success());
+    disk
+}
+
+fn name(disk: &LoopDevice) -> String {
+    disk.path().display().to_string()
+}
+
+fn has_file_system(disk: &LoopDevice) -> bool {
+    disk.read().unwrap()[1024 + 56..][..2] == [0x53, 0xef]
+}
+
+/// All three steps, one after the other, on these disks; the error of each.
+fn errors_of_all_steps(disks: &[&LoopDevice], properties: Value) -> [String; 3] {
+    let mut options = StepOptions::none();
+    options.allowed_devices = Some(disks.iter().map(|disk| disk.path().to_path_buf()).collect());
+    let mut context = Context::new(Machine::host(), Arc::new(options));
+    let fast = json!({"agent_erase_devices_iterations": 0, "agent_erase_devices_zeroize": true});
+    context.node = Arc::new(json!({"properties": properties, "driver_internal_info": fast}));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let arguments = Arguments::new();
+    let text = |result: Result<Value, StepError>| match result {
+        Err(StepError::BlockDeviceErase(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    [
+        text(runtime.block_on(metadata::erase_devices_metadata(&context, &arguments))),
+        text(runtime.block_on(express::erase_devices_express(&context, &arguments))),
+        text(runtime.block_on(erase::erase_devices(&context, &arguments))),
+    ]
+}
+
+#[test]
+fn a_mounted_disk_fails_the_step_and_the_others_are_erased() {
+    let (mounted, free) = (disk("mounted"), disk("free"));
+    let point = tempfile::tempdir().unwrap();
+    assert!(Command::new("mount").arg(mounted.path()).arg(point.path()).status().unwrap().success());
+    let errors = errors_of_all_steps(&[&mounted, &free], json!({}));
+    assert!(Command::new("umount").arg(point.path()).status().unwrap().success());
+    for error in errors {
+        assert!(error.contains(&name(&mounted)) && error.contains("is mounted at"), "{error}");
+        assert!(!error.contains(&name(&free)), "{error}");
+    }
+    assert!(has_file_system(&mounted) && !has_file_system(&free));
+}
+
+#[test]
+fn a_disk_with_swap_space_in_use_fails_the_step() {
+    let (swap, free) = (LoopDevice::new(SIZE_BYTES).unwrap(), disk("free"));
+    assert!(Command::new("mkswap").arg("-q").arg(swap.path()).status().unwrap().success());
+    assert!(Command::new("swapon").arg(swap.path()).status().unwrap().success());
+    let errors = errors_of_all_steps(&[&swap, &free], json!({}));
+    assert!(Command::new("swapoff").arg(swap.path()).status().unwrap().success());
+    for error in errors {
+        assert!(error.contains(&name(&swap)) && error.contains("is swap space in use"), "{error}");
+    }
+    assert!(!has_file_system(&free));
+}
+
+#[test]
+fn a_skip_list_that_cannot_be_understood_fails_the_step_before_any_disk_is_touched() {
+    let disk = disk("kept");
+    for error in errors_of_all_steps(&[&disk], json!({"skip_block_devices": [{"size": "<ge> large"}]})) {
+        assert!(error.contains(&name(&disk)) && error.contains("skip_block_devices cannot be understood"), "{error}");
+    }
+    assert!(has_file_system(&disk));
+}
