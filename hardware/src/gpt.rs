@@ -17,6 +17,10 @@ use crate::units::{BlockSize, Bytes, Lba};
 pub const EFI_SYSTEM: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
 /// Type of a Linux file system.
 pub const LINUX_FILE_SYSTEM: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
+/// Type of Linux swap space.
+pub const LINUX_SWAP: Uuid = uuid!("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f");
+/// Type of the partition in which BIOS boot loaders put their own code.
+pub const BIOS_BOOT: Uuid = uuid!("21686148-6449-6e6f-744e-656564454649");
 /// Type of a member of Linux software RAID.
 pub const LINUX_RAID: Uuid = uuid!("a19d880f-05fc-4d3b-a006-743f0f84911e");
 

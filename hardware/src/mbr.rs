@@ -11,6 +11,8 @@ use crate::units::{BlockSize, Lba};
 pub const PROTECTIVE: u8 = 0xee;
 /// Type of a Linux file system.
 pub const LINUX: u8 = 0x83;
+/// Type of Linux swap space.
+pub const LINUX_SWAP: u8 = 0x82;
 /// Type of an EFI system partition.
 pub const EFI_SYSTEM: u8 = 0xef;
 /// Type of a member of Linux software RAID.
@@ -19,6 +21,8 @@ pub const LINUX_RAID: u8 = 0xfd;
 const EXTENDED: [u8; 3] = [0x05, 0x0f, 0x85];
 /// More logical partitions than any disk has: a chain that loops ends here.
 const MOST_LOGICAL: usize = 128;
+/// The flag of the entry to boot from.
+const ACTIVE: u8 = 0x80;
 const SECTOR_BYTES: usize = 512;
 const ENTRIES_AT: usize = 446;
 const ENTRY_BYTES: usize = 16;
@@ -143,6 +147,13 @@ impl Mbr {
         Ok(MbrPartition { number, kind, active: false, first, blocks })
     }
 
+    /// Marks the entry of this number (1 to 4) as the one to boot from, and no other.
+    pub fn activate(&mut self, number: u32) {
+        for index in 0..4 {
+            self.sector[ENTRIES_AT + index * ENTRY_BYTES] = if index + 1 == number as usize { ACTIVE } else { 0 };
+        }
+    }
+
     /// Removes the entry of this number (1 to 4).
     pub fn remove(&mut self, number: u32) {
         if (1..=4).contains(&number) {
@@ -199,7 +210,7 @@ fn parse(sector: &[u8; SECTOR_BYTES], index: usize, number: u32) -> Option<MbrPa
     let at = ENTRIES_AT + index * ENTRY_BYTES;
     let kind = sector[at + 4];
     let (first, blocks) = (u32_at(sector, at + 8), u32_at(sector, at + 12));
-    let active = sector[at] & 0x80 != 0;
+    let active = sector[at] & ACTIVE != 0;
     (kind != 0 && blocks != 0).then(|| MbrPartition {
         number,
         kind,

@@ -115,6 +115,15 @@ impl OpenDevice {
         Ok(Self { file, name: name.to_string(), size, block })
     }
 
+    /// Keeps udev from looking at the disk and from reading its partition table again, until this is dropped
+    /// (the lock that systemd documents as "block device locking"). Waits while udev is looking.
+    ///
+    /// # Errors
+    /// When the kernel refuses the lock.
+    pub fn keep_udev_away(&self) -> Result<(), DeviceError> {
+        self.file.lock().map_err(|source| self.failed("locking", source))
+    }
+
     /// The device path.
     pub fn name(&self) -> &str {
         &self.name

@@ -48,6 +48,27 @@ impl PartitionTable {
         }
     }
 
+    /// The identifier of a partition (PARTUUID) as Linux names it: its GUID, or disk identifier and number.
+    pub fn partition_uuid(&self, number: u32) -> Option<String> {
+        match self {
+            Self::Gpt(gpt) => {
+                gpt.partitions().into_iter().find(|found| found.number == number).map(|found| found.guid.to_string())
+            }
+            Self::Mbr(mbr) => Some(format!("{:08x}-{number:02x}", mbr.disk_id())),
+        }
+    }
+
+    /// Writes the table and makes it durable.
+    ///
+    /// # Errors
+    /// When the disk cannot be written.
+    pub fn write(&self, disk: &File) -> Result<(), TableError> {
+        match self {
+            Self::Gpt(gpt) => gpt.write(disk),
+            Self::Mbr(mbr) => mbr.write(disk),
+        }
+    }
+
     /// Its partitions, by number.
     ///
     /// # Errors

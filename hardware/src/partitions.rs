@@ -55,6 +55,12 @@ pub fn list(machine: &Machine, disk: &EligibleDevice) -> Vec<Partition> {
     partitions
 }
 
+/// The kernel's name for partition `number` of the disk `name`: `/dev/sda1`, `/dev/nvme0n1p1`.
+pub fn node(name: &str, number: u32) -> String {
+    let separator = if name.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
+    format!("{name}{separator}{number}")
+}
+
 /// Makes the kernel forget every partition of `disk`.
 ///
 /// # Errors
@@ -85,6 +91,19 @@ pub fn reread(machine: &Machine, disk: &EligibleDevice, open: &OpenDevice) -> Re
         return Ok(list(machine, disk));
     };
     let wanted = table.entries(open.file(), open.block_size()).map_err(table_failed)?;
+    announce(machine, disk, open, &wanted)
+}
+
+/// Makes the kernel's partitions these, whatever table is on the disk, and waits for their device nodes.
+///
+/// # Errors
+/// When a partition stays in use, or a node does not appear.
+pub fn announce(
+    machine: &Machine,
+    disk: &EligibleDevice,
+    open: &OpenDevice,
+    wanted: &[TableEntry],
+) -> Result<Vec<Partition>, DeviceError> {
     let matches = |known: &Partition, entry: &TableEntry| {
         (known.number, known.start, known.size) == (entry.number, entry.start, entry.size)
     };

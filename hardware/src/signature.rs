@@ -67,16 +67,33 @@ pub fn is_raid_member(device: &OpenDevice) -> Result<bool, DeviceError> {
 /// # Errors
 /// When the device cannot be read.
 pub fn label(device: &OpenDevice, start: Bytes, size: Bytes) -> Result<Option<String>, DeviceError> {
-    label_at(device, start, size).map_err(|source| DeviceError::Probe { device: device.name().to_string(), source })
+    value(device, start, size, BlkidSublks::Label, "LABEL")
 }
 
-fn label_at(device: &OpenDevice, start: Bytes, size: Bytes) -> Result<Option<String>, BlkidErr> {
-    let mut probe = BlkidProbe::new()?;
-    probe.set_device(device.file().as_raw_fd(), start.0 as libc::loff_t, size.0 as libc::loff_t)?;
-    probe.enable_superblocks(true)?;
-    probe.set_superblock_flags(BlkidSublksFlags::new(vec![BlkidSublks::Type, BlkidSublks::Label]))?;
-    match probe.do_safeprobe()? {
-        BlkidSafeprobeRet::Success => Ok(probe.lookup_value("LABEL").ok()),
-        _ => Ok(None),
-    }
+/// The identifier of the file system or swap space that starts at byte `start` of the device, if it has one.
+///
+/// # Errors
+/// When the device cannot be read.
+pub fn uuid(device: &OpenDevice, start: Bytes, size: Bytes) -> Result<Option<String>, DeviceError> {
+    value(device, start, size, BlkidSublks::Uuid, "UUID")
+}
+
+fn value(
+    device: &OpenDevice,
+    start: Bytes,
+    size: Bytes,
+    flag: BlkidSublks,
+    name: &str,
+) -> Result<Option<String>, DeviceError> {
+    let probed = || {
+        let mut probe = BlkidProbe::new()?;
+        probe.set_device(device.file().as_raw_fd(), start.0 as libc::loff_t, size.0 as libc::loff_t)?;
+        probe.enable_superblocks(true)?;
+        probe.set_superblock_flags(BlkidSublksFlags::new(vec![BlkidSublks::Type, flag]))?;
+        match probe.do_safeprobe()? {
+            BlkidSafeprobeRet::Success => Ok(probe.lookup_value(name).ok()),
+            _ => Ok(None),
+        }
+    };
+    probed().map_err(|source| DeviceError::Probe { device: device.name().to_string(), source })
 }

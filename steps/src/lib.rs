@@ -13,6 +13,7 @@
 //! - [`trust`]: which servers are believed to be who they say
 //! - [`error`]: why a step failed
 
+mod capability;
 pub mod catalogue;
 pub mod clean;
 pub mod clock;

@@ -18,6 +18,7 @@ mod image_kill;
 mod inject_files;
 mod install_coreos;
 mod loop_device;
+mod partition_image;
 mod partitions;
 mod peers;
 mod qcow2_corpus;

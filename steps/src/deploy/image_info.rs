@@ -29,6 +29,8 @@ pub struct ImageInfo {
     pub os_hash_value: Option<String>,
     /// `uefi` or `bios`; only partition images have it.
     pub boot_mode: Option<String>,
+    /// `gpt` or `msdos`; only partition images have it.
+    pub disk_label: Option<String>,
     /// Partitions to make, when it is the image of one file system and not of a disk.
     pub layout: Option<PartitionLayout>,
     /// The config drive, when it is not an argument of its own.
@@ -106,6 +108,7 @@ impl ImageInfo {
             os_hash_algo: filled(hash[0]),
             os_hash_value: filled(hash[1]),
             boot_mode: filled(&info["deploy_boot_mode"]),
+            disk_label: filled(&info["disk_label"]),
             layout: layout(info)?,
             configdrive: Some(info["configdrive"].clone()).filter(|value| !value.is_null()),
             authorization: authorization(info)?,
@@ -216,16 +219,21 @@ fn layout(info: &Value) -> Result<Option<PartitionLayout>, StepError> {
         Value::String(text) => text.trim().parse().map_err(|_| field.to_string()),
         _ => Err(field.to_string()),
     };
-    let sizes = [mib("root_mb"), mib("swap_mb"), mib("ephemeral_mb")];
-    let sizes: Result<Vec<u64>, String> = sizes.into_iter().collect();
-    let sizes = sizes.map_err(|field| invalid(&format!("Image '{field}' must be a whole number of MiB.")))?;
-    if sizes[0] == 0 {
+    let sizes: Result<Vec<u64>, String> =
+        ["root_mb", "root_gb", "swap_mb", "ephemeral_mb"].map(mib).into_iter().collect();
+    let sizes = sizes.map_err(|field| invalid(&format!("Image '{field}' must be a whole number.")))?;
+    let root_mib = if sizes[0] > 0 { sizes[0] } else { sizes[1].saturating_mul(1024) };
+    if root_mib == 0 {
         return Err(invalid("Image 'root_mb' must be set for a partition image."));
     }
+    // No disk has this many MiB: all sums of them can be counted in bytes.
+    if sizes.iter().any(|size| *size > u64::from(u32::MAX)) || root_mib > u64::from(u32::MAX) {
+        return Err(invalid("The partitions of the image are larger than any disk."));
+    }
     Ok(Some(PartitionLayout {
-        root_mib: sizes[0],
-        swap_mib: sizes[1],
-        ephemeral_mib: sizes[2],
+        root_mib,
+        swap_mib: sizes[2],
+        ephemeral_mib: sizes[3],
         ephemeral_format: filled(&info["ephemeral_format"]).unwrap_or_else(|| "ext4".to_string()),
         preserve_ephemeral: info["preserve_ephemeral"].as_bool().unwrap_or_default(),
     }))
@@ -315,9 +323,16 @@ mod tests {
 
     #[test]
     fn a_partition_image_has_a_layout() {
-        let info = json!({"id": "i", "urls": ["u"], "checksum": "http://h/s", "image_type": "partition",
+        let mut info = json!({"id": "i", "urls": ["u"], "checksum": "http://h/s", "image_type": "partition",
             "root_gb": "10", "root_mb": 10240, "swap_mb": 0, "ephemeral_mb": null, "preserve_ephemeral": false});
         let layout = ImageInfo::parse(&info, false).unwrap().layout.unwrap();
         assert_eq!((layout.root_mib, layout.swap_mib, layout.ephemeral_mib), (10240, 0, 0));
+        info["root_mb"] = Value::Null;
+        assert_eq!(ImageInfo::parse(&info, false).unwrap().layout.unwrap().root_mib, 10240);
+        for (field, value) in [("root_mb", json!("many")), ("swap_mb", json!(u64::MAX)), ("root_gb", json!(null))] {
+            let mut bad = info.clone();
+            bad[field] = value;
+            refusal(bad, false);
+        }
     }
 }

@@ -8,7 +8,7 @@ use ferric_hardware::{partitions, signature, wipe};
 use serde_json::{Value, json};
 
 use super::image_info::ImageInfo;
-use super::{configdrive, expected_digest, root_device};
+use super::{configdrive, expected_digest, partition_image, root_device};
 use crate::StepError;
 use crate::catalogue::blocking;
 use crate::image::{self, FormatChoice, ImageError, Location, Verify, WriteRequest, WriteSummary};
@@ -45,19 +45,13 @@ pub fn check(image_info: &Value, options: &StepOptions) -> Result<ImageInfo, Ste
     ImageInfo::parse(image_info, options.flag("md5_enabled", true))
 }
 
-/// Writes the image to the root device, adopts its partition table there, adds the config drive, and remembers the
-/// UUIDs. When anything fails after the disk was touched, nothing bootable is left on it.
+/// Writes the image to the root device, adopts its partition table there (or makes one around the image of a single
+/// file system), adds the config drive, and remembers the UUIDs. When anything fails after the disk was touched, nothing bootable is left on it.
 ///
 /// # Errors
 /// For every bad image, device, server, checksum and config drive, each by its own kind of [`StepError`].
 pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value) -> Result<Prepared, StepError> {
     let info = check(image_info, &context.options)?;
-    if info.layout.is_some() {
-        return Err(StepError::InvalidImage(format!(
-            "Image {} is a partition image, which this agent does not write: use a whole-disk image",
-            info.id
-        )));
-    }
     let http = info.http_options(&context.options)?;
     let format = format_choice(&info, &context.options)?;
     let locations = info.urls.iter().map(|url| Location::parse(url)).collect::<Result<Vec<_>, _>>();
@@ -70,8 +64,12 @@ pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value)
         (Value::Null, Some(drive)) => Some(configdrive::obtain(drive, context).await?),
         (drive, _) => Some(configdrive::obtain(drive, context).await?),
     };
+    let drive_bytes = drive.as_ref().map_or(0, |content| content.len() as u64);
+    let (planning, disk, of_image) = (context.clone(), device.clone(), info.clone());
+    let plan = blocking(move || partition_image::Plan::new(&planning, &disk, &of_image, drive_bytes)).await?;
     let digest = expected_digest::of_image(&info, &http, context).await?;
     let mut request = WriteRequest::new(locations, device.clone(), Verify::Digest(digest));
+    request.region = plan.as_ref().map(partition_image::Plan::region);
     request.format = format;
     request.http = http;
     request.buffer_budget = buffer_budget(&context.options);
@@ -80,12 +78,25 @@ pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value)
         .await
         .map_err(|error| in_words(error, &info, &device))?;
     let (finishing, disk) = (context.clone(), device.clone());
-    let disk_id = blocking(move || finish(&finishing, &disk, drive.as_deref())).await?;
-    context.memory.set_partition_uuids(json!({ "root uuid": disk_id }));
-    Ok(Prepared {
-        message: format!("image ({}) written to device {} root_uuid={disk_id}", info.id, device.name),
-        summary,
+    let uuids = blocking(move || match plan {
+        Some(plan) => plan.finish(&finishing, &disk, drive.as_deref()),
+        None => finish(&finishing, &disk, drive.as_deref()).map(|disk_id| json!({ "root uuid": disk_id })),
     })
+    .await?;
+    let message = message(&info, &device, &uuids);
+    context.memory.set_partition_uuids(uuids);
+    Ok(Prepared { message, summary })
+}
+
+/// In the words of the Python agent.
+fn message(info: &ImageInfo, device: &EligibleDevice, uuids: &Value) -> String {
+    let uuid = |name: &str| uuids[name].as_str().filter(|uuid| !uuid.is_empty());
+    let root = uuid("root uuid").unwrap_or_default();
+    let message = format!("image ({}) written to device {} root_uuid={root}", info.id, device.name);
+    match uuid("efi system partition uuid") {
+        Some(efi) if info.boot_mode.as_deref() == Some("uefi") => format!("{message} efi_system_partition_uuid={efi}"),
+        _ => message,
+    }
 }
 
 /// Memory for image data on its way to the disk (`buffer_budget_mib`).
@@ -191,6 +202,13 @@ fn in_words(error: ImageError, info: &ImageInfo, device: &EligibleDevice) -> Ste
             info.id,
             expected.hex(),
             actual.hex()
+        ));
+    }
+    if let (ImageError::TooLarge { image, .. }, Some(layout)) = (&error, &info.layout) {
+        return StepError::InvalidParameters(format!(
+            "Root partition is too small for requested image. Image virtual size: {} MB, Root size: {} MB",
+            image.0.div_ceil(1 << 20),
+            layout.root_mib
         ));
     }
     let of_image = |text: String| format!("Download of image {} failed: {text}", info.id);

@@ -136,6 +136,7 @@ impl Disk {
     }
 
     fn wipe(&self) -> Result<(), ImageError> {
+        self.target.disarm().map_err(|e| self.failed("wiping the ends of", 0, e))?;
         for range in self.hold.ranges() {
             let zeroed = self.target.zero(range.start, range.end - range.start);
             zeroed.map_err(|e| self.failed("wiping", range.start, e))?;

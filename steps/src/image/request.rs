@@ -18,7 +18,7 @@ pub struct WriteRequest {
     pub locations: Vec<Location>,
     /// The device to write to.
     pub device: EligibleDevice,
-    /// A part of the device (a partition) instead of all of it.
+    /// Where on the device a partition is or will be that the image goes to, instead of all of the device.
     pub region: Option<Region>,
     /// What the bytes as served must be.
     pub verify: Verify,
@@ -100,13 +100,16 @@ impl fmt::Display for Location {
     }
 }
 
-/// A part of a device, in whole logical blocks.
+/// A part of a device, in whole logical blocks. Boot code in the first sector of the device does not survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
     /// Where it starts.
     pub start: Bytes,
     /// Its length.
     pub len: Bytes,
+    /// Whether the partition table of the device stays: else both ends of the device are wiped, and the caller writes
+    /// a table when the image is there.
+    pub keeps_table: bool,
 }
 
 /// What the bytes as served must be.

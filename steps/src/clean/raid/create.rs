@@ -17,6 +17,7 @@ use super::arrays::{self, Fate};
 use super::config::{self, LogicalDisk};
 use super::{device_count, mdadm};
 use crate::StepError;
+use crate::capability::capability;
 use crate::step::Context;
 
 /// Room for the EFI system partition before the first array.
@@ -136,21 +137,6 @@ impl Layout {
     }
 }
 
-/// One capability, out of an object, its JSON text, or `name:value,name:value`.
-fn capability(capabilities: &Value, name: &str) -> Option<String> {
-    match capabilities {
-        Value::Object(all) => all.get(name)?.as_str().map(str::to_string),
-        Value::String(text) if text.trim_start().starts_with('{') => {
-            capability(&serde_json::from_str(text).ok()?, name)
-        }
-        Value::String(text) => {
-            let pairs = text.split(',').filter_map(|pair| pair.split_once(':'));
-            pairs.into_iter().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_string())
-        }
-        _ => None,
-    }
-}
-
 /// Writes a new table with one partition per wanted size (GiB; nothing for the rest). Sizes count as parted's ends do:
 /// the first partition ends at its size, the others follow.
 fn partition(
@@ -236,13 +222,5 @@ mod tests {
             ranges(MBR_START, disk, &[Some(1), Some(2), None]),
             [(MBR_START, Bytes::gib(1)), (Bytes::gib(1), Bytes::gib(3)), (Bytes::gib(3), disk)]
         );
-    }
-
-    #[test]
-    fn capabilities_come_in_three_forms() {
-        for value in [json!({"boot_mode": "uefi"}), json!("a:b, boot_mode:uefi"), json!(r#"{"boot_mode": "uefi"}"#)] {
-            assert_eq!(capability(&value, "boot_mode").as_deref(), Some("uefi"), "{value}");
-        }
-        assert_eq!(capability(&Value::Null, "boot_mode"), None);
     }
 }

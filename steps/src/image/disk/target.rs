@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,10 @@ pub(crate) trait Target: Send + Sync {
     fn name(&self) -> &str;
     /// Bytes that may be written, counted from 0.
     fn size(&self) -> Bytes;
+    /// Takes away what could boot from the device around the target.
+    fn disarm(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// Writes all of `data`.
     fn write(&self, at: u64, data: &[u8]) -> io::Result<()>;
     /// Makes a range read as zeroes.
@@ -36,6 +41,11 @@ const ZERO_PIECE: usize = 1 << 20;
 /// Shorter runs are written: that is cheaper than the call that zeroes.
 const ZERO_BY_CALL: u64 = 64 << 10;
 
+/// Boot code of a master boot record; the disk identifier and the partitions follow it.
+const BOOT_CODE: u64 = 440;
+/// Either end of a device that holds partition tables and boot loaders.
+const TABLE: u64 = 1 << 20;
+
 /// A block device, or a region of it, opened for us alone.
 ///
 /// Whole pages go by direct I/O. Pieces of pages go through the page cache, which knows how to change a part
@@ -45,6 +55,8 @@ pub(crate) struct BlockTarget {
     name: String,
     start: u64,
     size: u64,
+    /// What is wiped of the device around the region.
+    around: [Range<u64>; 2],
     direct: File,
     direct_works: AtomicBool,
     cached: File,
@@ -65,7 +77,8 @@ impl BlockTarget {
             Err(_) => (options.open(&again).map_err(unusable)?, false),
         };
         let capacity = ioctl::size(&cached).map_err(unusable)?;
-        let region = region.unwrap_or(Region { start: Bytes(0), len: capacity });
+        let around = region.map_or([0..0, 0..0], |region| around(region, capacity.0));
+        let region = region.unwrap_or(Region { start: Bytes(0), len: capacity, keeps_table: false });
         if region.start.0.checked_add(region.len.0).is_none_or(|end| end > capacity.0) {
             return Err(ImageError::Device(format!(
                 "{} has {} bytes, too few for {} bytes at {}",
@@ -76,6 +89,7 @@ impl BlockTarget {
             name: device.name.clone(),
             start: region.start.0,
             size: region.len.0,
+            around,
             direct,
             direct_works: AtomicBool::new(direct_works),
             cached,
@@ -124,7 +138,7 @@ impl BlockTarget {
 
     fn write_absolute(&self, at: u64, data: &[u8]) -> io::Result<()> {
         let [first, pages, last] = split(at, data.len() as u64);
-        let part = |range: &std::ops::Range<u64>| &data[range.start as usize..range.end as usize];
+        let part = |range: &Range<u64>| &data[range.start as usize..range.end as usize];
         for (range, whole) in [(first, false), (pages, true), (last, false)] {
             if range.is_empty() {
                 continue;
@@ -140,7 +154,7 @@ impl BlockTarget {
 }
 
 /// Divides `len` bytes at `at` into what precedes the first whole page, the whole pages, and the rest.
-fn split(at: u64, len: u64) -> [std::ops::Range<u64>; 3] {
+fn split(at: u64, len: u64) -> [Range<u64>; 3] {
     let first = at.next_multiple_of(PAGE).saturating_sub(at).min(len);
     let pages = first + (len - first) / PAGE * PAGE;
     [0..first, first..pages, pages..len]
@@ -153,6 +167,10 @@ impl Target for BlockTarget {
 
     fn size(&self) -> Bytes {
         Bytes(self.size)
+    }
+
+    fn disarm(&self) -> io::Result<()> {
+        self.around.iter().try_for_each(|range| self.write_zeroes(range.start, range.end - range.start))
     }
 
     fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
@@ -193,6 +211,15 @@ impl Target for BlockTarget {
     }
 }
 
+/// What could boot outside of `region`: partition table and boot code, or boot code alone.
+fn around(region: Region, capacity: u64) -> [Range<u64>; 2] {
+    let end = region.start.0.saturating_add(region.len.0);
+    if region.keeps_table {
+        return [0..BOOT_CODE.min(region.start.0), 0..0];
+    }
+    [0..TABLE.min(region.start.0), capacity.saturating_sub(TABLE).max(end).min(capacity)..capacity]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,5 +230,14 @@ mod tests {
         assert_eq!(split(512, 1024), [0..1024, 1024..1024, 1024..1024]);
         assert_eq!(split(4000, 10000), [0..96, 96..8288, 8288..10000]);
         assert_eq!(split(4096, 100), [0..0, 0..0, 0..100]);
+    }
+
+    #[test]
+    fn around_a_region_tables_and_boot_code_go_and_nothing_of_the_region() {
+        let region = |start, len, keeps_table| Region { start: Bytes::mib(start), len: Bytes::mib(len), keeps_table };
+        let capacity = Bytes::mib(64).0;
+        assert_eq!(around(region(4, 20, false), capacity), [0..1 << 20, capacity - (1 << 20)..capacity]);
+        assert_eq!(around(region(0, 64, false), capacity), [0..0, capacity..capacity]);
+        assert_eq!(around(region(4, 60, true), capacity), [0..440, 0..0]);
     }
 }

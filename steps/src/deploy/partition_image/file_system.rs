@@ -1,0 +1,80 @@
+//! File systems and swap space, by the programs that make them.
+
+use ferric_hardware::tool::Tool;
+
+use crate::StepError;
+use crate::step::Context;
+
+/// How to make one file system.
+#[derive(Debug)]
+pub(super) struct FileSystem {
+    program: Tool,
+    arguments: Vec<String>,
+}
+
+impl FileSystem {
+    /// Finds the program for this kind (`ext4`, `vfat`, `swap`…).
+    ///
+    /// # Errors
+    /// [`StepError::InvalidParameters`] for what cannot be the name of a file system, [`StepError::Execution`] when its
+    /// program is missing.
+    pub(super) fn new(context: &Context, kind: &str, label: &str) -> Result<Self, StepError> {
+        // It becomes a part of the name of a program.
+        if kind.is_empty() || !kind.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(StepError::InvalidParameters(format!("{kind:?} is no file system")));
+        }
+        let program = if kind == "swap" { "mkswap".to_string() } else { format!("mkfs.{kind}") };
+        let mut arguments = Vec::new();
+        if kind.starts_with("ext") {
+            arguments.push("-F");
+        }
+        let flag = if ["vfat", "msdos", "fat"].contains(&kind) { "-n" } else { "-L" };
+        arguments.extend([flag, label]);
+        Ok(Self {
+            program: context.tools().find(&program)?,
+            arguments: arguments.into_iter().map(str::to_string).collect(),
+        })
+    }
+
+    /// Makes it on the partition with this node.
+    ///
+    /// # Errors
+    /// [`StepError::Deployment`] with what the program said.
+    pub(super) fn make(&self, context: &Context, node: &str) -> Result<(), StepError> {
+        let cancelled = || context.cancel.is_cancelled();
+        let run = self.program.run(self.arguments.iter().map(String::as_str)).arg(node).cancelled(&cancelled);
+        match run.output() {
+            Ok(_) => Ok(()),
+            Err(ferric_hardware::tool::ToolError::Cancelled { command }) => Err(StepError::Cancelled(command)),
+            Err(error) => Err(StepError::Deployment(error.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ferric_hardware::machine::Machine;
+
+    use super::*;
+    use crate::step::StepOptions;
+
+    #[test]
+    fn what_is_no_name_of_a_file_system_becomes_no_program() {
+        let context = Context::new(Machine::at("/nonexistent"), Arc::new(StepOptions::none()));
+        for kind in ["", "../sh", "ext4 -c", "a/b"] {
+            let error = FileSystem::new(&context, kind, "ephemeral0").unwrap_err();
+            assert!(matches!(error, StepError::InvalidParameters(_)), "{kind}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let mut options = StepOptions::none();
+        options.values.insert("tool_path".to_string(), "/nonexistent".to_string());
+        let context = Context::new(Machine::at("/nonexistent"), Arc::new(options));
+        let error = FileSystem::new(&context, "xfs", "ephemeral0").unwrap_err().to_string();
+        assert!(error.contains("mkfs.xfs is not installed"), "{error}");
+    }
+}

@@ -1,0 +1,294 @@
+//! Which partitions a disk gets, in which order and where: as the Python agent has parted make them.
+
+use ferric_hardware::gpt::{self, Gpt, TableError};
+use ferric_hardware::mbr::{self, Mbr};
+use ferric_hardware::opened::OpenDevice;
+use ferric_hardware::partition_table::{PartitionTable, TableEntry};
+use ferric_hardware::units::{Bytes, Lba};
+use uuid::Uuid;
+
+use crate::StepError;
+use crate::capability::capability;
+use crate::deploy::image_info::{ImageInfo, PartitionLayout};
+use crate::step::{Context, StepOptions};
+
+/// Room for the table before the first partition.
+const START: Bytes = Bytes::mib(1);
+
+/// How the disk will be booted, and so what table it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BootMode {
+    Uefi,
+    BiosGpt,
+    BiosMbr,
+}
+
+impl BootMode {
+    /// What the node says, else what came with the image, else how this system was booted.
+    pub(super) fn of(context: &Context, info: &ImageInfo) -> Self {
+        let node = &context.node;
+        let both = [&node["instance_info"]["capabilities"], &node["properties"]["capabilities"]];
+        let of_node = |name| both.into_iter().find_map(|capabilities| capability(capabilities, name));
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_string);
+        let secure = of_node("secure_boot").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let mode = text(&node["instance_info"]["deploy_boot_mode"])
+            .or_else(|| capability(both[1], "boot_mode"))
+            .or_else(|| text(&node["driver_internal_info"]["deploy_boot_mode"]))
+            .or_else(|| info.boot_mode.clone());
+        let ours = context.machine.exists("/sys/firmware/efi");
+        let uefi = match mode.map(|mode| mode.to_ascii_lowercase()).as_deref() {
+            Some("uefi") => true,
+            Some("bios") => false,
+            _ => ours,
+        };
+        let label = of_node("disk_label").or_else(|| info.disk_label.clone());
+        match (uefi || secure, label.as_deref()) {
+            (true, _) => Self::Uefi,
+            (false, Some("gpt")) => Self::BiosGpt,
+            (false, _) => Self::BiosMbr,
+        }
+    }
+}
+
+/// What a partition is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    EfiSystem,
+    BiosBoot,
+    Ephemeral,
+    Swap,
+    ConfigDrive,
+    Root,
+}
+
+impl Role {
+    /// Its key in the answer of `get_partition_uuids`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::EfiSystem => "efi system partition",
+            Self::BiosBoot => "BIOS Boot partition",
+            Self::Ephemeral => "ephemeral",
+            Self::Swap => "swap",
+            Self::ConfigDrive => "configdrive",
+            Self::Root => "root",
+        }
+    }
+
+    /// The label of the file system that the agent makes on it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::EfiSystem => "efi-part",
+            Self::Swap => "swap1",
+            Self::Ephemeral => "ephemeral0",
+            Self::BiosBoot | Self::ConfigDrive | Self::Root => "",
+        }
+    }
+
+    fn gpt_type(self) -> Uuid {
+        match self {
+            Self::EfiSystem => gpt::EFI_SYSTEM,
+            Self::BiosBoot => gpt::BIOS_BOOT,
+            Self::Swap => gpt::LINUX_SWAP,
+            Self::Ephemeral | Self::ConfigDrive | Self::Root => gpt::LINUX_FILE_SYSTEM,
+        }
+    }
+
+    fn mbr_type(self) -> u8 {
+        match self {
+            Self::EfiSystem => mbr::EFI_SYSTEM,
+            Self::Swap => mbr::LINUX_SWAP,
+            Self::BiosBoot | Self::Ephemeral | Self::ConfigDrive | Self::Root => mbr::LINUX,
+        }
+    }
+}
+
+/// Sizes of the partitions that firmware needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    efi_system: Bytes,
+    bios_boot: Bytes,
+}
+
+impl Sizes {
+    pub(super) fn of(options: &StepOptions) -> Self {
+        Self {
+            efi_system: Bytes::mib(options.number("efi_system_partition_size", 550)),
+            bios_boot: Bytes::mib(options.number("bios_boot_partition_size", 1)),
+        }
+    }
+}
+
+/// The partitions in their order on the disk. The root partition is the last, so that it can grow.
+pub(super) fn roles(boot: BootMode, wanted: &PartitionLayout, drive_bytes: u64, sizes: Sizes) -> Vec<(Role, Bytes)> {
+    let firmware = match boot {
+        BootMode::Uefi => Some((Role::EfiSystem, sizes.efi_system)),
+        BootMode::BiosGpt => Some((Role::BiosBoot, sizes.bios_boot)),
+        BootMode::BiosMbr => None,
+    };
+    let others = [
+        (Role::Ephemeral, Bytes::mib(wanted.ephemeral_mib)),
+        (Role::Swap, Bytes::mib(wanted.swap_mib)),
+        (Role::ConfigDrive, Bytes::mib(drive_bytes.div_ceil(1 << 20))),
+        (Role::Root, Bytes::mib(wanted.root_mib)),
+    ];
+    firmware.into_iter().chain(others).filter(|(_, size)| size.0 > 0).collect()
+}
+
+/// A new table with these partitions, one behind the other.
+///
+/// # Errors
+/// [`StepError::ImageWrite`] when they do not fit on the disk.
+pub(super) fn make(
+    disk: &OpenDevice,
+    boot: BootMode,
+    roles: &[(Role, Bytes)],
+) -> Result<(PartitionTable, Vec<(Role, TableEntry)>), StepError> {
+    let block = disk.block_size();
+    let needed: u64 = roles.iter().fold(START.0, |sum, (_, size)| sum.saturating_add(size.0));
+    let failed = |error: TableError| {
+        StepError::ImageWrite(format!(
+            "Writing image to device {} failed: its partitions need {} ({needed} bytes) and room for the table, the disk \
+             has {} ({} bytes): {error}",
+            disk.name(),
+            Bytes(needed),
+            disk.size(),
+            disk.size().0
+        ))
+    };
+    if needed > disk.size().0 {
+        return Err(failed(TableError::NoSpace(Bytes(needed))));
+    }
+    let blocks = |bytes: Bytes| bytes.0 / u64::from(block.0);
+    let mut at = START;
+    let mut starts = Vec::new();
+    for (role, size) in roles {
+        starts.push((*role, Lba(blocks(at)), blocks(*size)));
+        at = at + *size;
+    }
+    let (random, _) = Uuid::new_v4().as_u64_pair();
+    let table = if boot == BootMode::BiosMbr {
+        let mut table = Mbr::create(random as u32);
+        for (role, first, blocks) in &starts {
+            let added = table.add(role.mbr_type(), *first, *blocks, block).map_err(failed)?;
+            if *role == Role::Root {
+                table.activate(added.number);
+            }
+        }
+        PartitionTable::Mbr(table)
+    } else {
+        let mut table = Gpt::create(disk.size(), block, Uuid::new_v4()).map_err(failed)?;
+        for (role, first, blocks) in &starts {
+            table.add(role.gpt_type(), Uuid::new_v4(), *first, Lba(first.0 + blocks - 1)).map_err(failed)?;
+        }
+        PartitionTable::Gpt(table)
+    };
+    let entries = table.entries(disk.file(), block).map_err(failed)?;
+    let partitions = roles.iter().map(|(role, _)| *role).zip(entries).collect();
+    Ok((table, partitions))
+}
+
+/// The table that is on the disk, which must be one that this agent or the Python one made for these partitions.
+///
+/// # Errors
+/// [`StepError::Deployment`] with the difference.
+pub(super) fn present(
+    disk: &OpenDevice,
+    roles: &[(Role, Bytes)],
+    drive_bytes: u64,
+) -> Result<(PartitionTable, Vec<(Role, TableEntry)>), StepError> {
+    let differs = |what: String| {
+        StepError::Deployment(format!(
+            "The ephemeral partition of {} cannot be preserved: {what}. The disk was not touched.",
+            disk.name()
+        ))
+    };
+    let table = PartitionTable::read(disk.file(), disk.size(), disk.block_size());
+    let table = table.map_err(|error| differs(error.to_string()))?;
+    let table = table.ok_or_else(|| differs("the disk has no partition table".to_string()))?;
+    let entries = table.entries(disk.file(), disk.block_size()).map_err(|error| differs(error.to_string()))?;
+    if entries.len() != roles.len() {
+        return Err(differs(format!("the disk has {} partitions, not {}", entries.len(), roles.len())));
+    }
+    let mut partitions = Vec::new();
+    for ((role, size), entry) in roles.iter().zip(entries) {
+        let kind = match &table {
+            PartitionTable::Gpt(_) => role.gpt_type().to_string(),
+            PartitionTable::Mbr(_) => format!("{:#04x}", role.mbr_type()),
+        };
+        if entry.kind != kind {
+            return Err(differs(format!(
+                "partition {} is of type {}, the {} partition is of type {kind}",
+                entry.number,
+                entry.kind,
+                role.name()
+            )));
+        }
+        let enough = if *role == Role::ConfigDrive { drive_bytes } else { size.0 };
+        if entry.size.0 < enough {
+            return Err(differs(format!(
+                "partition {} has {} bytes, the {} partition needs {enough}",
+                entry.number,
+                entry.size.0,
+                role.name()
+            )));
+        }
+        partitions.push((*role, entry));
+    }
+    Ok((table, partitions))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ferric_hardware::machine::Machine;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn boot_mode(node: Value, image: Value) -> BootMode {
+        let mut info = json!({"id": "i", "urls": ["u"], "checksum": "http://h/s"});
+        info.as_object_mut().unwrap().extend(image.as_object().unwrap().clone());
+        let mut context = Context::new(Machine::at("/nonexistent"), Arc::new(StepOptions::none()));
+        context.node = Arc::new(node);
+        BootMode::of(&context, &ImageInfo::parse(&info, false).unwrap())
+    }
+
+    #[test]
+    fn the_node_decides_before_the_image_and_the_image_before_this_system() {
+        let uefi =
+            json!({"instance_info": {"deploy_boot_mode": "UEFI"}, "properties": {"capabilities": "boot_mode:bios"}});
+        assert_eq!(boot_mode(uefi, json!({})), BootMode::Uefi);
+        let bios = json!({"properties": {"capabilities": "boot_mode:bios,disk_label:gpt"}});
+        assert_eq!(boot_mode(bios, json!({"deploy_boot_mode": "uefi"})), BootMode::BiosGpt);
+        assert_eq!(boot_mode(json!({}), json!({"deploy_boot_mode": "uefi"})), BootMode::Uefi);
+        assert_eq!(boot_mode(json!({}), json!({"disk_label": "gpt"})), BootMode::BiosGpt);
+        assert_eq!(boot_mode(json!({}), json!({})), BootMode::BiosMbr);
+        let secure = json!({"instance_info": {"capabilities": {"secure_boot": "True"}, "deploy_boot_mode": "bios"}});
+        assert_eq!(boot_mode(secure, json!({})), BootMode::Uefi);
+    }
+
+    #[test]
+    fn the_root_partition_is_the_last_and_what_has_no_size_is_left_out() {
+        let wanted = PartitionLayout {
+            root_mib: 100,
+            swap_mib: 0,
+            ephemeral_mib: 7,
+            ephemeral_format: "ext4".into(),
+            preserve_ephemeral: false,
+        };
+        let sizes = Sizes::of(&StepOptions::none());
+        let names = |boot, drive| -> Vec<(Role, Bytes)> { roles(boot, &wanted, drive, sizes) };
+        assert_eq!(
+            names(BootMode::Uefi, 1),
+            [
+                (Role::EfiSystem, Bytes::mib(550)),
+                (Role::Ephemeral, Bytes::mib(7)),
+                (Role::ConfigDrive, Bytes::mib(1)),
+                (Role::Root, Bytes::mib(100))
+            ]
+        );
+        assert_eq!(names(BootMode::BiosGpt, 0)[0], (Role::BiosBoot, Bytes::mib(1)));
+        assert_eq!(names(BootMode::BiosMbr, 0), [(Role::Ephemeral, Bytes::mib(7)), (Role::Root, Bytes::mib(100))]);
+    }
+}
