@@ -1,7 +1,7 @@
 //! Deploying: what brings an operating system to the disk.
 //!
 //! - [`write_image`]: step `write_image`, and `prepare_image`
-//! - [`partition_image`]: the partitions around the image of one file system
+//! - `partition_image`: the partitions around the image of one file system
 //! - [`image_info`], [`expected_digest`]: what the conductor says about the image
 //! - [`root_device`]: the disk to install to
 //! - [`configdrive`]: the config drive
