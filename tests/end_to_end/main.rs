@@ -6,6 +6,7 @@ mod boot_redfish;
 mod bootc;
 mod cleaning;
 mod container;
+mod coreos_installer;
 mod demo;
 mod deployment;
 mod eligible_device;

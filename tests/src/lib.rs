@@ -1,17 +1,19 @@
 //! What end-to-end tests stand on: things that are made for one test and are gone after it, also when it fails.
 //!
 //! - [`loop_device`]: a disk
-//! - [`image`], [`disk_image`]: what is deployed to it, and what became of it
+//! - [`image`], [`disk_image`], [`coreos_image`]: what is deployed to it, and what became of it
 //! - [`process`]: a running program, and where ours are found
 //! - [`conductor`]: the least that an agent takes for one
 //! - [`network`]: a free port, waiting for a server
-//! - [`fault_server`]: an HTTP server that misbehaves as told
+//! - [`file_server`]: a web server; [`fault_server`]: one that misbehaves as told
 //! - [`peers`]: the real programs that ours are compared with; [`ironic`]: the real conductor and its client
 //! - [`vm`]: a virtual machine that runs one command
 
 pub mod conductor;
+pub mod coreos_image;
 pub mod disk_image;
 pub mod fault_server;
+pub mod file_server;
 pub mod image;
 pub mod ironic;
 pub mod loop_device;

@@ -1,0 +1,167 @@
+//! The step `install_coreos` of a running agent with the real coreos-installer, which is found in the host root and
+//! started there, as in the agent's container.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ferric_tests::conductor::{Conductor, NODE, TOKEN};
+use ferric_tests::coreos_image::{BootPartition, KERNEL_ARGUMENTS, metal_image};
+use ferric_tests::file_server::FileServer;
+use ferric_tests::loop_device::LoopDevice;
+use ferric_tests::network::free_port;
+use ferric_tests::peers;
+use ferric_tests::process::{Process, program};
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(120);
+/// Older content of the disk, which shows whether anything was written.
+const OLD: &[u8] = b"an older installation";
+
+/// Nothing but mounts: a host root with coreos-installer in it and the socket of a udev daemon, which it insists on.
+const NAMESPACE: &str = "set -e
+mount -t tmpfs tmpfs /run
+mkdir /run/udev
+: >/run/udev/control
+mount --rbind / \"$HOST_ROOT\"
+mount --bind \"$HOST_TOOLS\" \"$HOST_ROOT/usr/local/bin\"
+mount --bind \"$HOST_TMP\" \"$HOST_ROOT/tmp\"
+exec \"$@\"";
+/// This machine has no udev: its database is what blkid finds,
+const LSBLK: &str = r#"#!/bin/sh
+/usr/bin/lsblk "$@" | while read -r line; do
+    device=${line#NAME=\"} device=${device%%\"*}
+    found() { blkid -p -s "$1" -o value "$device" 2>/dev/null; }
+    printf '%s\n' "$line" | sed "s|LABEL=\"\"|LABEL=\"$(found LABEL)\"|
+        s|FSTYPE=\"\"|FSTYPE=\"$(found TYPE)\"|; s|UUID=\"\"|UUID=\"$(found UUID)\"|"
+done
+"#;
+/// and its kernel does not read partition tables.
+const UDEVADM: &str = "#!/bin/sh\npartx -u \"$LOOP_DEVICE\" 2>/dev/null || partx -a \"$LOOP_DEVICE\"\n";
+
+/// A running agent with one disk.
+struct Lab {
+    agent: Process,
+    port: u16,
+    disk: LoopDevice,
+    server: FileServer,
+    host_tmp: PathBuf,
+    _folder: tempfile::TempDir,
+    _conductor: Conductor,
+}
+
+impl Lab {
+    fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let path = |name: &str| -> Result<PathBuf> {
+            let path = folder.path().join(name);
+            fs::create_dir(&path)?;
+            Ok(path)
+        };
+        let (tools, host_root, host_tmp) = (path("tools")?, path("host")?, path("tmp")?);
+        let (state, images) = (path("state")?, path("images")?);
+        fs::copy(peers::folder()?.join("bin/coreos-installer"), tools.join("coreos-installer"))?;
+        for (name, text) in [("lsblk", LSBLK), ("udevadm", UDEVADM)] {
+            fs::write(tools.join(name), text)?;
+            fs::set_permissions(tools.join(name), fs::Permissions::from_mode(0o755))?;
+        }
+        metal_image(&images)?;
+        let server = FileServer::start(&images)?;
+        let disk = LoopDevice::new(256 << 20)?;
+        let (conductor, port) = (Conductor::start()?, free_port()?);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", NAMESPACE, "sh"]);
+        command.arg(program("ferric-agent")).args(["run", "--debug", "--use-stderr", "--listen-host", "127.0.0.1"]);
+        command.args(["--listen-port", &port.to_string(), "--advertise-host", "127.0.0.1"]);
+        command.args(["--api-url", &format!("http://127.0.0.1:{}", conductor.port())]);
+        command.arg("--allow-device").arg(disk.path()).arg("--state-dir").arg(state).arg("--host-root").arg(&host_root);
+        command
+            .env("HOST_ROOT", host_root)
+            .env("HOST_TOOLS", tools)
+            .env("HOST_TMP", &host_tmp)
+            .env("LOOP_DEVICE", disk.path());
+        let agent = Process::start(&mut command)?;
+        conductor.heartbeat(LIMIT).map_err(|error| error.context(agent.log()))?;
+        Ok(Self { agent, port, disk, server, host_tmp, _folder: folder, _conductor: conductor })
+    }
+
+    /// Has the agent execute the step, and returns the whole command as the conductor sees it in the end.
+    fn install(&self, instance_info: &Value, arguments: &Value) -> Result<Value> {
+        let node = json!({"uuid": NODE, "automated_clean": false, "instance_info": instance_info});
+        let step = json!({"interface": "deploy", "step": "install_coreos", "priority": 60, "args": arguments});
+        let command =
+            json!({"name": "deploy.execute_deploy_step", "params": {"node": node, "ports": [], "step": step}});
+        let url = format!("https://127.0.0.1:{}/v1/commands/?wait=true&agent_token={TOKEN}", self.port);
+        let limit = LIMIT.as_secs().to_string();
+        let output = Command::new("curl")
+            .args(["-sSk", "--max-time", &limit, "-H", "Content-Type: application/json", "-d"])
+            .args([command.to_string(), url])
+            .output()?;
+        ensure!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), self.agent.log());
+        serde_json::from_slice(&output.stdout).context("the agent's answer is no JSON")
+    }
+
+    fn boot_partition(&self) -> Result<BootPartition> {
+        self.disk.read()?;
+        BootPartition::of_disk(&self.disk.file())
+    }
+
+    fn make_old(&self) -> Result<()> {
+        Ok(fs::write(self.disk.path(), OLD.repeat(1000))?)
+    }
+
+    fn is_old(&self) -> Result<bool> {
+        Ok(self.disk.read()?.starts_with(&OLD.repeat(1000)))
+    }
+}
+
+#[test]
+fn the_real_installer_puts_ignition_and_kernel_arguments_on_the_boot_partition() -> Result<()> {
+    let lab = Lab::start()?;
+    let ignition = json!({"ignition": {"version": "3.4.0"}, "passwd": {"users": [{"name": "core"}]}});
+    let image = lab.server.url("coreos.raw.xz");
+    let configdrive = json!({"user_data": ignition, "meta_data": {"coreos_append_karg": ["ip=dhcp", "console=ttyS0"]}});
+
+    // What cannot work is refused, in one line, and the disk is as it was.
+    lab.make_old()?;
+    for (ignition, reason) in [
+        (json!("{"), "The Ignition configuration is not valid JSON"),
+        (json!({"ignition": {"version": "2.2.0"}}), "has version 2.2.0"),
+        (json!({"passwd": {}}), "has no ignition.version"),
+    ] {
+        let refused = lab.install(&json!({"image_source": image}), &json!({"ignition": ignition}))?;
+        assert_eq!(refused["command_status"], "FAILED", "{refused}");
+        let message = refused["command_error"]["details"].as_str().unwrap_or_default();
+        assert!(message.contains(reason) && !message.contains('\n'), "{refused}");
+        assert!(lab.is_old()?, "the disk was written");
+    }
+    assert_eq!(lab.server.requests().matches("GET ").count(), 0, "{}", lab.server.requests());
+
+    let missing = lab.install(&json!({"image_source": lab.server.url("missing.raw.xz")}), &json!({}))?;
+    let message = missing["command_error"]["details"].as_str().unwrap_or_default();
+    assert!(message.contains("coreos-installer failed with code 1") && message.contains("404"), "{missing}");
+    assert_eq!(lab.server.requests().matches("GET /missing.raw.xz ").count(), 1, "{}", lab.server.requests());
+    assert!(lab.is_old()?, "the disk was written");
+
+    let installed = lab.install(&json!({"image_source": image, "configdrive": configdrive}), &json!({}))?;
+    assert_eq!(installed["command_status"], "SUCCEEDED", "{installed}\n{}", lab.agent.log());
+    assert_eq!(installed["command_result"]["deploy_result"], Value::Null);
+    let boot = lab.boot_partition()?;
+    let config = boot.ignition()?;
+    assert_eq!(config["passwd"], ignition["passwd"]);
+    assert!(boot.stat("ignition/config.ign")?.contains("Mode:  0600"), "{}", boot.stat("ignition/config.ign")?);
+    assert_eq!(boot.kernel_arguments()?, format!("{KERNEL_ARGUMENTS} ip=dhcp console=ttyS0"));
+
+    // The argument of the step wins over the config drive.
+    let other = json!({"ignition": {"version": "3.3.0"}, "systemd": {"units": [{"name": "other.service"}]}});
+    let again = json!({"image_source": image, "configdrive": configdrive});
+    let installed = lab.install(&again, &json!({"ignition": other}))?;
+    assert_eq!(installed["command_status"], "SUCCEEDED", "{installed}\n{}", lab.agent.log());
+    assert_eq!(lab.boot_partition()?.ignition()?["systemd"], other["systemd"]);
+    let left: Vec<_> = fs::read_dir(&lab.host_tmp)?.collect();
+    assert!(left.is_empty(), "files stayed in the host's /tmp: {left:?}");
+    Ok(())
+}
