@@ -54,8 +54,8 @@ pub enum StepError {
     /// Rebooting or powering off failed.
     #[error("{0}")]
     Reboot(String),
-    /// A container image is not permitted.
-    #[error("{0}")]
+    /// The container image of that name is not permitted.
+    #[error("{0} is not one of [container]allowed_containers, and [container]allow_arbitrary_containers is off")]
     ContainerNotPermitted(String),
     /// Booting from or reading virtual media failed.
     #[error("{0}")]

@@ -2,6 +2,7 @@
 //!
 //! The machine is switched by Redfish: its BMC starts the agent when it is to boot a ramdisk.
 
+mod containers;
 mod failures;
 mod lab;
 mod life;

@@ -22,10 +22,12 @@ pub struct Ironic {
 }
 
 /// What differs between the Ironics of tests.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Refuse agents without TLS, as Ironic does by default.
     pub require_tls: bool,
+    /// Further sections of its configuration.
+    pub sections: String,
 }
 
 impl Ironic {
@@ -33,7 +35,7 @@ impl Ironic {
     ///
     /// # Errors
     /// When it does not start; the error holds its output.
-    pub fn start(settings: Settings) -> Result<Self> {
+    pub fn start(settings: &Settings) -> Result<Self> {
         let programs = peers::folder()?.join("venv/bin");
         let state = tempfile::Builder::new().prefix("ferric-ironic-").tempdir()?;
         for folder in ["tmp", "locks", "certs", "deploy-logs", "tftpboot/master", "images", "master_images", "http"] {
@@ -49,7 +51,7 @@ impl Ironic {
             .replace("@API_PORT@", &port.to_string())
             .replace("@API_URL@", &url)
             .replace("@REQUIRE_TLS@", if settings.require_tls { "True" } else { "False" });
-        std::fs::write(state.path().join("ironic.conf"), configuration)?;
+        std::fs::write(state.path().join("ironic.conf"), configuration + &settings.sections)?;
         let created = Self::command(&programs.join("ironic-dbsync"), state.path()).arg("create_schema").output()?;
         ensure!(created.status.success(), "ironic-dbsync: {}", String::from_utf8_lossy(&created.stderr));
         let program = programs.join("ironic");

@@ -12,19 +12,34 @@ use ferric_tests::network::{free_port, wait_for_port};
 use ferric_tests::process::{Process, program};
 use serde_json::{Value, json};
 
+use super::containers::Containers;
+
 const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
 pub(super) const MAC: &str = "52:54:00:aa:bb:01";
 
-/// Steps of the lab's own: one that takes five seconds, one that fails.
+/// How long a program of the lab may take to do its part on a busy machine.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Steps of the lab's own: one that waits until it may go on, one that fails, one that writes to the disk.
 const PLUGIN: &str = r#"#!/bin/sh
+folder=$(dirname "$0")/..
 case $1 in
 list)
-    steps='[{"step": "pause", "interface": "deploy", "priority": 0}, {"step": "fail", "interface": "deploy", "priority": 0}]'
+    step='"interface": "deploy", "priority": 0'
+    text='{"text": {"description": "What is written to the start of the disk", "required": true}}'
+    steps="[{\"step\": \"pause\", $step}, {\"step\": \"fail\", $step}, {\"step\": \"stamp\", $step, \"argsinfo\": $text}]"
     echo "{\"manager\": \"LabHardwareManager\", \"version\": \"1\", \"support\": 3,
            \"steps\": {\"clean\": $steps, \"deploy\": $steps, \"service\": $steps}}" ;;
 run)
-    if grep -q '^{"kind":"[a-z]*","step":"fail"'; then echo "the lab wants it so" >&2; exit 1; fi
-    echo pausing; sleep 5 ;;
+    request=$(cat)
+    field() { printf %s "$request" | jq -re "$1"; }
+    case $(field .step) in
+    fail) echo "the lab wants it so" >&2; exit 1 ;;
+    pause)
+        touch "$folder/pausing"
+        while [ -e "$folder/pausing" ]; do sleep 0.1; done ;;
+    stamp) field .args.text | dd of="$(field .allowed_devices[0])" conv=notrunc,fsync status=none ;;
+    esac ;;
 esac
 "#;
 
@@ -35,6 +50,7 @@ pub(super) struct Lab {
     pub(super) node: String,
     _bmc: Process,
     _images: Process,
+    pub(super) containers: Containers,
     pub(super) ironic: Ironic,
     pub(super) disk: LoopDevice,
     image_port: u16,
@@ -43,11 +59,13 @@ pub(super) struct Lab {
 
 impl Lab {
     /// A lab whose node is enrolled and manageable.
-    pub(super) fn new(settings: Settings) -> Result<Self> {
+    pub(super) fn new(mut settings: Settings) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("ferric-lab-").tempdir()?;
         std::fs::create_dir_all(folder.path().join("images"))?;
         let disk = LoopDevice::new(512 << 20)?;
-        let ironic = Ironic::start(settings)?;
+        let containers = Containers::start(folder.path())?;
+        settings.sections += &containers.section();
+        let ironic = Ironic::start(&settings)?;
         let image_port = free_port()?;
         let images = Process::start(
             Command::new("python3")
@@ -56,9 +74,9 @@ impl Lab {
                 .arg(image_port.to_string()),
         )?;
         let bmc_port = free_port()?;
-        let bmc = start_bmc(folder.path(), bmc_port, &ironic, &disk)?;
-        wait_for_port(image_port, Duration::from_secs(10))?;
-        wait_for_port(bmc_port, Duration::from_secs(10))?;
+        let bmc = start_bmc(folder.path(), bmc_port, &ironic, &disk, &containers)?;
+        wait_for_port(image_port, LIMIT)?;
+        wait_for_port(bmc_port, LIMIT)?;
         let mut client = Client::connect(ironic.url())?;
         let node = client.call(
             "create_node",
@@ -73,7 +91,7 @@ impl Lab {
         let node = node.as_str().context("the node's id")?.to_string();
         client.call("create_port", json!({"node": node, "address": MAC}))?;
         client.provision(&node, "manage", json!({}))?;
-        Ok(Self { client, node, _bmc: bmc, _images: images, ironic, disk, image_port, folder })
+        Ok(Self { client, node, _bmc: bmc, _images: images, containers, ironic, disk, image_port, folder })
     }
 
     /// Where images are put to be served.
@@ -95,9 +113,20 @@ impl Lab {
 
     /// Sets the node's `instance_info` and deploys it.
     pub(super) fn deploy(&mut self, instance_info: Value, arguments: Value) -> Result<()> {
-        let patch = json!([{"op": "replace", "path": "/instance_info", "value": instance_info}]);
-        self.client.call("patch_node", json!({"node": self.node, "patch": patch}))?;
+        self.patch(json!([{"op": "replace", "path": "/instance_info", "value": instance_info}]))?;
         self.provision("active", arguments)
+    }
+
+    /// Changes the node's record by a JSON patch.
+    pub(super) fn patch(&mut self, patch: Value) -> Result<()> {
+        self.client.call("patch_node", json!({"node": self.node, "patch": patch})).map(drop)
+    }
+
+    /// Waits until the node, on its way since [`Lab::start`], is in `state`.
+    pub(super) fn reach(&mut self, state: &str) -> Result<()> {
+        let end = self.client.call("wait", json!({"node": self.node, "state": state, "timeout": 240}))?;
+        ensure!(end["provision_state"] == state, "{end}; agent log:\n{}", self.agent_log());
+        Ok(())
     }
 
     /// What the agents of this machine have logged.
@@ -105,14 +134,24 @@ impl Lab {
         std::fs::read_to_string(self.folder.path().join("agent.log")).unwrap_or_default()
     }
 
-    /// Waits until the agents' log has `text` more than `before` times.
-    pub(super) fn wait_for_agent(&self, text: &str, before: usize, limit: Duration) -> Result<()> {
+    /// Waits until a step `pause` runs; it does so until [`Lab::resume`].
+    pub(super) fn wait_for_pause(&self) -> Result<()> {
         let start = std::time::Instant::now();
-        while self.agent_log().matches(text).count() <= before {
-            ensure!(start.elapsed() < limit, "the agent did not log `{text}`:\n{}", self.agent_log());
+        while !self.pausing() {
+            ensure!(start.elapsed() < LIMIT, "no step pauses:\n{}", self.agent_log());
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    /// Lets the step `pause` end.
+    pub(super) fn resume(&self) -> Result<()> {
+        Ok(std::fs::remove_file(self.folder.path().join("pausing"))?)
+    }
+
+    /// Whether a step `pause` runs, or ran until it was killed.
+    fn pausing(&self) -> bool {
+        self.folder.path().join("pausing").exists()
     }
 
     /// Starts to move the node, and returns at once.
@@ -127,9 +166,7 @@ impl Lab {
     pub(super) fn recover(&mut self) -> Result<()> {
         self.client.call("end_maintenance", json!({"node": self.node}))?;
         self.start("manage", json!({}))?;
-        let end = self.client.call("wait", json!({"node": self.node, "state": "manageable", "timeout": 60}))?;
-        ensure!(end["provision_state"] == "manageable", "{end}");
-        Ok(())
+        self.reach("manageable")
     }
 
     /// Ends the agent as a crash would.
@@ -154,7 +191,7 @@ impl Lab {
     }
 }
 
-fn start_bmc(folder: &Path, port: u16, ironic: &Ironic, disk: &LoopDevice) -> Result<Process> {
+fn start_bmc(folder: &Path, port: u16, ironic: &Ironic, disk: &LoopDevice, containers: &Containers) -> Result<Process> {
     let steps = folder.join("steps.d");
     std::fs::create_dir(&steps)?;
     std::fs::write(steps.join("lab"), PLUGIN)?;
@@ -182,7 +219,7 @@ fn start_bmc(folder: &Path, port: u16, ironic: &Ironic, disk: &LoopDevice) -> Re
     let boot = format!("rm -rf {}; until setpriv --pdeathsig KILL \"$@\"; do sleep 1; done", state.display());
     let command: Vec<String> = ["sh", "-c", &boot, "boot"].map(String::from).into_iter().chain(agent).collect();
     let machine = json!({"uuid": UUID, "name": "node-0", "macs": [MAC],
-        "process": {"command": command, "log": folder.join("agent.log")}});
+        "process": {"command": command, "log": folder.join("agent.log"), "environment": containers.environment()}});
     let file = folder.join("machine.json");
     std::fs::write(&file, machine.to_string())?;
     let mut command = Command::new(program("conductor-stub"));

@@ -21,7 +21,7 @@ fn assert_deployed(lab: &Lab, image: &std::path::Path) -> anyhow::Result<()> {
 
 #[test]
 fn ironic_takes_a_node_through_its_life() {
-    let mut lab = Lab::new(Settings { require_tls: false }).unwrap();
+    let mut lab = Lab::new(Settings::default()).unwrap();
 
     lab.provision("inspect", json!({})).unwrap();
     let inventory = lab.client.call("inventory", json!({"node": lab.node})).unwrap();
@@ -72,9 +72,23 @@ fn ironic_takes_a_node_through_its_life() {
     .unwrap();
     assert_deployed(&lab, &image).unwrap();
 
-    // rescue and back, a service step, then a manual clean step
+    // rescue and back, then a service step
     lab.provision("rescue", json!({"rescue_password": "secret"})).unwrap();
     lab.provision("unrescue", json!({})).unwrap();
-    lab.provision("service", json!({"service_steps": [{"interface": "deploy", "step": "pause", "args": {}}]})).unwrap();
-    assert!(lab.agent_log().contains("pausing"), "the service step has run:\n{}", lab.agent_log());
+    lab.start("service", json!({"service_steps": [{"interface": "deploy", "step": "pause", "args": {}}]})).unwrap();
+    lab.wait_for_pause().unwrap();
+    lab.resume().unwrap();
+    lab.reach("active").unwrap();
+
+    // a deployment by steps alone: a container from a registry, then a plugin's step with its argument
+    lab.provision("deleted", json!({})).unwrap();
+    lab.patch(json!([{"op": "replace", "path": "/deploy_interface", "value": "custom-agent"}])).unwrap();
+    let steps = json!([
+        {"interface": "deploy", "step": "generic_container_step", "priority": 90,
+         "args": {"container_url": lab.containers.image()}},
+        {"interface": "deploy", "step": "stamp", "priority": 80, "args": {"text": "written by a step"}},
+    ]);
+    lab.provision("active", json!({"deploy_steps": steps})).unwrap();
+    assert_eq!(lab.containers.runs(), 1, "{}", lab.agent_log());
+    assert!(lab.disk.read().unwrap().starts_with(b"written by a step\n"), "{}", lab.agent_log());
 }
