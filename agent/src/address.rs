@@ -46,26 +46,32 @@ pub async fn find(config: &Config, urls: &[String], interfaces: &[Interface]) ->
     Err(NoAddress { urls: urls.join(", ") })
 }
 
-/// The address that the kernel would send from. Connecting a UDP socket asks its routing table and sends nothing.
+/// The address that the kernel would send from to one of those behind the URL.
 async fn source_address(url: &str) -> Option<IpAddr> {
     let url = url::Url::parse(url).ok()?;
     let port = url.port_or_known_default()?;
     let host = url.host_str()?.trim_matches(['[', ']']).to_string();
     for target in lookup_host((host, port)).await.ok()? {
-        let any: SocketAddr = if target.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
-        let Ok(socket) = UdpSocket::bind(any).await else { continue };
-        if socket.connect(target).await.is_err() {
-            continue;
-        }
-        match socket.local_addr() {
-            Ok(address) if !is_link_local(address.ip()) => return Some(address.ip()),
+        match source_towards(target.ip()).await {
+            Some(source) if !is_link_local(source) => return Some(source),
             _ => {}
         }
     }
     None
 }
 
-fn is_link_local(address: IpAddr) -> bool {
+/// The address that the kernel would send from, when there is a route to `target`. Connecting a UDP socket asks its
+/// routing table and sends nothing.
+pub async fn source_towards(target: IpAddr) -> Option<IpAddr> {
+    let any: SocketAddr = if target.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any).await.ok()?;
+    // Any port will do.
+    socket.connect((target, 9)).await.ok()?;
+    socket.local_addr().ok().map(|source| source.ip())
+}
+
+/// Whether an address means something on one link only.
+pub fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),

@@ -6,7 +6,7 @@
 //!
 //! - [`cli`]: the subcommands of the program, one file each
 //! - [`agent`](mod@agent): what all parts of the running agent share
-//! - [`ironic`]: talking to Ironic; [`address`]: where Ironic reaches us
+//! - [`ironic`]: talking to Ironic; [`discovery`]: finding it; [`address`]: where Ironic reaches us
 //! - [`disks`]: waiting for the disk that will be used; [`virtual_media`]: configuration that comes with the boot medium
 //! - [`error`]: every error as the wire knows it; [`mask`]: what logs must not show
 
@@ -16,6 +16,7 @@ pub mod api;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod discovery;
 pub mod disks;
 pub mod error;
 pub mod heartbeat;

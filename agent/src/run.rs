@@ -17,7 +17,7 @@ use crate::config::options;
 use crate::ironic::{self, Ironic};
 use crate::lookup::Admission;
 use crate::tls::{self, Certificate};
-use crate::{VERSION, address, api, disks, heartbeat, inspection, lookup, server};
+use crate::{VERSION, address, api, discovery, disks, heartbeat, inspection, lookup, server};
 
 /// Left by a rescue: the machine belongs to an operator.
 const RESCUED: &str = "/etc/.rescued";
@@ -33,8 +33,11 @@ const NETWORK_POLL: Duration = Duration::from_millis(200);
 /// # Errors
 /// It cannot start, deliver its inspection data or find its node.
 pub async fn run(agent: Arc<Agent>) -> Result<()> {
-    let config = agent.config();
     info!(version = VERSION, "agent starts");
+    if !agent.config().flag(&options::STANDALONE) {
+        discovery::configure(&agent).await?;
+    }
+    let config = agent.config();
     let context = agent.context(&Running::default(), Value::Null);
     if config.text(&options::NTP_SERVER).is_some() {
         tokio::task::spawn_blocking(move || clock::set(&context)).await??;

@@ -9,6 +9,7 @@ mod container;
 mod coreos_installer;
 mod demo;
 mod deployment;
+mod discovery;
 mod eligible_device;
 mod erase;
 mod ignition_config;

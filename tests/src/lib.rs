@@ -4,7 +4,7 @@
 //! - [`image`], [`disk_image`], [`coreos_image`]: what is deployed to it, and what became of it
 //! - [`process`]: a running program, and where ours are found
 //! - [`conductor`]: the least that an agent takes for one
-//! - [`network`]: a free port, waiting for a server
+//! - [`network`]: a free port, waiting for a server; [`namespace`]: networks apart from the machine's own
 //! - [`file_server`]: a web server; [`fault_server`]: one that misbehaves as told
 //! - [`peers`]: the real programs that ours are compared with; [`ironic`]: the real conductor and its client
 //! - [`vm`]: a virtual machine that runs one command
@@ -17,6 +17,7 @@ pub mod file_server;
 pub mod image;
 pub mod ironic;
 pub mod loop_device;
+pub mod namespace;
 pub mod network;
 pub mod peers;
 pub mod process;
