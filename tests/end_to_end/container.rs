@@ -8,12 +8,18 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use conductor_stub::boot_image::BootImage;
+use conductor_stub::demo::verify;
 use ferric_tests::conductor::{Conductor, TOKEN};
+use ferric_tests::ironic::Client;
 use ferric_tests::loop_device::LoopDevice;
-use ferric_tests::network::free_port;
+use ferric_tests::network::{free_port, wait_for_port};
 use ferric_tests::process::{Process, program};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::deployment;
+
+const MAC: &str = "52:54:00:fe:44:2d";
 const START: Duration = Duration::from_secs(120);
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -24,12 +30,12 @@ fn podman() -> Command {
     podman
 }
 
-/// The container is removed, also when the test fails.
-struct Container;
+/// A container's name. It is removed, also when the test fails.
+struct Container(&'static str);
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let _ = podman().args(["rm", "--force", "--ignore", "--time", "2", "ferric-agent"]).output();
+        let _ = podman().args(["rm", "--force", "--ignore", "--time", "2", self.0]).output();
     }
 }
 
@@ -47,11 +53,12 @@ fn installed(arguments: &[String]) -> Result<(Vec<u8>, Vec<String>)> {
 }
 
 /// The unit's arguments on this machine: without what it does not have (udev, D-Bus), with the configuration from
-/// `conf`, and with limits that a shell without all capabilities can set.
-fn adapted(arguments: &[String], conf: &Path) -> Vec<String> {
+/// `conf`, with a name of its own, and with limits that a shell without all capabilities can set.
+fn adapted(arguments: &[String], conf: &Path, container: &Container) -> Vec<String> {
     let mut adapted = vec![arguments[0].clone(), "--ulimit=nofile=1000:1000".into(), "--ulimit=nproc=1000:1000".into()];
     for argument in &arguments[1..] {
         let argument = argument.replace("/etc/ironic-python-agent.conf:", &format!("{}:", conf.display()));
+        let argument = argument.replace("--name=ferric-agent", &format!("--name={}", container.0));
         let source = argument.strip_prefix("--volume=").and_then(|mount| mount.split(':').next());
         if source.is_none_or(|source| Path::new(source).exists()) {
             adapted.push(argument);
@@ -91,8 +98,8 @@ fn podman_runs_it_until_it_heartbeats() -> Result<()> {
     let conf_path = folder.path().join("ignition.conf");
     fs::write(&conf_path, conf)?;
 
-    let _container = Container;
-    let mut running = Process::start(podman().args(adapted(&start, &conf_path)))?;
+    let container = Container("ferric-agent");
+    let mut running = Process::start(podman().args(adapted(&start, &conf_path, &container)))?;
     let heartbeat = conductor.heartbeat(START).map_err(|error| error.context(running.log()))?;
     assert_eq!(heartbeat["callback_url"], format!("https://127.0.0.1:{port}"));
     assert!(fs::read_dir(&state)?.next().is_some(), "nothing is kept for a restart");
@@ -106,5 +113,64 @@ fn podman_runs_it_until_it_heartbeats() -> Result<()> {
     let stopped = podman().args(["stop", "--time", "10", "ferric-agent"]).output()?;
     assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
     running.wait(START)?;
+    Ok(())
+}
+
+/// The conductor switches a machine on and off whose ramdisk is the container.
+#[test]
+fn the_conductor_deploys_a_disk_from_inside_it() -> Result<()> {
+    let image = BootImage::get(&deployment::programs().cache)?;
+    let folder = tempfile::tempdir()?;
+    let (disk, agent, port) = (LoopDevice::new(2048 * MEBIBYTE)?, free_port()?, free_port()?);
+    let (facts, memory, log) =
+        (folder.path().join("hardware.json"), folder.path().join("memory"), folder.path().join("agent.log"));
+    let interface = json!({"name": "eth0", "mac_address": MAC, "ipv4_address": "192.0.2.10", "has_carrier": true});
+    fs::write(&facts, json!({"interfaces": [interface], "boot": {"current_boot_mode": "bios"}}).to_string())?;
+    let mut arguments = vec!["--image=localhost/ferric-agent:latest".to_owned()];
+    arguments.push(format!("--api-url=http://127.0.0.1:{port}"));
+    for option in [
+        format!("allowed_devices={}", disk.path().display()),
+        format!("simulated_hardware=/mnt/coreos{}", facts.display()),
+        format!("state_dir=/mnt/coreos{}", memory.display()),
+        format!("listen_port={agent}"),
+        format!("advertise_port={agent}"),
+        "advertise_host=127.0.0.1".to_owned(),
+        // No switch speaks here.
+        "lldp_timeout=1".to_owned(),
+    ] {
+        arguments.push(format!("--option={option}"));
+    }
+    let (conf, start) = installed(&arguments)?;
+    let conf_path = folder.path().join("ignition.conf");
+    fs::write(&conf_path, conf)?;
+    let container = Container("ferric-agent-deploy");
+    let mut command: Vec<String> =
+        ["env", "DISABLE_HC_SYSTEMD=true", "podman", "--runtime", "runc"].map(str::to_owned).into();
+    command.extend(adapted(&start, &conf_path, &container));
+
+    let options = folder.path().join("conductor.json");
+    fs::write(&options, json!({"heartbeat_timeout_seconds": 20, "command_wait_interval_seconds": 0.5}).to_string())?;
+    let mut stub = Command::new(program("conductor-stub"));
+    stub.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"]).arg(options);
+    stub.arg("--state-dir").arg(folder.path().join("stub"));
+    let stub = Process::start(&mut stub)?;
+    wait_for_port(port, START)?;
+    let mut client = Client::connect(&format!("http://127.0.0.1:{port}"))?;
+    let driver_info = json!({"command": command, "memory": memory, "log": log});
+    let node =
+        client.call("create_node", json!({"driver": "local-process", "name": "n", "driver_info": driver_info}))?;
+    let node = node.as_str().context("the node's id")?.to_owned();
+    client.call("create_port", json!({"node": node, "address": MAC}))?;
+    let source = json!([{"op": "add", "path": "/instance_info/image_source", "value": image.path}]);
+    client.call("patch_node", json!({"node": node, "patch": source}))?;
+    for target in ["manage", "inspect", "provide", "active"] {
+        let logs = || format!("{}\n{}", stub.log(), fs::read_to_string(&log).unwrap_or_default());
+        client.provision(&node, target, json!({})).with_context(logs)?;
+    }
+    let inventory = client.call("inventory", json!({"node": node}))?;
+    assert_eq!(inventory["inventory"]["disks"][0]["name"], disk.path().to_string_lossy().as_ref());
+    disk.read()?;
+    let found = verify::compare(&image.path, &disk.file())?;
+    assert!(found.partitions > 0 && found.compared_bytes > 0, "{found}");
     Ok(())
 }
