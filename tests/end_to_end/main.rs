@@ -21,6 +21,7 @@ mod inject_files;
 mod install_coreos;
 mod loop_device;
 mod partition_image;
+mod partition_image_boot;
 mod partitions;
 mod peers;
 mod qcow2_corpus;

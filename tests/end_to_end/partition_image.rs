@@ -16,7 +16,7 @@ use super::write_image::{Image, assert_nothing_can_boot, config_drive, context, 
 
 const MIB: usize = 1 << 20;
 const ROOT_MIB: usize = 48;
-const BIOS: &str = "boot_mode:bios";
+pub(super) const BIOS: &str = "boot_mode:bios";
 const UEFI: &str = "boot_mode:uefi";
 
 /// An ext4 file system that is smaller than its partition will be, with one file in it.
@@ -30,7 +30,7 @@ fn file_system() -> Image {
 }
 
 /// What a conductor says about it.
-fn info(image: &Image) -> Value {
+pub(super) fn info(image: &Image) -> Value {
     let mut info = image.info();
     let partitions = json!({"image_type": "partition", "root_gb": "1", "root_mb": ROOT_MIB, "swap_mb": 8,
         "ephemeral_mb": 16, "ephemeral_format": "ext4", "preserve_ephemeral": false, "kernel": null, "ramdisk": null});
@@ -39,7 +39,7 @@ fn info(image: &Image) -> Value {
 }
 
 /// The context of a node that boots in this way.
-fn booting(disk: &LoopDevice, capabilities: &str) -> Context {
+pub(super) fn booting(disk: &LoopDevice, capabilities: &str) -> Context {
     let mut context = context(disk);
     context.node = Arc::new(json!({"properties": {"capabilities": capabilities}}));
     let options = Arc::make_mut(&mut context.options);
@@ -48,7 +48,7 @@ fn booting(disk: &LoopDevice, capabilities: &str) -> Context {
 }
 
 /// A new disk full of an older installation.
-fn used_disk() -> LoopDevice {
+pub(super) fn used_disk() -> LoopDevice {
     let disk = LoopDevice::new(192 << 20).unwrap();
     fill_with_old(&disk).unwrap();
     disk
@@ -84,7 +84,7 @@ fn blkid(disk: &LoopDevice, number: usize, tag: &str) -> String {
 }
 
 /// Mounts partition `number` for as long as `look` looks.
-fn mounted<T>(disk: &LoopDevice, number: usize, options: &str, look: impl FnOnce(&Path) -> T) -> T {
+pub(super) fn mounted<T>(disk: &LoopDevice, number: usize, options: &str, look: impl FnOnce(&Path) -> T) -> T {
     let point = tempfile::tempdir().unwrap();
     tool("mount", &["-o", options, &node(disk, number), point.path().to_str().unwrap()]);
     let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(point.path())));
@@ -286,7 +286,8 @@ fn the_table_comes_after_everything_else() {
     assert_eq!(hello(&disk, 4), "root file system");
 }
 
-fn which(program: &str) -> PathBuf {
+/// Where a program is.
+pub(super) fn which(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
     std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.exists()).unwrap()
 }

@@ -18,12 +18,27 @@ use ferric_steps::step::{Arguments, Context, StepOptions};
 use ferric_tests::vm::Machine;
 use serde_json::{Value, json};
 
+use super::partition_image_boot;
+
 const MIB: u64 = 1 << 20;
 const DISK: u64 = 96 * MIB;
 /// Emulated, on a busy host.
 const LIMIT: Duration = Duration::from_secs(600);
-const MODULES: [&str; 9] =
-    ["virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ahci", "nvme", "raid1", "dm_mod", "efivarfs"];
+const MODULES: [&str; 13] = [
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_scsi",
+    "sd_mod",
+    "ahci",
+    "nvme",
+    "raid1",
+    "dm_mod",
+    "efivarfs",
+    "ext4",
+    "vfat",
+    "nls_cp437",
+    "nls_ascii",
+];
 const KEPT_LABEL: &str = "Ferric kept";
 
 fn run(command: &mut Command) {
@@ -61,7 +76,9 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
                 file
             })
             .collect();
-    deployed_disk(&machine.disk("virtio-blk-pci", DISK).unwrap());
+    let deployed = machine.disk("virtio-blk-pci", DISK).unwrap();
+    deployed_disk(&deployed);
+    partition_image_boot::prepare(&machine);
     let this = std::env::current_exe().unwrap();
     machine.program(&this).unwrap();
     machine.program(Path::new("/sbin/mdadm")).unwrap();
@@ -73,6 +90,7 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
     for file in erased {
         assert!(fs::read(&file).unwrap().iter().all(|byte| *byte == 0), "{}", file.display());
     }
+    partition_image_boot::verify(&deployed);
     let label: Vec<u8> = KEPT_LABEL.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let firmware = fs::read(machine.file("vars.fd")).unwrap();
     assert!(firmware.windows(label.len()).any(|window| window == label), "the entry is not in the firmware's flash");
@@ -99,6 +117,7 @@ fn inside() {
         a_volume_group_of_a_former_user_goes_with_its_disks().await;
         an_array_is_made_left_alone_and_deleted().await;
         the_firmware_gets_and_loses_entries().await;
+        partition_image_boot::deploy_in_the_machine().await;
     });
 }
 

@@ -81,6 +81,14 @@ impl Machine {
         Ok(())
     }
 
+    /// Copies a file to this place in the machine.
+    ///
+    /// # Errors
+    /// When the file is missing.
+    pub fn place(&self, file: &Path, at: &str) -> Result<()> {
+        install(file, &self.root().join(at.trim_start_matches('/')))
+    }
+
     /// Boots, runs `command` by the shell, and returns everything it printed.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! `install_bootloader`: makes the firmware boot what was deployed, by an entry for the loader on its EFI system
 //! partition.
 
+mod assets;
 mod esp;
+mod grub;
 
 use ferric_hardware::efi::{BootVariables, DevicePath, EfiError, LoadOption};
 use ferric_hardware::opened::{Access, OpenDevice};
@@ -17,30 +19,49 @@ use crate::step::{Arguments, Context};
 /// What a disk without an identifier of its own is called.
 const NO_DISK_ID: &str = "0x00000000";
 
-/// Makes the deployed disk bootable: by boot entries where the firmware is UEFI. Legacy boot loaders are not installed.
+/// Makes the deployed disk bootable: by boot entries where the firmware is UEFI, else by the image's own GRUB when the
+/// option `enable_bios_bootloader_install` permits that.
 ///
 /// # Errors
 /// [`StepError::DeviceNotFound`] without an EFI system partition, [`StepError::Execution`] when the firmware refuses the
-/// entry, [`StepError::InvalidImage`] when the image would need a legacy boot loader.
+/// entry or GRUB fails, [`StepError::InvalidImage`] when the image would need GRUB and that is not permitted.
 pub async fn install_bootloader(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
     let arguments = arguments.clone();
     on_thread(context, move |context| {
-        if context.machine.path("/sys/firmware/efi").is_dir() && manage_uefi(context, &arguments)? {
-            return Ok(Value::Null);
+        let ignored = arguments.get("ignore_bootloader_failure").and_then(as_flag);
+        let ignored = ignored.unwrap_or_else(|| context.options.flag("ignore_bootloader_failure", false));
+        match install(context, &arguments) {
+            Err(error) if ignored => {
+                tracing::warn!(%error, "the boot loader was not set up, which is to be ignored");
+                Ok(Value::Null)
+            }
+            result => result.map(|()| Value::Null),
         }
-        let root = arguments.get("root_uuid").and_then(Value::as_str).unwrap_or(NO_DISK_ID);
-        let ignored = arguments.get("ignore_bootloader_failure").and_then(as_flag).unwrap_or(false);
-        if root == NO_DISK_ID || ignored {
-            tracing::info!("no boot loader is installed");
-            return Ok(Value::Null);
-        }
-        Err(StepError::InvalidImage(
+    })
+    .await
+}
+
+fn install(context: &Context, arguments: &Arguments) -> Result<(), StepError> {
+    let uefi = context.machine.path("/sys/firmware/efi").is_dir();
+    if uefi && manage_uefi(context, arguments)? {
+        return Ok(());
+    }
+    let root = arguments.get("root_uuid").and_then(Value::as_str).unwrap_or(NO_DISK_ID);
+    if root == NO_DISK_ID {
+        tracing::info!("no boot loader is installed");
+        return Ok(());
+    }
+    if !context.options.flag("enable_bios_bootloader_install", false) {
+        return Err(StepError::InvalidImage(
             "Install of legacy BIOS bootloaders disabled by CONF.enable_bios_bootloader_install as part of \
              CVE-2026-43003 mitigation."
                 .to_string(),
-        ))
-    })
-    .await
+        ));
+    }
+    if uefi {
+        return Err(StepError::InvalidImage("The image brings no UEFI boot loader in /boot/efi/EFI".to_string()));
+    }
+    grub::install(context, &root_device::choose(context)?, root)
 }
 
 /// Writes the boot entries of the deployed disk. False when its EFI system partition holds no loader.
@@ -56,7 +77,15 @@ fn manage_uefi(context: &Context, arguments: &Arguments) -> Result<bool, StepErr
              deployment (which is often the case for whole disk images). Are you using a UEFI-compatible image?"
         ))
     })?;
-    let loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, &error))?;
+    let mut loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, &error))?;
+    let root = arguments.get("root_uuid").and_then(Value::as_str).filter(|uuid| *uuid != NO_DISK_ID);
+    if let (true, Some(root), Some(system)) = (loaders.is_empty(), root, uuid)
+        && assets::install(context, &disk, root, system)?
+    {
+        // What came through the partition is not what was read through the disk before.
+        open.flush()?;
+        loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, &error))?;
+    }
     if loaders.is_empty() {
         tracing::warn!(device = name, "the EFI system partition holds no boot loader");
         return Ok(false);

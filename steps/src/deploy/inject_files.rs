@@ -1,21 +1,17 @@
 //! Step `inject_files`: files put into (or taken out of) the file systems of the deployed disk.
-//!
-//! - `wanted`: what is asked for, checked as a whole
-//! - `mounted`: one mounted partition, and paths that cannot lead out of it
 
-mod mounted;
 mod wanted;
 
 use ferric_hardware::block::{self, EligibleDevice};
 use ferric_hardware::partitions;
 use serde_json::Value;
 
+use super::mounted::Mounted;
 use super::root_device;
 use crate::StepError;
 use crate::catalogue::blocking;
 use crate::fetch;
 use crate::step::{Arguments, Context};
-use mounted::Mounted;
 use wanted::{Content, Place, Wanted};
 
 /// A file from a server may be this long.

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use crate::StepError;
+use crate::deploy::mounted::Attributes;
 
 const KNOWN: [&str; 8] = ["path", "partition", "content", "deleted", "mode", "dirmode", "owner", "group"];
 
@@ -43,16 +44,6 @@ impl std::fmt::Debug for Content {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("<...>")
     }
-}
-
-/// Mode and owner.
-#[derive(Debug, Default)]
-pub(super) struct Attributes {
-    pub(super) mode: Option<u32>,
-    /// Mode of the directory, when it has to be made.
-    pub(super) directory_mode: Option<u32>,
-    pub(super) owner: Option<u32>,
-    pub(super) group: Option<u32>,
 }
 
 /// Reads both lists; everything that is wrong is said at once.

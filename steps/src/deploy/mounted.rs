@@ -1,9 +1,10 @@
 //! A partition that is mounted for a moment. Paths are resolved by the kernel with the mount as their root (openat2,
 //! RESOLVE_IN_ROOT): neither `..` nor a link inside the file system leads out of it.
 
+use std::ffi::OsString;
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,6 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use uuid::Uuid;
 
-use super::wanted::Attributes;
 use crate::step::Context;
 
 /// File systems that are tried, in the order of how likely they are.
@@ -21,6 +21,16 @@ const FILE_SYSTEMS: [&str; 5] = ["ext4", "xfs", "vfat", "btrfs", "ext2"];
 /// Mode of new directories and files before theirs is set.
 const NEW_DIRECTORY: Mode = Mode::from_bits_truncate(0o755);
 const NEW_FILE: Mode = Mode::from_bits_truncate(0o644);
+
+/// Mode and owner of a file.
+#[derive(Debug, Default)]
+pub(super) struct Attributes {
+    pub(super) mode: Option<u32>,
+    /// Mode of the directory, when it has to be made.
+    pub(super) directory_mode: Option<u32>,
+    pub(super) owner: Option<u32>,
+    pub(super) group: Option<u32>,
+}
 
 /// A mounted partition; unmounted when this is dropped.
 #[derive(Debug)]
@@ -31,12 +41,20 @@ pub(super) struct Mounted {
 }
 
 impl Mounted {
-    /// Mounts a device of this name (`/dev/sda1`).
+    /// Mounts a device of this name (`/dev/sda1`). Nothing on it can be run.
     pub(super) fn new(context: &Context, device: &str) -> io::Result<Self> {
+        Self::mount(context, device, MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC)
+    }
+
+    /// Mounts a device whose programs will be run.
+    pub(super) fn with_programs(context: &Context, device: &str) -> io::Result<Self> {
+        Self::mount(context, device, MsFlags::MS_NOSUID | MsFlags::MS_NODEV)
+    }
+
+    fn mount(context: &Context, device: &str, flags: MsFlags) -> io::Result<Self> {
         let source = context.machine.path(device);
         let point = std::env::temp_dir().join(format!("ferric-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&point)?;
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         let mut result = Err(nix::errno::Errno::ENODEV);
         for kind in FILE_SYSTEMS {
             result = mount(Some(&source), &point, Some(kind), flags, None::<&str>);
@@ -54,6 +72,11 @@ impl Mounted {
         Ok(mounted)
     }
 
+    /// Where it is mounted.
+    pub(super) fn point(&self) -> &Path {
+        &self.point
+    }
+
     /// The device.
     pub(super) fn device(&self) -> &str {
         &self.device
@@ -65,13 +88,18 @@ impl Mounted {
     }
 
     /// Writes a file, with the directories that lead to it.
-    pub(super) fn write(&self, path: &str, content: &[u8], attributes: &Attributes) -> io::Result<()> {
-        let path = Path::new(path);
+    pub(super) fn write(
+        &self,
+        path: impl AsRef<Path>,
+        mut content: impl io::Read,
+        attributes: &Attributes,
+    ) -> io::Result<()> {
+        let path = path.as_ref();
         if let Some(directory) = path.parent() {
             self.make_directories(directory, attributes.directory_mode)?;
         }
         let mut file = File::from(self.open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC)?);
-        file.write_all(content)?;
+        io::copy(&mut content, &mut file)?;
         if attributes.owner.is_some() || attributes.group.is_some() {
             std::os::unix::fs::fchown(&file, attributes.owner, attributes.group)?;
         }
@@ -93,6 +121,37 @@ impl Mounted {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
         }
+    }
+
+    /// The entries of a directory, and whether each is a directory; links are neither followed nor listed.
+    pub(super) fn list(&self, directory: impl AsRef<Path>) -> io::Result<Vec<(OsString, bool)>> {
+        let directory = self.open(directory.as_ref(), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() || kind.is_file() {
+                found.push((entry.file_name(), kind.is_dir()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A file for reading; nothing when there is none.
+    pub(super) fn open_file(&self, path: impl AsRef<Path>) -> io::Result<Option<File>> {
+        // Without waiting for the other end of what is no file after all.
+        match self.open(path.as_ref(), OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
+            Ok(file) => Ok(Some(File::from(file)).filter(|file| file.metadata().is_ok_and(|found| found.is_file()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds to the end of a file that is there.
+    pub(super) fn append(&self, path: &str, content: &[u8]) -> io::Result<()> {
+        let mut file = File::from(self.open(Path::new(path), OFlag::O_WRONLY | OFlag::O_APPEND)?);
+        file.write_all(content)?;
+        file.sync_all()
     }
 
     fn make_directories(&self, directory: &Path, mode: Option<u32>) -> io::Result<()> {

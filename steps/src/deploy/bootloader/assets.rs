@@ -1,0 +1,108 @@
+//! Boot loaders that the image of one file system brings along: what its `/boot/efi/EFI` holds goes to the EFI system
+//! partition that the agent made. Nothing of the image is run.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use ferric_hardware::block::EligibleDevice;
+use ferric_hardware::opened::{Access, OpenDevice};
+use ferric_hardware::partition_table::PartitionTable;
+use ferric_hardware::partitions;
+use ferric_hardware::signature;
+
+use crate::StepError;
+use crate::deploy::mounted::{Attributes, Mounted};
+use crate::step::Context;
+
+/// Where distributions mount the system partition, and so where the files are that belong on it.
+const SOURCE: &str = "/boot/efi/EFI";
+const TARGET: &str = "/EFI";
+/// What boot loaders look for beside themselves, where the image has it in one place for all.
+const SHARED: [&str; 2] = ["grub.cfg", "grubenv"];
+const SHARED_SOURCE: &str = "/boot/grub2";
+const FSTAB: &str = "/etc/fstab";
+/// Directories are followed this deep.
+const DEPTH: usize = 6;
+/// A longer table of file systems is none.
+const MOST_FSTAB_BYTES: u64 = 1 << 20;
+
+/// Copies the loaders of the root file system `root_uuid` to the system partition `efi_uuid` and mounts that at
+/// `/boot/efi` in the image's table of file systems. False when the image brings none.
+///
+/// # Errors
+/// [`StepError::DeviceNotFound`] when a partition is not there, [`StepError::Execution`] when one cannot be read or written.
+pub(super) fn install(
+    context: &Context,
+    disk: &EligibleDevice,
+    root_uuid: &str,
+    efi_uuid: &str,
+) -> Result<bool, StepError> {
+    let failed = |error: io::Error| {
+        StepError::Execution(format!("Installing the boot loader of the image to device {} failed: {error}", disk.name))
+    };
+    let root = find(context, disk, root_uuid)?;
+    let system = find(context, disk, efi_uuid)?;
+    let image = Mounted::new(context, &root.name).map_err(failed)?;
+    if !image.has_directory(SOURCE) {
+        return Ok(false);
+    }
+    let target = Mounted::new(context, &system.name).map_err(failed)?;
+    copy_directory(&image, Path::new(SOURCE), &target, Path::new(TARGET), DEPTH).map_err(failed)?;
+    copy_shared(&image, &target).map_err(failed)?;
+    remember(&image, efi_uuid).map_err(failed)?;
+    Ok(true)
+}
+
+/// The partition whose file system, or else whose table entry, has this identifier.
+pub(super) fn find(context: &Context, disk: &EligibleDevice, uuid: &str) -> Result<EligibleDevice, StepError> {
+    let open = OpenDevice::open(&context.machine, disk, Access::Read)?;
+    let table = PartitionTable::read(open.file(), open.size(), open.block_size());
+    let table = table.map_err(|error| StepError::BlockDevice(format!("{}: {error}", disk.name)))?;
+    let found = partitions::list(&context.machine, disk).into_iter().find(|partition| {
+        let content = signature::uuid(&open, partition.start, partition.size).ok().flatten();
+        let entry = table.as_ref().and_then(|table| table.partition_uuid(partition.number));
+        [content, entry].into_iter().flatten().any(|known| known.eq_ignore_ascii_case(uuid))
+    });
+    let eligible = found.and_then(|found| disk.partitions().iter().find(|one| one.name == found.name));
+    eligible.cloned().ok_or_else(|| {
+        StepError::DeviceNotFound(format!("No partition with UUID {uuid} found on device {}", disk.name))
+    })
+}
+
+fn copy_directory(image: &Mounted, from: &Path, target: &Mounted, to: &Path, depth: usize) -> io::Result<()> {
+    for (name, is_directory) in image.list(from)? {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if is_directory && depth > 0 {
+            copy_directory(image, &from, target, &to, depth - 1)?;
+        } else if let Some(content) = image.open_file(&from)? {
+            target.write(&to, content, &Attributes::default())?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_shared(image: &Mounted, target: &Mounted) -> io::Result<()> {
+    for (vendor, _) in image.list(SOURCE)?.into_iter().filter(|(_, is_directory)| *is_directory) {
+        for file in SHARED {
+            let place = Path::new(TARGET).join(&vendor).join(file);
+            if target.open_file(&place)?.is_none()
+                && let Some(content) = image.open_file(Path::new(SHARED_SOURCE).join(file))?
+            {
+                target.write(&place, content, &Attributes::default())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds the system partition to the image's table of file systems, unless it is there or the image has no such table.
+fn remember(image: &Mounted, uuid: &str) -> io::Result<()> {
+    let Some(file) = image.open_file(FSTAB)? else { return Ok(()) };
+    let mut table = String::new();
+    file.take(MOST_FSTAB_BYTES).read_to_string(&mut table)?;
+    let source = format!("UUID={uuid}");
+    if table.contains(&source) {
+        return Ok(());
+    }
+    image.append(FSTAB, format!("{source}\t/boot/efi\tvfat\tumask=0077\t0\t1\n").as_bytes())
+}

@@ -1,0 +1,160 @@
+//! `install_bootloader` after a partition image: what the image brings along makes the disk boot.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use ferric_hardware::efi::BootVariables;
+use ferric_hardware::machine::Machine;
+use ferric_steps::deploy::bootloader;
+use ferric_steps::image::{Algorithm, Digest};
+use ferric_steps::step::{Arguments, Context, Kind, StepOptions};
+use ferric_steps::{StepError, catalogue};
+use ferric_tests::image::Packing;
+use ferric_tests::loop_device::LoopDevice;
+use ferric_tests::vm::Machine as VirtualMachine;
+use serde_json::{Value, json};
+
+use super::partition_image::{BIOS, booting, info, mounted, used_disk, which};
+use super::write_image::{Image, deploy_in, tool};
+
+const MIB: usize = 1 << 20;
+const LABEL: &str = "Ferric image";
+const LOADER: &[u8] = b"loader ";
+/// Files in the virtual machine.
+const IMAGE: &str = "/image.raw.gz";
+const IMAGE_DIGEST: &str = "/image.sha256";
+
+/// An ext4 file system with these files.
+fn file_system(files: &[(&str, &[u8])]) -> Image {
+    let image = Image::empty(24 * MIB);
+    let tree = tempfile::tempdir().unwrap();
+    for (path, content) in files {
+        let path = tree.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    tool("mkfs.ext4", &["-q", "-d", tree.path().to_str().unwrap(), image.path().to_str().unwrap()]);
+    image
+}
+
+/// Deploys the image and then asks for its boot loader, as the conductor does.
+fn install(context: &Context, image: &Image, more: Value) -> Result<Value, StepError> {
+    deploy_in(context, info(image), None).unwrap();
+    let mut arguments = boot_arguments(context);
+    arguments.extend(more.as_object().unwrap().clone());
+    tokio::runtime::Runtime::new().unwrap().block_on(bootloader::install_bootloader(context, &arguments))
+}
+
+fn boot_arguments(context: &Context) -> Arguments {
+    let uuids = context.memory.partition_uuids();
+    let Value::Object(arguments) = json!({
+        "root_uuid": uuids["root uuid"],
+        "efi_system_part_uuid": uuids["efi system partition uuid"],
+    }) else {
+        unreachable!()
+    };
+    arguments
+}
+
+/// What the virtual machine needs for [`deploy_in_the_machine`].
+pub(super) fn prepare(machine: &VirtualMachine) {
+    let csv: Vec<u8> =
+        format!("\u{feff}shimx64.efi,{LABEL},,text\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let image = file_system(&[
+        ("boot/efi/EFI/debian/shimx64.efi", &LOADER.repeat(100_000)),
+        ("boot/efi/EFI/debian/BOOTX64.CSV", &csv),
+        ("boot/efi/EFI/BOOT/grub.cfg", b"its own"),
+        ("boot/grub2/grub.cfg", b"for all"),
+        ("etc/fstab", b"LABEL=root / ext4 defaults 0 1\n"),
+    ]);
+    let packed = Packing::Gzip.pack(&std::fs::read(image.path()).unwrap()).unwrap();
+    let digest = Digest::of(Algorithm::Sha256, &packed).hex();
+    std::fs::write(image.path(), packed).unwrap();
+    machine.place(&image.path(), IMAGE).unwrap();
+    std::fs::write(image.path(), digest).unwrap();
+    machine.place(&image.path(), IMAGE_DIGEST).unwrap();
+    for program in ["mkfs.vfat", "mkfs.ext4", "mkswap"] {
+        machine.program(&which(program)).unwrap();
+    }
+}
+
+/// Deploys a partition image to `/dev/vda` and has the firmware boot it.
+pub(super) async fn deploy_in_the_machine() {
+    let mut options = StepOptions::none();
+    options.values.insert("efi_system_partition_size".to_string(), "34".to_string());
+    let mut context = Context::new(Machine::host(), Arc::new(options));
+    context.node = Arc::new(json!({"properties": {"root_device": {"name": "/dev/vda"}}}));
+    let digest = std::fs::read_to_string(IMAGE_DIGEST).unwrap();
+    let info = json!({"id": "image", "urls": [format!("file://{IMAGE}")], "disk_format": "raw", "os_hash_algo": "sha256",
+        "os_hash_value": digest, "image_type": "partition", "root_mb": 32, "swap_mb": 4, "ephemeral_mb": 8});
+    let Value::Object(arguments) = json!({"image_info": info}) else { unreachable!() };
+    catalogue::execute(Kind::Deploy, "write_image", arguments, context.clone()).await.unwrap();
+    bootloader::install_bootloader(&context, &boot_arguments(&context)).await.unwrap();
+    let variables = BootVariables::of(&context.machine).unwrap();
+    let entries = variables.entries().unwrap();
+    let entry = entries.iter().find(|entry| entry.option.label == LABEL).unwrap();
+    assert!(entry.option.path.to_string().contains(r"\EFI\debian\shimx64.efi"), "{}", entry.option.path);
+    assert_eq!(variables.order().unwrap()[0], entry.number);
+}
+
+/// What [`deploy_in_the_machine`] left on the disk, seen from outside.
+pub(super) fn verify(disk: &Path) {
+    let verdict = tool("sgdisk", &["-v", disk.to_str().unwrap()]);
+    assert!(verdict.contains("No problems found"), "{verdict}");
+    let volume = format!("{}@@1M", disk.display());
+    let content = |path: &str| tool("mtype", &["-i", &volume, &format!("::/EFI/{path}")]);
+    assert!(content("debian/shimx64.efi").as_bytes() == LOADER.repeat(100_000), "the loader is not whole");
+    assert_eq!((content("debian/grub.cfg"), content("BOOT/grub.cfg")), ("for all".to_string(), "its own".to_string()));
+    let of_volume = ["-p", "-o", "value", "-s", "UUID", "-O", "1048576", disk.to_str().unwrap()];
+    let efi = tool("blkid", &of_volume);
+    let root = format!("{}?offset={}", disk.display(), 47 * MIB);
+    let fstab = tool("debugfs", &["-R", "cat /etc/fstab", &root]);
+    assert_eq!(
+        fstab,
+        format!("LABEL=root / ext4 defaults 0 1\nUUID={}\t/boot/efi\tvfat\tumask=0077\t0\t1\n", efi.trim())
+    );
+}
+
+/// An image with GRUB's programs, which say how they were called.
+fn image_with_grub(installer: &str) -> Image {
+    let shell = std::fs::read("/bin/busybox").unwrap();
+    let configurator = "#!/bin/sh\necho \"$GRUB_DISABLE_OS_PROBER $*\" > /configured\n";
+    file_system(&[
+        ("bin/sh", &shell),
+        ("usr/sbin/grub-install", installer.as_bytes()),
+        ("usr/sbin/grub-mkconfig", configurator.as_bytes()),
+    ])
+}
+
+fn permitting(disk: &LoopDevice) -> Context {
+    let mut context = booting(disk, BIOS);
+    let options = Arc::make_mut(&mut context.options);
+    options.values.insert("enable_bios_bootloader_install".to_string(), "true".to_string());
+    context
+}
+
+#[test]
+fn grub_of_the_image_is_installed_when_that_is_permitted() {
+    let image = image_with_grub("#!/bin/sh\ntest -b \"$1\" && test -e /proc/self && echo \"$*\" > /installed\n");
+    let disk = used_disk();
+    install(&permitting(&disk), &image, json!({})).unwrap();
+    let said = mounted(&disk, 3, "ro", |root| {
+        ["installed", "configured"].map(|file| std::fs::read_to_string(root.join(file)).unwrap())
+    });
+    assert_eq!(said, [format!("{}\n", disk.path().display()), "true -o /boot/grub/grub.cfg\n".to_string()]);
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains(disk.path().to_str().unwrap()), "{mounts}");
+}
+
+#[test]
+fn a_disk_that_would_need_grub_is_an_error_unless_that_is_to_be_ignored() {
+    let image = image_with_grub("#!/bin/sh\necho 'no room for grub' >&2; exit 1\n");
+    let disk = used_disk();
+    let error = install(&booting(&disk, BIOS), &image, json!({})).unwrap_err();
+    assert!(matches!(&error, StepError::InvalidImage(text) if text.contains("CVE-2026-43003")), "{error:?}");
+    let error = install(&permitting(&disk), &image, json!({})).unwrap_err();
+    assert!(matches!(&error, StepError::Execution(text) if text.contains("no room for grub")), "{error:?}");
+    install(&permitting(&disk), &image, json!({"ignore_bootloader_failure": true})).unwrap();
+}
