@@ -131,11 +131,15 @@ impl Agent {
     /// What the inventory depends on.
     pub fn inventory_options(&self) -> InventoryOptions {
         let config = self.config();
+        let context = self.context(&Running::default(), Value::Null);
+        // A local run leaves the network of the machine as it is.
+        let vlans = if context.is_local_run() { Vec::new() } else { config.list(&options::ENABLE_VLAN_INTERFACES) };
         let lldp = config.flag(&options::COLLECT_LLDP).then(|| config.seconds(&options::LLDP_TIMEOUT));
         InventoryOptions {
-            policy: self.context(&Running::default(), Value::Null).device_policy(),
+            policy: context.device_policy(),
             boot_interface: config.boot_interface().map(str::to_string),
             lldp,
+            vlans: vlans.into_iter().map(str::to_string).collect(),
             skip_bmc: self.lookup()["config"]["agent_skip_bmc_detect"].as_bool().unwrap_or(false),
             ignored_drivers: Vec::new(),
             simulated: self.simulated.clone(),

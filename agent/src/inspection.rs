@@ -39,6 +39,7 @@ pub async fn inventory(agent: &Arc<Agent>) -> Result<Value, Error> {
 pub async fn interfaces(agent: &Arc<Agent>) -> Vec<Interface> {
     let (machine, mut options) = (agent.machine.clone(), agent.inventory_options());
     options.lldp = None;
+    options.vlans.clear();
     options.skip_bmc = true;
     let read = move || match options.simulated {
         Some(_) => inventory::collect(&machine, &options).interfaces,

@@ -51,7 +51,7 @@ pub async fn run(agent: Arc<Agent>) -> Result<()> {
     if restored {
         info!("going on where the agent before this one stopped");
     }
-    let interfaces = interfaces(&agent).await;
+    let mut interfaces = interfaces(&agent).await;
     let targets = if restored { Vec::new() } else { inspection::targets(&config, &urls) };
     if !targets.is_empty() {
         disks::wait(&agent).await;
@@ -60,6 +60,13 @@ pub async fn run(agent: Arc<Agent>) -> Result<()> {
         true => None,
         false => inspection::run(&agent, &ironic::http_client(&config)?, &targets).await?,
     };
+    if !agent.inventory_options().vlans.is_empty() {
+        if targets.is_empty() {
+            // Whoever takes the inventory creates the VLANs, and nobody has.
+            inspection::inventory(&agent).await?;
+        }
+        interfaces = inspection::interfaces(&agent).await;
+    }
     if urls.is_empty() {
         warn!("no api_url is set: nothing to look up, nobody to tell");
         return serve(agent, None).await;

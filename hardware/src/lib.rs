@@ -4,6 +4,7 @@
 //! - [`inventory`]: the document that says what the machine is; [`simulated`] facts in it
 //! - [`collect`]: what inspection sends besides
 //! - [`cpu`], [`memory`], [`nic`], [`vendor`], [`boot`], [`bmc`]: its parts
+//! - [`vlan`]: VLAN interfaces that are wanted, and creating them
 //! - [`smbios`], [`ethtool`], [`ipmi`], [`packet`], [`lldp`]: where they come from
 //! - [`tool`]: external programs, found here or in the host root
 //! - [`units`]: typed sizes and addresses
@@ -36,6 +37,7 @@ pub mod lldp;
 pub mod machine;
 pub mod mbr;
 pub mod memory;
+mod netlink;
 pub mod nic;
 pub mod nvme;
 pub mod opened;
@@ -49,5 +51,6 @@ pub mod smbios;
 pub mod tool;
 pub mod units;
 pub mod vendor;
+pub mod vlan;
 pub mod watch;
 pub mod wipe;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ferric_ignition::kernel_arguments::KernelArgument;
 use ferric_ignition::patch;
 use ferric_ignition::uki::Uki;
@@ -89,11 +89,27 @@ fn the_efi_program_boots_with_arguments_of_its_own() -> Result<()> {
     fs::create_dir_all(&boot)?;
     let program = boot.join("BOOTX64.EFI");
     fs::copy(artefact("ferric.efi")?, &program)?;
-    let argument = KernelArgument::with_value("ipa-api-url", &format!("http://10.0.2.2:{}", conductor.port()))?;
+    let url = format!("http://10.0.2.2:{}", conductor.port());
+    let arguments = [
+        ("ipa-api-url", url.as_str()),
+        ("ipa-inspection-collectors", "default"),
+        ("ipa-enable-vlan-interfaces", "eth0.77,52:54:00:12:34:56.78"),
+        // The emulated network says nothing.
+        ("ipa-lldp-timeout", "1"),
+    ];
+    let arguments =
+        arguments.iter().map(|(name, value)| KernelArgument::with_value(name, value)).collect::<Result<Vec<_>, _>>()?;
     let file = OpenOptions::new().read(true).write(true).open(&program)?;
-    patch::apply(&file, &[Uki::read(&file)?.append_kernel_arguments(&[argument])?])?;
+    patch::apply(&file, &[Uki::read(&file)?.append_kernel_arguments(&arguments)?])?;
 
     let drive = format!("file=fat:{},format=raw,if=none,id=esp,readonly=on", folder.path().join("esp").display());
     let medium = ["-drive", &drive, "-device", "virtio-blk-pci,drive=esp,bootindex=0"].map(str::to_owned);
-    lives_and_dies(machine(folder.path(), &medium, agent)?, &conductor, agent)
+    lives_and_dies(machine(folder.path(), &medium, agent)?, &conductor, agent)?;
+
+    let inspected = conductor.received("/v1/continue_inspection");
+    let interfaces = inspected.first().context("nothing was inspected")?["inventory"]["interfaces"].clone();
+    let names: Vec<&str> = interfaces.as_array().into_iter().flatten().filter_map(|i| i["name"].as_str()).collect();
+    assert_eq!(names, ["eth0", "eth0.77", "eth0.78"], "the VLANs that were asked for");
+    assert_eq!(interfaces[1]["has_carrier"], true, "they are up");
+    Ok(())
 }
