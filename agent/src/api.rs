@@ -1,7 +1,7 @@
 //! The REST API: routes of `/`, `/v1/`, `/v1/status` and `/v1/commands/`.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
@@ -17,7 +17,7 @@ use crate::agent::Agent;
 use crate::command;
 use crate::error::Fault;
 use crate::server::Connection;
-use crate::{VERSION, mask};
+use crate::{VERSION, mask, metrics};
 
 /// The service.
 pub fn router(agent: Arc<Agent>) -> Router {
@@ -53,7 +53,7 @@ async fn require_token(State(agent): State<Arc<Agent>>, request: Request, next: 
 }
 
 async fn log(request: Request, next: Next) -> Response {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let method = request.method().clone();
     let path = request.uri().path().to_string();
     let query = mask::masked_query(request.uri().query().unwrap_or_default());
@@ -132,31 +132,48 @@ async fn version_1(Base(base): Base) -> Json<Value> {
     }))
 }
 
+/// Does `work`, and tells the metrics under IPA's name how long it took.
+async fn measured<T>(agent: &Agent, name: &str, work: impl Future<Output = T>) -> T {
+    let started = Instant::now();
+    let done = work.await;
+    metrics::timer(agent, &format!("api.app.{name}"), started.elapsed());
+    done
+}
+
 async fn status(State(agent): State<Arc<Agent>>) -> Json<Value> {
-    let started = agent.started_at.duration_since(UNIX_EPOCH).map(|since| since.as_secs_f64()).unwrap_or_default();
-    Json(json!({ "started_at": started, "version": VERSION }))
+    measured(&agent, "get_status", async {
+        let started = agent.started_at.duration_since(UNIX_EPOCH).map(|since| since.as_secs_f64()).unwrap_or_default();
+        Json(json!({ "started_at": started, "version": VERSION }))
+    })
+    .await
 }
 
 async fn list(State(agent): State<Arc<Agent>>) -> Json<Value> {
-    Json(json!({ "commands": agent.commands.documents() }))
+    measured(&agent, "list_commands", async { Json(json!({ "commands": agent.commands.documents() })) }).await
 }
 
 async fn show(State(agent): State<Arc<Agent>>, Path(id): Path<String>, uri: Uri) -> Result<Json<Value>, Fault> {
-    let entry = agent.commands.get(&id)?;
-    if wants_to_wait(&uri) {
-        entry.ended().await;
-    }
-    Ok(Json(entry.document()))
+    measured(&agent, "get_command", async {
+        let entry = agent.commands.get(&id)?;
+        if wants_to_wait(&uri) {
+            entry.ended().await;
+        }
+        Ok(Json(entry.document()))
+    })
+    .await
 }
 
 async fn start(State(agent): State<Arc<Agent>>, uri: Uri, body: Bytes) -> Result<Json<Value>, Fault> {
-    let (name, arguments) = parse(&body)?;
-    let entry = command::start(&agent, &name, arguments).await?;
-    if wants_to_wait(&uri) {
-        entry.ended().await;
-        agent.commands.mark_read();
-    }
-    Ok(Json(entry.document()))
+    measured(&agent, "run_command", async {
+        let (name, arguments) = parse(&body)?;
+        let entry = command::start(&agent, &name, arguments).await?;
+        if wants_to_wait(&uri) {
+            entry.ended().await;
+            agent.commands.mark_read();
+        }
+        Ok(Json(entry.document()))
+    })
+    .await
 }
 
 fn wants_to_wait(uri: &Uri) -> bool {

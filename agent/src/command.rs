@@ -14,7 +14,7 @@ mod steps;
 pub mod system;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferric_steps::progress::Progress;
 use futures_util::future::BoxFuture;
@@ -24,6 +24,7 @@ use tracing::{debug, error, info};
 
 use crate::agent::Agent;
 use crate::error::{self, Error};
+use crate::metrics;
 pub use registry::{Entry, Outcome, Record, Registry, Status};
 
 /// Named parameters of a command.
@@ -206,8 +207,13 @@ async fn perform(
     if let Err(error) = check_arguments(extension, command, &arguments) {
         return Outcome::failed(error);
     }
+    let started = Instant::now();
+    let follower = tokio::spawn(metrics::follow(agent.clone(), command.name, running.progress.clone()));
     let work = tokio::spawn((command.run)(agent.clone(), arguments, running));
-    let outcome = match work.await {
+    let ended = work.await;
+    follower.abort();
+    metrics::timer(agent, &format!("command.{}", command.name), started.elapsed());
+    let outcome = match ended {
         Ok(Ok(value)) => Outcome::succeeded(wrapped(command, value)),
         Ok(Err(error)) if error.is(error::VERSION_MISMATCH) => Outcome::version_mismatch(error),
         Ok(Err(error)) => Outcome::failed(error),
@@ -215,7 +221,10 @@ async fn perform(
     };
     match &outcome.error {
         None => info!(command = command.name, "command succeeded"),
-        Some(error) => error!(command = command.name, kind = %error.kind, details = %error.details, "command failed"),
+        Some(error) => {
+            metrics::count(agent, &format!("command.{}.failed", command.name));
+            error!(command = command.name, kind = %error.kind, details = %error.details, "command failed");
+        }
     }
     outcome
 }

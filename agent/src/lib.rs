@@ -8,7 +8,7 @@
 //! - [`agent`](mod@agent): what all parts of the running agent share
 //! - [`ironic`]: talking to Ironic; [`discovery`]: finding it; [`address`]: where Ironic reaches us
 //! - [`disks`]: waiting for the disk that will be used; [`virtual_media`]: configuration that comes with the boot medium
-//! - [`error`]: every error as the wire knows it; [`mask`]: what logs must not show
+//! - [`error`]: every error as the wire knows it; [`mask`]: what logs must not show; [`metrics`]
 
 pub mod address;
 pub mod agent;
@@ -25,6 +25,7 @@ pub mod ironic;
 pub mod logging;
 pub mod lookup;
 pub mod mask;
+pub mod metrics;
 pub mod run;
 pub mod server;
 pub mod state;

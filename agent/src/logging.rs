@@ -1,4 +1,6 @@
-//! Where the log goes: standard error, a file, or both; lines for people or JSON.
+//! Where the log goes: standard error, a file, or both, and the system's log; lines for people or JSON.
+
+mod syslog;
 
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
@@ -9,11 +11,16 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 
 use crate::config::{Config, options};
+use syslog::Syslog;
 
-/// Sets up the log after the options `debug`, `log_file`, `log_dir`, `use_stderr` and `use_json`.
+/// The socket of the system's log.
+const SYSLOG: &str = "/dev/log";
+
+/// Sets up the log after the options `debug`, `log_file`, `log_dir`, `use_stderr`, `use_json`, `use_syslog` and
+/// `syslog_log_facility`.
 ///
 /// # Errors
-/// The log file cannot be written.
+/// The log file cannot be written, or there is no such facility.
 pub fn init(config: &Config) -> anyhow::Result<()> {
     let writer = match log_file(config) {
         None => BoxMakeWriter::new(std::io::stderr),
@@ -25,6 +32,14 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
                 BoxMakeWriter::new(Mutex::new(file))
             }
         }
+    };
+    let writer = match config.flag(&options::USE_SYSLOG) {
+        true => {
+            let facility = config.text(&options::SYSLOG_LOG_FACILITY);
+            let syslog = Syslog::new(PathBuf::from(SYSLOG), facility).context("cannot log to syslog")?;
+            BoxMakeWriter::new(writer.and(syslog))
+        }
+        false => writer,
     };
     let level = if config.flag(&options::DEBUG) {
         "info,ferric_agent=debug,ferric_steps=debug,ferric_hardware=debug"

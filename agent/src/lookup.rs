@@ -155,8 +155,12 @@ fn configure(agent: &Agent, config: &Value) {
                 set(spec, &config[key]);
             }
         }
-        for spec in options::ALL.iter().filter(|spec| spec.group == "container") {
-            set(spec, &config["agent_containers"][spec.name]);
+        for (group, key) in
+            [("container", "agent_containers"), ("metrics", "metrics"), ("metrics_statsd", "metrics_statsd")]
+        {
+            for spec in options::ALL.iter().filter(|spec| spec.group == group) {
+                set(spec, &config[key][spec.name]);
+            }
         }
     });
 }

@@ -183,7 +183,7 @@ options! {
         = option("image_download_max_duration", Kind::COUNT).default("0").kernel("ipa-image-download-max-duration");
     IRONIC_API_VERSION: "API version of Ironic, instead of asking it"
         = option("ironic_api_version", Kind::Version).kernel("ipa-ironic-api-version");
-    ENABLE_VLAN_INTERFACES: "VLAN interfaces to create: INTERFACE.VLAN, INTERFACE or all"
+    ENABLE_VLAN_INTERFACES: "VLAN interfaces to create: INTERFACE.VLAN, MAC.VLAN, or by LLDP: INTERFACE or all"
         = option("enable_vlan_interfaces", Kind::List).default("").kernel("ipa-enable-vlan-interfaces");
     IGNORE_BOOTLOADER_FAILURE: "Go on when a boot loader cannot be installed"
         = option("ignore_bootloader_failure", Kind::Bool).kernel("ipa-ignore-bootloader-failure");
@@ -216,8 +216,8 @@ options! {
     USE_JSON: "Log JSON lines" = option("use_json", Kind::Bool).default("false");
     USE_JOURNAL: "Accepted for compatibility; standard error reaches the journal"
         = option("use_journal", Kind::Bool).default("false");
-    USE_SYSLOG: "Accepted for compatibility" = option("use_syslog", Kind::Bool).default("false");
-    SYSLOG_LOG_FACILITY: "Accepted for compatibility" = option("syslog_log_facility", Kind::Text);
+    USE_SYSLOG: "Log to the system's log (/dev/log) too" = option("use_syslog", Kind::Bool).default("false");
+    SYSLOG_LOG_FACILITY: "Facility in the system's log; unset: user" = option("syslog_log_facility", Kind::Text);
     LOG_CONFIG_APPEND: "Accepted for compatibility" = option("log_config_append", Kind::Path);
     LOG_DATE_FORMAT: "Accepted for compatibility" = option("log_date_format", Kind::Text);
 
@@ -254,16 +254,16 @@ options! {
         = Spec::new("disk_partitioner", "check_device_interval", Kind::COUNT).default("1");
     CHECK_DEVICE_MAX_RETRIES: "Looks whether a device is in use"
         = Spec::new("disk_partitioner", "check_device_max_retries", Kind::COUNT).default("20");
-    METRICS_BACKEND: "Accepted for compatibility"
+    METRICS_BACKEND: "Where metrics go: nowhere, or to a statsd server; Ironic may override it"
         = Spec::new("metrics", "backend", Kind::Choice(&["noop", "statsd", "collector"])).default("noop");
-    METRICS_PREPEND_HOST: "Accepted for compatibility"
+    METRICS_PREPEND_HOST: "Put the host name in front of the names of metrics"
         = Spec::new("metrics", "prepend_host", Kind::Bool).default("false");
-    METRICS_PREPEND_HOST_REVERSE: "Accepted for compatibility"
+    METRICS_PREPEND_HOST_REVERSE: "Put the parts of the host name in reverse order"
         = Spec::new("metrics", "prepend_host_reverse", Kind::Bool).default("true");
-    METRICS_GLOBAL_PREFIX: "Accepted for compatibility" = Spec::new("metrics", "global_prefix", Kind::Text);
-    STATSD_HOST: "Accepted for compatibility"
+    METRICS_GLOBAL_PREFIX: "In front of the names of all metrics" = Spec::new("metrics", "global_prefix", Kind::Text);
+    STATSD_HOST: "Host of the statsd server"
         = Spec::new("metrics_statsd", "statsd_host", Kind::Text).default("localhost");
-    STATSD_PORT: "Accepted for compatibility"
+    STATSD_PORT: "UDP port of the statsd server"
         = Spec::new("metrics_statsd", "statsd_port", Kind::PORT).default("8125");
     ALLOW_ARBITRARY_CONTAINERS: "Run any container image as a step"
         = Spec::new("container", "allow_arbitrary_containers", Kind::Bool).default("false");

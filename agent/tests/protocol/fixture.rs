@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -132,6 +133,16 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> R
     }
 }
 
+/// A port that only one agent gets. It lies below those that the kernel gives to outgoing connections, which could take
+/// it away while an agent starts, or starts again.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(7919);
+    let ports = (0..20_000).map(|_| 10_000 + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000);
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.map(|port| port as u16).find(free).unwrap()
+}
+
 /// How an agent is started.
 pub(crate) struct Setup {
     /// Keeps configuration, state and plugins; two agents with the same one are the same agent restarted.
@@ -145,7 +156,7 @@ impl Setup {
     /// An agent without TLS on a port of its own.
     pub(crate) fn new() -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let root = directory.path().to_path_buf();
         let path = |name: &str| root.join(name).display().to_string();
         for name in ["conf", "steps.d"] {

@@ -11,5 +11,6 @@ mod heartbeat;
 mod inspection;
 mod lookup;
 mod masking;
+mod metrics;
 mod restart;
 mod tls;
