@@ -1,7 +1,7 @@
 //! The HTTP interface: Ironic's API subset, the artefacts, and the stub's own pages under `/stub/`.
 //!
 //! - [`version`]: microversions and the headers on every answer
-//! - [`root`], [`nodes`], [`states`], [`ports`]: what clients call
+//! - [`root`], [`nodes`], [`states`], [`vmedia`], [`ports`]: what clients call
 //! - [`ramdisk`]: what agents call
 //! - [`own`]: journal, faults, progress and the page
 //! - [`journal`]: every request written down
@@ -15,6 +15,7 @@ pub mod ramdisk;
 pub mod root;
 pub mod states;
 pub mod version;
+pub mod vmedia;
 
 use std::sync::Arc;
 
@@ -59,6 +60,7 @@ pub fn router(conductor: Shared) -> Router {
         .route("/v1/nodes/{node}/states/provision", put(states::provision))
         .route("/v1/nodes/{node}/states/power", put(states::power))
         .route("/v1/nodes/{node}/states/raid", put(states::raid))
+        .route("/v1/nodes/{node}/vmedia", get(vmedia::list).post(vmedia::attach).delete(vmedia::detach))
         .route("/v1/ports", get(ports::list).post(ports::create))
         .route("/v1/ports/detail", get(ports::list))
         .route("/v1/ports/{port}", get(ports::show).patch(ports::patch).delete(ports::delete))

@@ -4,6 +4,7 @@
 //! - [`machine`]: switching it on and off; `process` and `qemu` are the two kinds
 //! - [`system`]: power, boot override and media of one machine, and how they act together
 //! - [`redfish`]: the REST API (`documents` are its answers, `session` who may ask, `fault` what is to go wrong)
+//! - [`server`]: all of it behind a socket
 //! - [`firmware`]: the boot entry that a BMC leaves for the firmware, written into OVMF's variable store
 
 pub mod definition;
@@ -16,6 +17,7 @@ mod process;
 mod qemu;
 mod qmp;
 pub mod redfish;
+pub mod server;
 pub mod session;
 pub mod system;
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::agent_client::{Agent, AgentError, Patience};
 use crate::config::Config;
+use crate::dhcp::Dhcp;
 use crate::driver::fake::Fake;
 use crate::driver::local_process::LocalProcess;
 use crate::driver::redfish::Redfish;
@@ -43,6 +44,7 @@ pub struct Conductor {
     drivers: BTreeMap<&'static str, Arc<dyn Driver>>,
     processes: Arc<LocalProcess>,
     url: OnceLock<String>,
+    dhcp: OnceLock<Dhcp>,
     /// Locked nodes, and whether a heartbeat came meanwhile.
     locks: Mutex<HashMap<Uuid, bool>>,
     progress: Mutex<HashMap<Uuid, Value>>,
@@ -73,11 +75,14 @@ impl Conductor {
     pub fn open(config: Config, state_dir: &Path) -> Result<Shared, StoreError> {
         let store = Store::open(&state_dir.join("conductor.sqlite"))?;
         let processes = Arc::new(LocalProcess::default());
-        let power_limit = Duration::from_secs(config.power_state_change_timeout_seconds);
+        let redfish = Redfish {
+            power_limit: Duration::from_secs(config.power_state_change_timeout_seconds),
+            pause: Duration::from_secs_f64(config.redfish_retry_interval_seconds),
+        };
         let drivers: BTreeMap<&'static str, Arc<dyn Driver>> = BTreeMap::from([
             ("fake-hardware", Arc::new(Fake) as Arc<dyn Driver>),
             ("local-process", Arc::clone(&processes) as _),
-            ("redfish", Arc::new(Redfish { power_limit }) as _),
+            ("redfish", Arc::new(redfish) as _),
         ]);
         let conductor = Self {
             config,
@@ -88,6 +93,7 @@ impl Conductor {
             drivers,
             processes,
             url: OnceLock::new(),
+            dhcp: OnceLock::new(),
             locks: Mutex::default(),
             progress: Mutex::default(),
         };
@@ -113,9 +119,22 @@ impl Conductor {
         self.url.get().map_or("", String::as_str)
     }
 
-    /// Ends every process started for a node.
+    /// Takes the DHCP server into service. Only the first call counts.
+    pub fn serve_dhcp(&self, dhcp: Dhcp) {
+        let _ = self.dhcp.set(dhcp);
+    }
+
+    /// The DHCP server, when the configuration has one.
+    pub fn dhcp(&self) -> Option<&Dhcp> {
+        self.dhcp.get()
+    }
+
+    /// Ends every process that was started.
     pub async fn end_processes(&self) {
         self.processes.end_all().await;
+        if let Some(dhcp) = self.dhcp() {
+            dhcp.stop().await;
+        }
     }
 
     /// The names of the hardware types.

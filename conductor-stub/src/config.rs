@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::bmc::server::Setup;
+use crate::dhcp;
+use crate::enrolment::Enrolment;
+
 /// Options, with Ironic's defaults.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -16,6 +20,12 @@ pub struct Config {
     pub ramdisk_efi: Option<PathBuf>,
     /// The agent's ISO; a node's `driver_info/deploy_iso` wins.
     pub ramdisk_iso: Option<PathBuf>,
+    /// Nodes that are enrolled at the start and taken to `active`.
+    pub nodes: Vec<Enrolment>,
+    /// A Redfish emulator that is served beside the conductor, for machines without a BMC of their own.
+    pub bmc: Option<Setup>,
+    /// A DHCP server for the machines' network, for the boot interface `http`.
+    pub dhcp: Option<dhcp::Settings>,
     /// The heartbeat period told to agents, seconds (`[api]ramdisk_heartbeat_timeout`).
     pub heartbeat_timeout_seconds: u64,
     /// How long a `… wait` state may last without a heartbeat, seconds (`[conductor]*_callback_timeout`).
@@ -42,6 +52,9 @@ pub struct Config {
     pub erase_devices_metadata_priority: Option<i64>,
     /// How long a BMC may take to switch a machine on or off, seconds (`[conductor]power_state_change_timeout`).
     pub power_state_change_timeout_seconds: u64,
+    /// Pause before a BMC that is busy or cannot be reached is asked again, seconds; it is asked five times
+    /// (`[redfish]connection_retry_interval`).
+    pub redfish_retry_interval_seconds: f64,
     /// How long the agent may take to switch its machine off, seconds.
     pub power_off_wait_seconds: f64,
 }
@@ -53,6 +66,9 @@ impl Default for Config {
             external_http_url: None,
             ramdisk_efi: None,
             ramdisk_iso: None,
+            nodes: Vec::new(),
+            bmc: None,
+            dhcp: None,
             heartbeat_timeout_seconds: 300,
             callback_timeout_seconds: 1800.0,
             check_interval_seconds: 5.0,
@@ -66,6 +82,7 @@ impl Default for Config {
             erase_devices_priority: None,
             erase_devices_metadata_priority: None,
             power_state_change_timeout_seconds: 60,
+            redfish_retry_interval_seconds: 3.0,
             power_off_wait_seconds: 35.0,
         }
     }

@@ -27,6 +27,15 @@ pub type Outcome<'a, T> = BoxFuture<'a, Result<T, DriverError>>;
 /// Kernel parameters for the ramdisk (`ipa-api-url` and so on).
 pub type Parameters = BTreeMap<&'static str, String>;
 
+/// A virtual drive and what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drive {
+    /// `CD`, `DVD`…
+    pub media_types: Vec<String>,
+    /// URL of the medium, if there is one.
+    pub image: Option<String>,
+}
+
 /// A hardware type.
 pub trait Driver: Send + Sync + fmt::Debug {
     /// Whether `driver_info` has what is needed.
@@ -52,6 +61,31 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// The next power-on boots the machine's own disk; media and overrides of the ramdisk are taken away.
     fn prepare_instance<'a>(&'a self, conductor: &'a Conductor, node: &'a mut Node) -> Outcome<'a, ()>;
 
+    /// Every power-on from now on boots the ISO at `url`.
+    fn prepare_iso<'a>(&'a self, _conductor: &'a Conductor, node: &'a Node, _url: &'a str) -> Outcome<'a, ()> {
+        no_media(node)
+    }
+
+    /// The machine's virtual drives.
+    fn drives<'a>(&'a self, node: &'a Node) -> Outcome<'a, Vec<Drive>> {
+        no_media(node)
+    }
+
+    /// Puts the image at `url` into a virtual CD, whether the machine runs or not.
+    fn attach<'a>(&'a self, node: &'a Node, _url: &'a str) -> Outcome<'a, ()> {
+        no_media(node)
+    }
+
+    /// Empties the virtual drives.
+    fn detach<'a>(&'a self, node: &'a Node) -> Outcome<'a, ()> {
+        no_media(node)
+    }
+
     /// Whether there is a machine of its own, with firmware and power that the agent may change from inside.
     fn is_machine(&self) -> bool;
+}
+
+fn no_media<'a, T: Send + 'a>(node: &Node) -> Outcome<'a, T> {
+    let text = format!("driver {} has no virtual media", node.spec.driver);
+    Box::pin(std::future::ready(Err(DriverError(text))))
 }

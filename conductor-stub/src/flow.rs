@@ -4,12 +4,13 @@
 //! moves the node along the state machine and ends in a `… wait` state or a stable one.
 //!
 //! - [`verb`]: what a client asked for
-//! - [`inspect`], [`clean`], [`deploy`], [`rescue`], [`service`]: the flows
+//! - [`inspect`], [`clean`], [`deploy`], [`rescue`], [`service`]: the flows; [`boot_iso`]: deployments that are an ISO
 //! - [`steps`]: listing, planning and running steps, the same for clean, deploy and service
 //! - [`image`]: what the agent is told about an image; [`configdrive`]: the config drive
 //! - [`power`]: switching the machine within a flow
 //! - [`timeout`]: the machine that never calls
 
+pub mod boot_iso;
 pub mod clean;
 pub mod configdrive;
 pub mod deploy;
@@ -76,20 +77,23 @@ pub async fn fail(conductor: &Conductor, node: &mut Node, text: &str) {
     tracing::warn!(node = %node.label(), "{text}");
     let keep_on = matches!(node.provision_state, ProvisionState::Verifying | ProvisionState::Adopting);
     let cleaning = matches!(node.provision_state, ProvisionState::Cleaning | ProvisionState::CleanWait);
+    let mut text = text.to_owned();
     if !keep_on && let Err(error) = power::tear_down(conductor, node).await {
         tracing::warn!(node = %node.label(), "cleaning up after a failure: {error}");
+        // Somebody has to look after the machine: it may be on, or have a medium in its drive.
+        text = format!("{text} Cleaning up failed too: {error}");
     }
     if cleaning && node.clean_step.is_some() {
         node.spec.maintenance = true;
         node.fault = Some("clean failure".into());
-        node.maintenance_reason = Some(text.to_owned());
+        node.maintenance_reason = Some(text.clone());
     }
     steps::forget(node);
     // After the power action: Ironic's own clears it.
-    node.last_error = Some(text.to_owned());
+    node.last_error = Some(text.clone());
     let result = conductor
         .store
-        .record(node, "error", text, serde_json::Value::Null)
+        .record(node, "error", &text, serde_json::Value::Null)
         .and_then(|()| conductor.step_to(node, Event::Fail));
     if let Err(error) = result {
         tracing::error!(node = %node.label(), "writing a failure: {error}");

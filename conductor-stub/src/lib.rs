@@ -1,12 +1,13 @@
 //! A conductor that drives the agent end to end, with Redfish and HTTP boot.
 //!
 //! What it is made of:
-//! - [`conductor`]: everything that requests and flows share; [`config`]: its options
+//! - [`conductor`]: everything that requests and flows share; [`config`]: its options; [`enrolment`]: its nodes
 //! - [`node`]: the record of a machine; [`state`]: its states; [`store`]: the database; [`token`]: who may speak for it
 //! - [`api`]: Ironic's HTTP interface; [`error`]: its refusals; [`artefacts`]: files for machines
 //! - [`flow`]: what happens between two stable states
 //! - [`agent_client`]: commands to an agent
-//! - [`driver`]: power and boot of a machine; [`ramdisk`]: what it boots, with parameters of its own
+//! - [`driver`]: power and boot of a machine; [`ramdisk`]: what it boots, with parameters of its own; [`dhcp`]: where it
+//!   is told so
 //! - [`journal`], [`fault`]: what was seen, what is to go wrong
 //! - [`server`]: all of it behind a socket
 //! - [`demo`]: the whole life of one machine, on [`boot_image`]: a disk image that boots
@@ -25,7 +26,9 @@ pub mod clock;
 pub mod conductor;
 pub mod config;
 pub mod demo;
+pub mod dhcp;
 pub mod driver;
+pub mod enrolment;
 pub mod error;
 pub mod fault;
 pub mod flow;

@@ -17,4 +17,4 @@ pub mod virtual_media;
 pub use client::Client;
 pub use error::RedfishError;
 pub use settings::Settings;
-pub use system::{Boot, System};
+pub use system::{Boot, Enabled, System};

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use crate::api;
 use crate::conductor::{Conductor, Shared};
 use crate::config::Config;
+use crate::dhcp::{Dhcp, DhcpError};
 use crate::store::StoreError;
 use crate::tls;
 
@@ -25,6 +26,9 @@ pub enum StartError {
         /// Why it cannot be made.
         source: std::io::Error,
     },
+    /// Its DHCP server.
+    #[error(transparent)]
+    Dhcp(#[from] DhcpError),
     /// Its socket.
     #[error("listening on {address}: {source}")]
     Listen {
@@ -58,6 +62,9 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
         conductor.announce(&format!("http://{address}"));
+        if let Some(settings) = conductor.config.dhcp.clone() {
+            conductor.serve_dhcp(Dhcp::start(settings, &state_dir.join("dhcp"), &conductor.store.ports()?).await?);
+        }
         conductor.watch();
         let router = api::router(conductor.clone());
         let task = tokio::spawn(async move {

@@ -251,6 +251,21 @@ impl ProvisionState {
         }
     }
 
+    /// Whether an operation ended here without getting where it was going.
+    pub fn has_failed(self) -> bool {
+        matches!(
+            self,
+            S::InspectFailed
+                | S::CleanFailed
+                | S::DeployFailed
+                | S::RescueFailed
+                | S::UnrescueFailed
+                | S::ServiceFailed
+                | S::AdoptFailed
+                | S::Error
+        )
+    }
+
     /// Whether an agent may look this node up.
     pub fn allows_lookup(self) -> bool {
         matches!(

@@ -26,6 +26,14 @@ pub fn hand_out(node: &mut Node) -> String {
     token
 }
 
+/// A token that the node's ramdisk carries with it: known on both sides before the agent calls, so never shown.
+pub fn pregenerate(node: &mut Node) -> String {
+    let token = generate();
+    node.remember(KEY, token.clone());
+    node.remember("agent_secret_token_pregenerated", true);
+    token
+}
+
 /// The token that requests to the agent carry.
 pub fn of(node: &Node) -> Option<&str> {
     node.internal(KEY)
@@ -40,6 +48,14 @@ pub fn matches(node: &Node, offered: &str) -> bool {
 mod tests {
     use super::*;
     use crate::node::Spec;
+
+    #[test]
+    fn a_token_that_came_with_the_ramdisk_is_never_shown() {
+        let mut node = Node::new(uuid::Uuid::new_v4(), Spec::default());
+        let token = pregenerate(&mut node);
+        assert_eq!(hand_out(&mut node), MASKED);
+        assert!(matches(&node, &token));
+    }
 
     #[test]
     fn a_token_is_shown_once() {

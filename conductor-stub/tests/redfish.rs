@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use conductor_stub::bmc::session::Account;
 use conductor_stub::bmc::{Bmc, Definition, router};
-use conductor_stub::redfish::{Boot, Client, RedfishError, Settings, System, virtual_media};
+use conductor_stub::redfish::{Boot, Client, Enabled, RedfishError, Settings, System, virtual_media};
 use serde_json::{Value, json};
 
 const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
@@ -66,7 +66,7 @@ async fn a_one_time_boot_is_used_up_by_one_start() {
     let client = lab.client(json!({}));
     let system = System::find(&client).await.unwrap();
     assert_eq!(system.path, format!("/redfish/v1/Systems/{UUID}"));
-    system.set_boot(&Boot::UefiHttp(Some("http://192.0.2.1/agent.efi".into()))).await.unwrap();
+    system.set_boot(&Boot::UefiHttp(Some("http://192.0.2.1/agent.efi".into())), Enabled::Once).await.unwrap();
     assert_eq!(system.read().await.unwrap().body["Boot"]["HttpBootUri"], "http://192.0.2.1/agent.efi");
 
     system.set_power(true, LIMIT).await.unwrap();

@@ -19,7 +19,7 @@ use crate::ramdisk::artefact;
 const UUID: &str = "0c3f9a52-0a3b-4a57-9d0c-5f6f6d1f2b01";
 const MAC: &str = "52:54:00:fe:44:2b";
 /// Agents take no disk below 4 GiB as their root disk.
-const DISK_BYTES: u64 = 5 << 30;
+const DISK_GIB: u64 = 5;
 /// For one boot, emulated, on a busy host.
 const BOOT: Duration = Duration::from_secs(300);
 
@@ -122,7 +122,7 @@ fn start_conductor(folder: &Path, port: u16) -> Result<Process> {
 
 fn start_bmc(folder: &Path, port: u16, agent: u16) -> Result<Process> {
     let disk = folder.join("disk");
-    File::create(&disk)?.set_len(DISK_BYTES)?;
+    File::create(&disk)?.set_len(DISK_GIB << 30)?;
     let machine = json!({"uuid": UUID, "name": "machine-0", "macs": [MAC],
         "qemu": {"state_dir": folder.join("machine"), "console": folder.join("console"), "memory_mib": 1024,
             "disks": [{"file": disk, "bus": "nvme"}],
@@ -134,35 +134,65 @@ fn start_bmc(folder: &Path, port: u16, agent: u16) -> Result<Process> {
     Process::start(command.env("BMC_PASSWORD", "secret"))
 }
 
-fn from_blank_to_deployed(boot_interface: &str) -> Result<()> {
+/// The configuration of docs/boot.md: a blank machine, its BMC, what it boots and what it is to become.
+#[test]
+fn one_command_takes_a_blank_machine_to_a_deployed_one() -> Result<()> {
     let image = BootImage::get(&deployment::programs().cache)?;
-    let mut lab = Lab::start(boot_interface)?;
-    lab.provision("manage")?;
+    let folder = tempfile::Builder::new().prefix("ferric-boot-").tempdir()?;
+    let path = |name: &str| folder.path().join(name);
+    let (api, agent, bmc) = (free_port()?, free_port()?, free_port()?);
+    let config = json!({
+        "public_url": format!("http://10.0.2.2:{api}"),
+        "ramdisk_efi": artefact("ferric.efi")?,
+        "bmc": {"listen": format!("127.0.0.1:{bmc}"), "account": {"user": "admin", "password": "secret"}, "machines": [
+            {"uuid": UUID, "name": "machine-0", "macs": [MAC], "qemu": {"state_dir": path("machine"), "console": path("console"),
+             "disks": [{"file": path("disk"), "bus": "nvme", "size_gib": DISK_GIB}], "network": format!("user,hostfwd=tcp:127.0.0.1:{agent}-:9999")}}]},
+        "nodes": [{"name": "node-0", "ports": [MAC], "boot_interface": "redfish-https",
+            "driver_info": {"redfish_address": format!("http://127.0.0.1:{bmc}"), "redfish_username": "admin", "redfish_password": "secret",
+                "kernel_append_params": format!("ipa-advertise-host=127.0.0.1 ipa-advertise-port={agent}")},
+            "instance_info": {"image_source": image.path, "image_os_hash_algo": "sha256", "image_os_hash_value": sha256(&image.path)?}}],
+    });
+    fs::write(path("conductor.json"), config.to_string())?;
+    let mut command = Command::new(program("conductor-stub"));
+    command.args(["serve", "--listen", &format!("127.0.0.1:{api}"), "--state-dir"]).arg(path("conductor"));
+    let mut conductor = Process::start(command.arg("--config").arg(path("conductor.json")))?;
+    let console = || String::from_utf8_lossy(&fs::read(path("console")).unwrap_or_default()).into_owned();
+    // `node-0 is active`, or why it is not.
+    conductor.wait_for("\nnode-0", 4 * BOOT).with_context(console)?;
+    ensure!(conductor.log().contains("\nnode-0 is active\n"), "{}\n{}", conductor.log(), console());
 
-    lab.provision("inspect")?;
-    let inventory = lab.client.call("inventory", json!({"node": lab.node}))?;
+    let start = std::time::Instant::now();
+    while !console().contains(&image.line) {
+        ensure!(start.elapsed() < BOOT, "the deployed disk does not boot\n{}\n{}", conductor.log(), console());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let mut client = Client::connect(&format!("http://127.0.0.1:{api}"))?;
+    let inventory = client.call("inventory", json!({"node": "node-0"}))?;
     assert_eq!(inventory["inventory"]["disks"][0]["name"], "/dev/nvme0n1");
     assert_eq!(inventory["inventory"]["boot"]["current_boot_mode"], "uefi");
     assert_eq!(inventory["inventory"]["interfaces"][0]["mac_address"], MAC);
-    assert_eq!(lab.redfish("")?["PowerState"], "Off");
+    Ok(())
+}
 
+fn sha256(file: &Path) -> Result<String> {
+    let output = Command::new("sha256sum").arg(file).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.split(' ').next().context("sha256sum prints a digest")?.to_owned())
+}
+
+#[test]
+fn a_blank_machine_is_deployed_by_virtual_media() -> Result<()> {
+    let image = BootImage::get(&deployment::programs().cache)?;
+    let mut lab = Lab::start("redfish-virtual-media")?;
+    lab.provision("manage")?;
+    lab.provision("inspect")?;
+    assert_eq!(lab.redfish("")?["PowerState"], "Off");
     lab.provision("provide")?;
     let source = json!([{"op": "add", "path": "/instance_info/image_source", "value": image.path}]);
     lab.client.call("patch_node", json!({"node": lab.node, "patch": source}))?;
     lab.provision("active")?;
     lab.wait_for_console(&image.line)?;
-
     lab.assert_clear()
-}
-
-#[test]
-fn a_blank_machine_is_deployed_by_uefi_http_boot() -> Result<()> {
-    from_blank_to_deployed("redfish-https")
-}
-
-#[test]
-fn a_blank_machine_is_deployed_by_virtual_media() -> Result<()> {
-    from_blank_to_deployed("redfish-virtual-media")
 }
 
 #[test]

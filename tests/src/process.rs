@@ -33,10 +33,12 @@ impl Process {
     pub fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let log = tempfile::Builder::new().prefix("ferric-log-").tempfile()?;
+        // One description, one position: neither overwrites the other.
+        let output = log.reopen()?;
         let child = command
             .stdin(Stdio::null())
-            .stdout(log.reopen()?)
-            .stderr(log.reopen()?)
+            .stdout(output.try_clone()?)
+            .stderr(output)
             .spawn()
             .with_context(|| format!("starting {name}"))?;
         Ok(Self { name, child, log })

@@ -128,7 +128,8 @@ pub async fn create(State(conductor): State<Shared>, Json(mut body): Json<Object
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(view(&conductor, &node))).into_response())
 }
 
-fn spec(value: Value) -> Result<Spec, ApiError> {
+/// What a client says about a node, checked.
+pub(crate) fn spec(value: Value) -> Result<Spec, ApiError> {
     // Objects that a client sets to null are meant to be empty.
     let Value::Object(mut map) = value else { return Err(ApiError::Invalid("Invalid input: not an object".into())) };
     map.retain(|key, value| {

@@ -73,7 +73,7 @@ fn checked(value: Value) -> Result<Port, ApiError> {
 }
 
 /// Six colon-separated bytes in lower-case hexadecimal.
-pub(super) fn is_mac(text: &str) -> bool {
+pub(crate) fn is_mac(text: &str) -> bool {
     let bytes: Vec<&str> = text.split(':').collect();
     bytes.len() == 6 && bytes.iter().all(|byte| byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }

@@ -85,12 +85,28 @@ pub struct QemuMachine {
 pub struct Disk {
     /// Raw image file.
     pub file: PathBuf,
+    /// Its size in GiB: a file that is missing is made, blank, at the first start.
+    #[serde(default)]
+    pub size_gib: Option<u64>,
     /// The controller it is on.
     #[serde(default)]
     pub bus: Bus,
     /// Serial number.
     #[serde(default)]
     pub serial: Option<String>,
+}
+
+impl Disk {
+    /// Makes the file if it is missing and its size is known.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) fn make(&self) -> std::io::Result<()> {
+        match self.size_gib {
+            Some(gib) if !self.file.exists() => std::fs::File::create_new(&self.file)?.set_len(gib << 30),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Disk controllers.

@@ -36,6 +36,9 @@ impl QemuState {
         if !variables.exists() {
             fs::copy(&self.machine.variables, &variables)?;
         }
+        for disk in &self.machine.disks {
+            disk.make()?;
+        }
         if let BootSource::UefiHttp(url) = boot {
             let mut store = fs::read(&variables)?;
             firmware::boot_next_uri(&mut store, url.as_deref().unwrap_or_default()).map_err(io::Error::other)?;

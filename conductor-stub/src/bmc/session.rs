@@ -5,16 +5,24 @@ use std::collections::BTreeMap;
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 /// User name and password of the BMC's one account.
-#[derive(Debug, Clone)]
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Account {
     /// User name.
     pub user: String,
     /// Password.
     pub password: String,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// Open sessions: id → token.

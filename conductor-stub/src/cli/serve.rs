@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
+use super::stopped;
+use crate::bmc::server::BmcServer;
 use crate::config::Config;
+use crate::enrolment;
 use crate::server::Server;
 
 /// Arguments of `serve`.
@@ -18,12 +20,14 @@ pub struct Arguments {
     /// Directory of the database; made if it is not there
     #[arg(long, value_name = "DIR", default_value = "/var/lib/conductor-stub")]
     pub state_dir: PathBuf,
-    /// Options, as one JSON object (require_tls, heartbeat_timeout_seconds, callback_timeout_seconds…)
+    /// Options, as one JSON object (require_tls, heartbeat_timeout_seconds, nodes, bmc…; see docs/boot.md). Nodes named
+    /// there are enrolled and taken to `active`
     #[arg(long, value_name = "F")]
     pub config: Option<PathBuf>,
 }
 
-/// Serves until SIGINT or SIGTERM; prints the URL when it is ready.
+/// Serves until SIGINT or SIGTERM; prints the URL when it is ready, and a line for each node of the configuration that
+/// got where it belongs, or did not.
 ///
 /// # Errors
 /// When the configuration is wrong or the address is taken.
@@ -32,13 +36,38 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(file) => Config::read(file)?,
         None => Config::default(),
     };
-    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let nodes = config.nodes.clone();
+    let stopped = stopped()?;
+    let bmc = match config.bmc.clone() {
+        Some(setup) => Some(BmcServer::start(setup).await?),
+        None => None,
+    };
     let server = Server::start(config, &arguments.state_dir, arguments.listen).await?;
     println!("http://{}", server.address);
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+    let mut journeys = JoinSet::new();
+    for node in nodes {
+        journeys.spawn(enrolment::take_there(server.conductor.clone(), node));
     }
+    tokio::select! {
+        () = report(&mut journeys) => {}
+        () = stopped => {}
+    }
+    journeys.shutdown().await;
     server.stop().await;
+    if let Some(bmc) = bmc {
+        bmc.stop().await;
+    }
     Ok(())
+}
+
+/// Prints how each node fared, then waits for ever.
+async fn report(journeys: &mut JoinSet<(String, Result<&'static str, String>)>) {
+    while let Some(journey) = journeys.join_next().await {
+        match journey {
+            Ok((node, Ok(state))) => println!("{node} is {state}"),
+            Ok((node, Err(reason))) => eprintln!("{node}: {reason}"),
+            Err(error) => tracing::error!("a node was left alone: {error}"),
+        }
+    }
+    std::future::pending().await
 }

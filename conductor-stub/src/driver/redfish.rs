@@ -1,9 +1,11 @@
-//! `redfish`: a machine behind a BMC. It boots the agent's ramdisk in one of two ways, by the node's `boot_interface`:
+//! `redfish`: a machine behind a BMC. It boots the agent's ramdisk in one of three ways, by the node's `boot_interface`:
 //!
 //! - `redfish-https` (the default): UEFI firmware loads the EFI program or the ISO itself, from a URL that the BMC hands it
 //! - `redfish-virtual-media`: the BMC presents the ISO as a CD
+//! - `http`: as the first, but the URL comes from our DHCP server
 //!
-//! Either way the node gets a copy of its own, with its parameters on the kernel command line.
+//! Each way the node gets a copy of its own, with its parameters and its token on the kernel command line. A user's ISO
+//! is booted the same ways, as it is.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,32 +13,74 @@ use std::time::Duration;
 use ferric_ignition::kernel_arguments::KernelArgument;
 use serde_json::Value;
 
-use super::{Driver, DriverError, Outcome, Parameters};
+use super::{Drive, Driver, DriverError, Outcome, Parameters};
 use crate::conductor::Conductor;
 use crate::node::Node;
 use crate::ramdisk::{self, Ramdisk};
-use crate::redfish::{Boot, Client, RedfishError, Settings, System, virtual_media};
+use crate::redfish::{Boot, Client, Enabled, RedfishError, Settings, System, virtual_media};
 use crate::state::PowerState;
+use crate::token;
 
 /// Machines behind BMCs.
 #[derive(Debug)]
 pub struct Redfish {
     /// How long switching a machine on or off may take.
     pub power_limit: Duration,
+    /// Pause before a BMC that does not answer is asked again.
+    pub pause: Duration,
+}
+
+impl Redfish {
+    fn connect(&self, node: &Node) -> Result<Client, DriverError> {
+        Ok(Client::new(settings(node)?).map_err(failed)?.with_pause(self.pause))
+    }
+
+    /// Has the machine boot what is at `url`, in the node's way.
+    async fn present(
+        &self,
+        conductor: &Conductor,
+        node: &Node,
+        url: &str,
+        enabled: Enabled,
+    ) -> Result<(), DriverError> {
+        let interface = boot_interface(node)?;
+        if interface == BootInterface::Http {
+            let missing = || DriverError("boot interface http needs `dhcp` in the conductor's configuration".into());
+            let dhcp = conductor.dhcp().ok_or_else(missing)?;
+            dhcp.offer(node.uuid, url, &conductor.store.ports().map_err(failed)?).map_err(failed)?;
+        }
+        let client = self.connect(node)?;
+        let prepare = async {
+            let system = System::find(&client).await?;
+            let boot = match interface {
+                BootInterface::Https => Boot::UefiHttp(Some(url.to_owned())),
+                BootInterface::Http => Boot::UefiHttp(None),
+                BootInterface::VirtualMedia => {
+                    virtual_media::insert(&system, &conductor.seen_by_bmc(url)).await?;
+                    Boot::VirtualCd
+                }
+            };
+            system.set_boot(&boot, enabled).await
+        };
+        then_log_out(&client, prepare).await
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BootInterface {
     Https,
     VirtualMedia,
+    /// By DHCP.
+    Http,
 }
 
 fn boot_interface(node: &Node) -> Result<BootInterface, DriverError> {
     match node.spec.boot_interface.as_deref().unwrap_or("redfish-https") {
         "redfish-https" => Ok(BootInterface::Https),
         "redfish-virtual-media" => Ok(BootInterface::VirtualMedia),
+        "http" => Ok(BootInterface::Http),
         other => Err(DriverError(format!(
-            "boot interface {other} is not supported by driver redfish, only redfish-https and redfish-virtual-media"
+            "boot interface {other} is not supported by driver redfish, only redfish-https, redfish-virtual-media and http"
         ))),
     }
 }
@@ -47,10 +91,6 @@ fn failed(error: impl std::fmt::Display) -> DriverError {
 
 fn settings(node: &Node) -> Result<Settings, DriverError> {
     Settings::from_driver_info(&Value::Object(node.spec.driver_info.clone())).map_err(failed)
-}
-
-fn connect(node: &Node) -> Result<Client, DriverError> {
-    Client::new(settings(node)?).map_err(failed)
 }
 
 /// Does `work` and gives the BMC its session back, of which it has few.
@@ -106,7 +146,7 @@ impl Driver for Redfish {
 
     fn power_state<'a>(&'a self, node: &'a Node) -> Outcome<'a, PowerState> {
         Box::pin(async move {
-            let client = connect(node)?;
+            let client = self.connect(node)?;
             let power = then_log_out(&client, async { System::find(&client).await?.power().await }).await?;
             match power.as_str() {
                 "On" | "PoweringOn" => Ok(PowerState::On),
@@ -118,7 +158,7 @@ impl Driver for Redfish {
 
     fn set_power<'a>(&'a self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
         Box::pin(async move {
-            let client = connect(node)?;
+            let client = self.connect(node)?;
             let switch = async {
                 let system = System::find(&client).await?;
                 system.set_power(to == PowerState::On, self.power_limit).await
@@ -134,46 +174,69 @@ impl Driver for Redfish {
         parameters: &'a Parameters,
     ) -> Outcome<'a, ()> {
         Box::pin(async move {
-            let interface = boot_interface(node)?;
-            let base = match interface {
-                BootInterface::Https => Ramdisk::for_http(node, &conductor.config),
+            let base = match boot_interface(node)? {
+                BootInterface::Https | BootInterface::Http => Ramdisk::for_http(node, &conductor.config),
                 BootInterface::VirtualMedia => Ramdisk::for_media(node, &conductor.config),
             };
+            let base = base.map_err(failed)?;
             let mac = boot_mac(conductor, node)?;
-            let arguments = ramdisk::arguments(node, parameters, mac.as_deref()).map_err(failed)?;
-            let url = publish(conductor, node, base.map_err(failed)?, arguments).await?;
-            let client = connect(node)?;
-            let prepare = async {
-                let system = System::find(&client).await?;
-                let boot = match interface {
-                    BootInterface::Https => Boot::UefiHttp(Some(url)),
-                    BootInterface::VirtualMedia => {
-                        virtual_media::insert(&system, &conductor.seen_by_bmc(&url)).await?;
-                        Boot::VirtualCd
-                    }
-                };
-                system.set_boot(&boot).await
-            };
-            then_log_out(&client, prepare).await
+            let mut parameters = parameters.clone();
+            parameters.insert("ipa-agent-token", token::pregenerate(node));
+            let arguments = ramdisk::arguments(node, &parameters, mac.as_deref()).map_err(failed)?;
+            let url = publish(conductor, node, base, arguments).await?;
+            self.present(conductor, node, &url, Enabled::Once).await
         })
     }
 
     fn prepare_instance<'a>(&'a self, conductor: &'a Conductor, node: &'a mut Node) -> Outcome<'a, ()> {
         Box::pin(async move {
             withdraw(conductor, node)?;
+            if let Some(dhcp) = conductor.dhcp() {
+                dhcp.withdraw(node.uuid, &conductor.store.ports().map_err(failed)?).map_err(failed)?;
+            }
             let interface = boot_interface(node)?;
-            let client = connect(node)?;
+            let client = self.connect(node)?;
             let restore = async {
                 let system = System::find(&client).await?;
                 let ejected = match interface {
-                    BootInterface::Https => Ok(()),
+                    BootInterface::Https | BootInterface::Http => Ok(()),
                     BootInterface::VirtualMedia => virtual_media::eject(&system).await,
                 };
                 // Also when the medium stays: the machine must not boot it.
-                system.set_boot(&Boot::Disk).await?;
+                system.set_boot(&Boot::Disk, Enabled::Continuous).await?;
                 ejected
             };
             then_log_out(&client, restore).await
+        })
+    }
+
+    fn prepare_iso<'a>(&'a self, conductor: &'a Conductor, node: &'a Node, url: &'a str) -> Outcome<'a, ()> {
+        Box::pin(self.present(conductor, node, url, Enabled::Continuous))
+    }
+
+    fn drives<'a>(&'a self, node: &'a Node) -> Outcome<'a, Vec<Drive>> {
+        Box::pin(async move {
+            let client = self.connect(node)?;
+            let list = async { virtual_media::list(&System::find(&client).await?).await };
+            let drive = |device: &Value| Drive {
+                media_types: serde_json::from_value(device["MediaTypes"].clone()).unwrap_or_default(),
+                image: device["Image"].as_str().filter(|_| device["Inserted"] == true).map(str::to_owned),
+            };
+            Ok(then_log_out(&client, list).await?.iter().map(drive).collect())
+        })
+    }
+
+    fn attach<'a>(&'a self, node: &'a Node, url: &'a str) -> Outcome<'a, ()> {
+        Box::pin(async move {
+            let client = self.connect(node)?;
+            then_log_out(&client, async { virtual_media::insert(&System::find(&client).await?, url).await }).await
+        })
+    }
+
+    fn detach<'a>(&'a self, node: &'a Node) -> Outcome<'a, ()> {
+        Box::pin(async move {
+            let client = self.connect(node)?;
+            then_log_out(&client, async { virtual_media::eject(&System::find(&client).await?).await }).await
         })
     }
 

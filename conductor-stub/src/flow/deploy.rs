@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::steps::{self, Kind, Started, Step};
 use crate::conductor::Conductor;
-use crate::flow::{FlowError, clean, image, power};
+use crate::flow::{FlowError, boot_iso, clean, image, power};
 use crate::node::Node;
 use crate::state::{Event, PowerState};
 
@@ -18,6 +18,7 @@ pub fn validate(node: &Node) -> Result<(), FlowError> {
     match interface(node) {
         "direct" => image::validate(node),
         "custom-agent" => Ok(()),
+        boot_iso::INTERFACE => boot_iso::validate(node),
         other => {
             Err(FlowError::Refused(format!("deploy interface {other} is not supported by driver {}", node.spec.driver)))
         }
@@ -28,11 +29,14 @@ fn interface(node: &Node) -> &str {
     node.spec.deploy_interface.as_deref().unwrap_or("direct")
 }
 
-/// Boots the agent; its first heartbeat starts the steps.
+/// Boots the agent, whose first heartbeat starts the steps, or at once what is to run.
 ///
 /// # Errors
 /// When the image is not there or the machine cannot be booted.
 pub async fn begin(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
+    if boot_iso::is_instance(node) {
+        return boot_iso::begin(conductor, node).await;
+    }
     if interface(node) == "direct" {
         image::prepare(conductor, node).await?;
     }
@@ -137,6 +141,18 @@ pub fn finish(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
     steps::forget(node);
     conductor.store.delete_artefacts(node.uuid)?;
     Ok(conductor.step_to(node, Event::Done)?)
+}
+
+/// Switches the machine off and on again with its instance: after the agent was there.
+///
+/// # Errors
+/// When the machine cannot be switched.
+pub async fn boot_instance(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
+    power::tear_down(conductor, node).await?;
+    if boot_iso::is_instance(node) {
+        boot_iso::prepare(conductor, node).await?;
+    }
+    power::set(conductor, node, PowerState::On).await
 }
 
 /// Takes the instance away and cleans.

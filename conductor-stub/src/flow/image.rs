@@ -9,6 +9,9 @@ use crate::conductor::Conductor;
 use crate::flow::{FlowError, configdrive};
 use crate::node::{Node, Object};
 
+/// How long a server may be silent when an image is checked.
+const URL_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Whether `instance_info` names an image.
 ///
 /// # Errors
@@ -35,7 +38,10 @@ pub fn validate(node: &Node) -> Result<(), FlowError> {
 pub async fn prepare(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
     let source = text(&node.spec.instance_info, "image_source").unwrap_or_default().to_owned();
     let url = match local(&source) {
-        None => source,
+        None => {
+            check_url(&source).await?;
+            source
+        }
         Some(file) => {
             let known = text(&node.spec.instance_info, "image_os_hash_value")
                 .or(text(&node.spec.instance_info, "image_checksum"));
@@ -88,13 +94,34 @@ pub fn info(node: &Node) -> Result<(Value, Option<Value>), FlowError> {
     Ok((image, info.get("configdrive").filter(|drive| !drive.is_null()).cloned()))
 }
 
+/// Asks for the first byte of an image, before a machine is booted for one that is not there. A server that does not
+/// answer may be one that only the machine can reach: that is left to the agent.
+///
+/// # Errors
+/// When the server says that there is no such file, or not for us.
+pub async fn check_url(url: &str) -> Result<(), FlowError> {
+    let client = reqwest::Client::builder().connect_timeout(URL_LIMIT).read_timeout(URL_LIMIT).build();
+    let client = client.map_err(|error| FlowError::Refused(format!("preparing the HTTP client: {error}")))?;
+    match client.get(url).header("Range", "bytes=0-0").send().await {
+        Ok(answer) if answer.status().is_client_error() => {
+            Err(FlowError::Refused(format!("image {url}: the server answers {}", answer.status())))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::warn!(url, %error, "the image cannot be checked from here");
+            Ok(())
+        }
+    }
+}
+
 /// The path of an `image_source` that is a file here.
-fn local(source: &str) -> Option<PathBuf> {
+pub(super) fn local(source: &str) -> Option<PathBuf> {
     let path = source.strip_prefix("file://").unwrap_or(source);
     path.starts_with('/').then(|| Path::new(path).to_owned())
 }
 
-fn text<'a>(info: &'a Object, key: &str) -> Option<&'a str> {
+/// A text of `instance_info`.
+pub(super) fn text<'a>(info: &'a Object, key: &str) -> Option<&'a str> {
     info.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 

@@ -17,7 +17,7 @@ pub async fn boot_ramdisk(conductor: &Conductor, node: &mut Node, parameters: &P
     set(conductor, node, PowerState::On).await
 }
 
-/// Switches off and takes back what was prepared for the ramdisk.
+/// Switches off and takes back what was prepared for the ramdisk: the disk is next.
 ///
 /// # Errors
 /// When the machine cannot be switched.
@@ -30,13 +30,16 @@ pub async fn tear_down(conductor: &Conductor, node: &mut Node) -> Result<(), Flo
     Ok(cleared?)
 }
 
-/// Switches the machine; its agent, if it had one, is forgotten.
+/// Switches the machine; switched off, its agent is forgotten.
 ///
 /// # Errors
 /// When the machine cannot be switched.
 pub async fn set(conductor: &Conductor, node: &mut Node, to: PowerState) -> Result<(), FlowError> {
     node.target_power_state = Some(to);
-    node.forget_agent();
+    // Not when it is switched on: the token that the ramdisk carries is made before.
+    if to == PowerState::Off {
+        node.forget_agent();
+    }
     conductor.save(node)?;
     let result = conductor.driver(node)?.set_power(node, to).await;
     node.target_power_state = None;

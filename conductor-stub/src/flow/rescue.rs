@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use sha_crypt::{Sha256Params, sha256_simple};
 
 use crate::conductor::Conductor;
-use crate::flow::{FlowError, power};
+use crate::flow::{FlowError, deploy, power};
 use crate::node::Node;
-use crate::state::{Event, PowerState};
+use crate::state::Event;
 
 const KEY: &str = "hashed_rescue_password";
 
@@ -51,7 +51,6 @@ pub async fn finalize(conductor: &Conductor, node: &mut Node) -> Result<(), Flow
 /// When the machine cannot be switched.
 pub async fn undo(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
     node.spec.instance_info.shift_remove(KEY);
-    power::tear_down(conductor, node).await?;
-    power::set(conductor, node, PowerState::On).await?;
+    deploy::boot_instance(conductor, node).await?;
     Ok(conductor.step_to(node, Event::Done)?)
 }

@@ -1,9 +1,9 @@
 //! active → servicing → service wait → active.
 
 use crate::conductor::Conductor;
-use crate::flow::{FlowError, power, steps};
+use crate::flow::{FlowError, deploy, power, steps};
 use crate::node::Node;
-use crate::state::{Event, PowerState};
+use crate::state::Event;
 
 /// Boots the agent; its first heartbeat starts the steps.
 ///
@@ -19,8 +19,7 @@ pub async fn begin(conductor: &Conductor, node: &mut Node) -> Result<(), FlowErr
 /// # Errors
 /// When the machine cannot be switched.
 pub async fn finish(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    power::tear_down(conductor, node).await?;
-    power::set(conductor, node, PowerState::On).await?;
+    deploy::boot_instance(conductor, node).await?;
     steps::forget(node);
     Ok(conductor.step_to(node, Event::Done)?)
 }

@@ -8,10 +8,28 @@ use super::client::Resource;
 use super::quirks::{self, Quirks};
 use super::{Client, RedfishError};
 
-/// What the machine is to boot at its next start, once.
+/// How long a boot override lasts (`BootSourceOverrideEnabled`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enabled {
+    /// For the next start.
+    Once,
+    /// Until it is changed.
+    Continuous,
+}
+
+impl Enabled {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Once => "Once",
+            Self::Continuous => "Continuous",
+        }
+    }
+}
+
+/// What the machine is to boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Boot {
-    /// Its disk, from now on.
+    /// Its disk.
     Disk,
     /// The virtual CD.
     VirtualCd,
@@ -109,14 +127,14 @@ impl<'a> System<'a> {
         self.client.post(target, Some(&json!({"ResetType": kind}))).await.map(drop)
     }
 
-    /// Sets what the machine boots next.
+    /// Sets what the machine boots, at its next start or from now on.
     ///
     /// # Errors
     /// When the BMC refuses, or does not offer that way of booting.
-    pub async fn set_boot(&self, boot: &Boot) -> Result<(), RedfishError> {
+    pub async fn set_boot(&self, boot: &Boot, enabled: Enabled) -> Result<(), RedfishError> {
         let system = self.read().await?;
         let quirks = quirks::of(system.body["Manufacturer"].as_str().unwrap_or_default());
-        let body = boot_request(&system.body["Boot"], boot, quirks)
+        let body = boot_request(&system.body["Boot"], boot, enabled, quirks)
             .map_err(|problem| RedfishError::Document { url: self.path.clone(), problem })?;
         // Boot settings may have a resource of their own for the next start (DSP0266, 9.10).
         let pending = system.body["@Redfish.Settings"]["SettingsObject"]["@odata.id"].as_str();
@@ -131,12 +149,13 @@ impl<'a> System<'a> {
 }
 
 /// The body of a boot override, given the `Boot` object as it is.
-fn boot_request(now: &Value, boot: &Boot, quirks: Quirks) -> Result<Value, String> {
-    let (target, enabled) = match boot {
-        Boot::Disk => ("Hdd", "Continuous"),
-        Boot::VirtualCd => (quirks.cd_target, "Once"),
-        Boot::UefiHttp(_) => ("UefiHttp", "Once"),
-        Boot::Pxe => ("Pxe", "Once"),
+fn boot_request(now: &Value, boot: &Boot, enabled: Enabled, quirks: Quirks) -> Result<Value, String> {
+    let enabled = enabled.as_str();
+    let target = match boot {
+        Boot::Disk => "Hdd",
+        Boot::VirtualCd => quirks.cd_target,
+        Boot::UefiHttp(_) => "UefiHttp",
+        Boot::Pxe => "Pxe",
     };
     let offered = now["BootSourceOverrideTarget@Redfish.AllowableValues"].as_array();
     if let Some(offered) = offered
@@ -169,20 +188,20 @@ mod tests {
     fn http_boot_names_its_url_and_later_boots_forget_it() {
         let now = json!({"BootSourceOverrideEnabled": "Disabled", "HttpBootUri": null});
         let url = "http://192.0.2.1/agent.efi".to_string();
-        let request = boot_request(&now, &Boot::UefiHttp(Some(url.clone())), quirks::NONE).unwrap();
+        let request = boot_request(&now, &Boot::UefiHttp(Some(url.clone())), Enabled::Once, quirks::NONE).unwrap();
         assert_eq!(
             request,
             json!({"Boot": {"BootSourceOverrideTarget": "UefiHttp", "BootSourceOverrideEnabled": "Once", "HttpBootUri": url}})
         );
         let now = json!({"BootSourceOverrideEnabled": "Continuous", "HttpBootUri": url});
-        let request = boot_request(&now, &Boot::Disk, quirks::NONE).unwrap();
+        let request = boot_request(&now, &Boot::Disk, Enabled::Continuous, quirks::NONE).unwrap();
         assert_eq!(request, json!({"Boot": {"BootSourceOverrideTarget": "Hdd", "HttpBootUri": null}}));
     }
 
     #[test]
     fn quirks_change_the_request() {
         let now = json!({"BootSourceOverrideEnabled": "Once"});
-        let request = boot_request(&now, &Boot::VirtualCd, quirks::of("Supermicro")).unwrap();
+        let request = boot_request(&now, &Boot::VirtualCd, Enabled::Once, quirks::of("Supermicro")).unwrap();
         assert_eq!(
             request,
             json!({"Boot": {"BootSourceOverrideTarget": "UsbCd", "BootSourceOverrideEnabled": "Once",
@@ -193,7 +212,7 @@ mod tests {
     #[test]
     fn what_the_machine_cannot_boot_is_refused_here() {
         let now = json!({"BootSourceOverrideTarget@Redfish.AllowableValues": ["Pxe", "Hdd"]});
-        let problem = boot_request(&now, &Boot::UefiHttp(None), quirks::NONE).unwrap_err();
+        let problem = boot_request(&now, &Boot::UefiHttp(None), Enabled::Once, quirks::NONE).unwrap_err();
         assert_eq!(problem, "this machine cannot boot UefiHttp, only Pxe, Hdd");
     }
 }

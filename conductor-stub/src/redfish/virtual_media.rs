@@ -46,6 +46,14 @@ pub async fn eject(system: &System<'_>) -> Result<(), RedfishError> {
     outcome
 }
 
+/// What is in the machine's virtual CDs, each as the BMC shows it.
+///
+/// # Errors
+/// Why the BMC could not be asked.
+pub async fn list(system: &System<'_>) -> Result<Vec<Value>, RedfishError> {
+    Ok(devices(system).await?.into_iter().map(|device| device.body).collect())
+}
+
 /// The CD devices, by link: of the system when it has a list of its own, else of its managers.
 async fn devices(system: &System<'_>) -> Result<Vec<Resource>, RedfishError> {
     let document = system.read().await?.body;

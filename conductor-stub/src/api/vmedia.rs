@@ -1,0 +1,118 @@
+//! `/v1/nodes/{node}/vmedia`: media of a machine that runs its instance (ironic/api/controllers/v1/node.py).
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::version::Version;
+use super::{Answer, Json};
+use crate::conductor::{Conductor, Shared};
+use crate::driver::DriverError;
+use crate::error::ApiError;
+use crate::node::{Node, Object};
+
+fn needs(version: Version, minimum: u32) -> Result<(), ApiError> {
+    if version.0 < minimum { Err(ApiError::NotFound) } else { Ok(()) }
+}
+
+/// `GET …/vmedia`: the drives and what is in them.
+///
+/// # Errors
+/// 404; 400 when the machine has none or its BMC refuses.
+pub async fn list(State(conductor): State<Shared>, version: Version, Path(ident): Path<String>) -> Answer {
+    needs(version, 93)?;
+    let node = conductor.find(&ident)?;
+    let refused = |error: DriverError| ApiError::Invalid(error.to_string());
+    let driver = conductor.driver(&node).map_err(refused)?;
+    let drives = driver.drives(&node).await.map_err(refused)?;
+    let list: Vec<Value> = drives
+        .into_iter()
+        .map(|drive| {
+            json!({"media_types": drive.media_types, "inserted": drive.image.is_some(), "image": drive.image.unwrap_or_default()})
+        })
+        .collect();
+    Ok(axum::Json(list).into_response())
+}
+
+/// What is to be attached.
+#[derive(Debug, Deserialize)]
+pub struct Medium {
+    device_type: String,
+    image_url: String,
+}
+
+/// `POST …/vmedia`: the BMC gets the URL as it is; whether it takes it shows in `last_error`.
+///
+/// # Errors
+/// 400 for anything but a CD, 404, 409.
+pub async fn attach(
+    State(conductor): State<Shared>,
+    version: Version,
+    Path(ident): Path<String>,
+    Json(medium): Json<Medium>,
+) -> Answer {
+    needs(version, 89)?;
+    if medium.device_type != "cdrom" {
+        return Err(ApiError::Invalid(format!("device type {} is not supported, only cdrom", medium.device_type)));
+    }
+    change(&conductor, &ident, Some(medium.image_url))
+}
+
+/// Which drives are to be emptied.
+#[derive(Debug, Default, Deserialize)]
+pub struct Detached {
+    device_types: Option<String>,
+}
+
+/// `DELETE …/vmedia`, with the types in the query or, as openstacksdk sends them, in the body; none means all.
+///
+/// # Errors
+/// 400 for anything but a CD, 404, 409.
+pub async fn detach(
+    State(conductor): State<Shared>,
+    version: Version,
+    Path(ident): Path<String>,
+    Query(query): Query<Detached>,
+    body: axum::body::Bytes,
+) -> Answer {
+    needs(version, 89)?;
+    let body: Object = serde_json::from_slice(&body).unwrap_or_default();
+    let types = query.device_types.or_else(|| body.get("device_types")?.as_str().map(str::to_owned));
+    if let Some(other) = types.iter().flat_map(|types| types.split(',')).find(|kind| *kind != "cdrom") {
+        return Err(ApiError::Invalid(format!("device type {other} is not supported, only cdrom")));
+    }
+    change(&conductor, &ident, None)
+}
+
+/// Inserts the medium at `url`, or ejects, in the background and with the node's lock.
+fn change(conductor: &Shared, ident: &str, url: Option<String>) -> Answer {
+    let node = conductor.find(ident)?;
+    let lock = conductor.lock(&node)?;
+    let conductor = Arc::clone(conductor);
+    tokio::spawn(async move {
+        let _lock = lock;
+        let changed = async {
+            let driver = conductor.driver(&node)?;
+            match &url {
+                Some(url) => driver.attach(&node, url).await,
+                None => driver.detach(&node).await,
+            }
+        };
+        if let Err(error) = changed.await {
+            fail(&conductor, node.clone(), &error);
+        }
+    });
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn fail(conductor: &Conductor, mut node: Node, error: &DriverError) {
+    tracing::warn!(node = %node.label(), "virtual media: {error}");
+    node.last_error = Some(error.to_string());
+    if let Err(error) = conductor.save(&mut node) {
+        tracing::error!(node = %node.label(), "writing a failure: {error}");
+    }
+}

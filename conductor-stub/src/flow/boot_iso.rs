@@ -1,0 +1,70 @@
+//! Deploy interface `ramdisk`: the instance is a user's ISO, which the machine boots at every start; no agent, no disk.
+
+use std::path::PathBuf;
+
+use super::{FlowError, image, power, steps};
+use crate::conductor::Conductor;
+use crate::node::Node;
+use crate::state::{Event, PowerState};
+
+/// The deploy interface's name.
+pub const INTERFACE: &str = "ramdisk";
+/// What firmware sees of a published ISO; it goes by the suffix.
+const NAME: &str = "instance.iso";
+
+/// Whether the instance of this node is an ISO.
+pub fn is_instance(node: &Node) -> bool {
+    node.spec.deploy_interface.as_deref() == Some(INTERFACE)
+}
+
+fn source(node: &Node) -> Option<&str> {
+    image::text(&node.spec.instance_info, "boot_iso")
+}
+
+/// Whether `instance_info` names an ISO, and only that.
+///
+/// # Errors
+/// What is missing or too much.
+pub fn validate(node: &Node) -> Result<(), FlowError> {
+    if source(node).is_none() {
+        return Err(FlowError::Refused("deploy interface ramdisk needs instance_info/boot_iso".into()));
+    }
+    if image::text(&node.spec.instance_info, "image_source").is_some() {
+        return Err(FlowError::Refused(
+            "instance_info has both boot_iso and image_source: the ramdisk deploy interface writes no image".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Boots the ISO: the node is `active` as soon as the machine is on, as in Ironic.
+///
+/// # Errors
+/// When the ISO is not there or the machine cannot be booted.
+pub async fn begin(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
+    power::set(conductor, node, PowerState::Off).await?;
+    prepare(conductor, node).await?;
+    power::set(conductor, node, PowerState::On).await?;
+    steps::forget(node);
+    Ok(conductor.step_to(node, Event::Done)?)
+}
+
+/// Has the machine boot the ISO from now on. A file here is published, a URL is handed on.
+///
+/// # Errors
+/// When the ISO is not there or the machine refuses.
+pub async fn prepare(conductor: &Conductor, node: &Node) -> Result<(), FlowError> {
+    let source = source(node).unwrap_or_default();
+    let url = match image::local(source) {
+        None => {
+            image::check_url(source).await?;
+            source.to_owned()
+        }
+        Some(file) => conductor.publish(node.uuid, NAME, &existing(file)?)?,
+    };
+    Ok(conductor.driver(node)?.prepare_iso(conductor, node, &url).await?)
+}
+
+fn existing(file: PathBuf) -> Result<PathBuf, FlowError> {
+    if file.is_file() { Ok(file) } else { Err(FlowError::Refused(format!("image {} is not a file", file.display()))) }
+}

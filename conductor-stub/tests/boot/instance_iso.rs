@@ -1,0 +1,118 @@
+//! Deploy interface `ramdisk`: a user's ISO is the instance.
+
+use conductor_stub::config::Config;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, MAC};
+
+const ISO: &[u8] = b"not an ISO, but nobody looks into it";
+
+/// A node in `available` that is to run `boot_iso`; an ISO is at the returned path.
+async fn available(boot_interface: &str) -> (Bench, String) {
+    let bench = Bench::start(Config { automated_clean: false, ..Config::default() }).await;
+    let iso = bench.folder.path().join("live.iso");
+    std::fs::write(&iso, ISO).unwrap();
+    bench.enrol(boot_interface, json!({})).await;
+    bench.verb("manage", "manageable").await;
+    bench.verb("provide", "available").await;
+    patch(&bench, "/deploy_interface", json!("ramdisk")).await;
+    (bench, iso.display().to_string())
+}
+
+async fn patch(bench: &Bench, path: &str, value: Value) {
+    let patched =
+        bench.call(Method::PATCH, "/v1/nodes/n1", Some(json!([{"op": "add", "path": path, "value": value}]))).await;
+    assert!(patched["uuid"].is_string(), "{patched}");
+}
+
+/// The only drive, as the API shows it.
+async fn drive(bench: &Bench) -> Value {
+    bench.call(Method::GET, "/v1/nodes/n1/vmedia", None).await[0].take()
+}
+
+#[tokio::test]
+async fn an_iso_is_booted_at_every_start_until_the_node_is_undeployed() {
+    let (bench, iso) = available("redfish-virtual-media").await;
+    patch(&bench, "/instance_info/boot_iso", json!(iso)).await;
+    let node = bench.verb("active", "active").await;
+    assert_eq!((&node["power_state"], &node["last_error"]), (&json!("power on"), &Value::Null));
+    let boot = bench.redfish("").await["Boot"].take();
+    assert_eq!(
+        (&boot["BootSourceOverrideTarget"], &boot["BootSourceOverrideEnabled"]),
+        (&json!("Cd"), &json!("Continuous"))
+    );
+    let inserted = drive(&bench).await;
+    assert_eq!((&inserted["inserted"], &inserted["media_types"]), (&json!(true), &json!(["CD", "DVD"])));
+    let url = inserted["image"].as_str().unwrap().to_owned();
+    assert_eq!(bench.client.get(&url).send().await.unwrap().bytes().await.unwrap(), ISO);
+    let agent = bench.call(Method::GET, &format!("/v1/lookup?addresses={MAC}"), None).await;
+    assert!(agent["error_message"].is_string(), "no agent belongs there: {agent}");
+
+    bench.verb("deleted", "available").await;
+    bench.assert_clear().await;
+    assert_eq!(bench.client.get(&url).send().await.unwrap().status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn firmware_fetches_the_iso_itself() {
+    let (bench, iso) = available("redfish-https").await;
+    patch(&bench, "/instance_info/boot_iso", json!(iso)).await;
+    bench.verb("active", "active").await;
+    let boot = bench.redfish("").await["Boot"].take();
+    assert_eq!(
+        (&boot["BootSourceOverrideTarget"], &boot["BootSourceOverrideEnabled"]),
+        (&json!("UefiHttp"), &json!("Continuous"))
+    );
+    assert!(boot["HttpBootUri"].as_str().unwrap().ends_with("/instance.iso"), "{boot}");
+    assert_eq!(drive(&bench).await["inserted"], false);
+    bench.verb("deleted", "available").await;
+    bench.assert_clear().await;
+}
+
+#[tokio::test]
+async fn media_come_and_go_while_the_instance_runs() {
+    let (bench, iso) = available("redfish-virtual-media").await;
+    patch(&bench, "/instance_info/boot_iso", json!(iso)).await;
+    bench.verb("active", "active").await;
+    for (method, body, image) in [
+        (Method::DELETE, json!({"device_types": "cdrom"}), ""),
+        (
+            Method::POST,
+            json!({"device_type": "cdrom", "image_url": "http://192.0.2.1/tools.iso"}),
+            "http://192.0.2.1/tools.iso",
+        ),
+        (Method::DELETE, Value::Null, ""),
+    ] {
+        assert_eq!(bench.call(method, "/v1/nodes/n1/vmedia", Some(body)).await, Value::Null);
+        let node = bench.at_rest("active").await;
+        assert_eq!((&node["last_error"], &node["power_state"]), (&Value::Null, &json!("power on")));
+        assert_eq!(drive(&bench).await["image"], image);
+    }
+    let refused = json!({"device_type": "floppy", "image_url": "http://192.0.2.1/x"});
+    let refused = bench.call(Method::POST, "/v1/nodes/n1/vmedia", Some(refused)).await;
+    assert!(refused["error_message"].as_str().unwrap().contains("only cdrom"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_iso_that_cannot_be_had_leaves_nothing_behind() {
+    let (bench, iso) = available("redfish-virtual-media").await;
+    let refused = bench.call(Method::PUT, "/v1/nodes/n1/states/provision", Some(json!({"target": "active"}))).await;
+    assert!(refused["error_message"].as_str().unwrap().contains("boot_iso"), "{refused}");
+
+    let dead = format!("http://{}/artefacts/none/live.iso", bench.server.address);
+    for (source, fault, reason) in [
+        (dead, None, "404"),
+        (format!("{iso}.missing"), None, "live.iso.missing is not a file"),
+        (iso.clone(), Some(json!({"path": "InsertMedia", "status": 400, "message": "no such image"})), "no such image"),
+        (iso, Some(json!({"path": "Reset", "status": 400, "message": "no power"})), "no power"),
+    ] {
+        patch(&bench, "/instance_info/boot_iso", json!(source)).await;
+        if let Some(fault) = fault {
+            bench.fault(fault).await;
+        }
+        let error = bench.verb("active", "deploy failed").await["last_error"].take();
+        assert!(error.as_str().unwrap().contains(reason), "{error}");
+        bench.assert_clear().await;
+    }
+}

@@ -1,0 +1,8 @@
+//! Hardware type `redfish` in front of the Redfish emulator: what a machine is given to boot, and what is left of that
+//! when something goes wrong.
+#![expect(clippy::unwrap_used, reason = "a test that meets an error should stop at it")]
+
+mod bench;
+mod instance_iso;
+mod ramdisk;
+mod trouble;
