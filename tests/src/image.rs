@@ -123,9 +123,11 @@ pub fn fill_with_old(disk: &LoopDevice) -> Result<()> {
 pub enum State {
     /// The image, all of it.
     Written,
-    /// Nothing unverified that boots: both ends are empty, or the first end alone, before anything else was written or
-    /// after all of it was verified.
+    /// Nothing that boots: both ends are empty.
     Wiped,
+    /// As only a writer that was killed leaves it: the first end is empty and the rest as before, or everything is
+    /// verified and in place but for a part of the first end.
+    BetweenTheEnds,
     /// The older installation, all of it.
     Untouched,
 }
@@ -149,7 +151,7 @@ pub fn state(disk: &LoopDevice, image: &[u8]) -> Result<State> {
         && head.iter().zip(image).all(|(now, then)| *now == 0 || now == then);
     let wiping = head.iter().all(|byte| *byte == 0) && rest.iter().all(|byte| *byte == 0xa5);
     if committing || wiping {
-        return Ok(State::Wiped);
+        return Ok(State::BetweenTheEnds);
     }
     let untouched = content.iter().enumerate().all(|(at, byte)| match at {
         510 => *byte == 0x55,
