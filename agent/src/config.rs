@@ -28,20 +28,20 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file or directory that was asked for cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {cause}")]
     Read {
         /// The file or directory.
         path: PathBuf,
         /// The cause.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file is no configuration file.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     Syntax {
         /// The file.
         path: PathBuf,
         /// The line.
-        source: ini::SyntaxError,
+        cause: ini::SyntaxError,
     },
     /// A value is not of the option's kind.
     #[error("bad value for {option} ({source_name}): {expected}, not {value:?}")]

@@ -34,8 +34,29 @@ const NETWORK_POLL: Duration = Duration::from_millis(200);
 /// It cannot start, deliver its inspection data or find its node.
 pub async fn run(agent: Arc<Agent>) -> Result<()> {
     info!(version = VERSION, "agent starts");
+    // As the first process of a container it is not ended by a signal that it does not handle.
+    let role = tokio::select! {
+        role = prepare(&agent) => role?,
+        () = terminated() => return Ok(info!("agent ends before it has found its node")),
+    };
+    match role {
+        Role::Serve(ironic) => serve(agent, ironic).await,
+        Role::Stay => stopped().await,
+    }
+}
+
+/// What the agent is to be on this machine.
+enum Role {
+    /// It serves; with an Ironic, that is told where.
+    Serve(Option<(Arc<Ironic>, Vec<Interface>)>),
+    /// It does nothing, and must not be started again.
+    Stay,
+}
+
+/// Everything that comes before serving: clock, inspection, look-up.
+async fn prepare(agent: &Arc<Agent>) -> Result<Role> {
     if !agent.config().flag(&options::STANDALONE) {
-        discovery::configure(&agent).await?;
+        discovery::configure(agent).await?;
     }
     let config = agent.config();
     let context = agent.context(&Running::default(), Value::Null);
@@ -44,47 +65,47 @@ pub async fn run(agent: Arc<Agent>) -> Result<()> {
     }
     tokio::time::sleep(config.seconds(&options::HARDWARE_INITIALIZATION_DELAY)).await;
     if config.flag(&options::STANDALONE) {
-        return serve(agent, None).await;
+        return Ok(Role::Serve(None));
     }
-    let urls = api_urls(&agent);
+    let urls = api_urls(agent);
     let restored = agent.restore();
     if restored {
         info!("going on where the agent before this one stopped");
     }
-    let mut interfaces = interfaces(&agent).await;
+    let mut interfaces = interfaces(agent).await;
     let targets = if restored { Vec::new() } else { inspection::targets(&config, &urls) };
     if !targets.is_empty() {
-        disks::wait(&agent).await;
+        disks::wait(agent).await;
     }
     let inspected = match targets.is_empty() {
         true => None,
-        false => inspection::run(&agent, &ironic::http_client(&config)?, &targets).await?,
+        false => inspection::run(agent, &ironic::http_client(&config)?, &targets).await?,
     };
     if !agent.inventory_options().vlans.is_empty() {
         if targets.is_empty() {
             // Whoever takes the inventory creates the VLANs, and nobody has.
-            inspection::inventory(&agent).await?;
+            inspection::inventory(agent).await?;
         }
-        interfaces = inspection::interfaces(&agent).await;
+        interfaces = inspection::interfaces(agent).await;
     }
     if urls.is_empty() {
         warn!("no api_url is set: nothing to look up, nobody to tell");
-        return serve(agent, None).await;
+        return Ok(Role::Serve(None));
     }
     let ironic = Arc::new(Ironic::new(&config, urls)?);
     agent.set_ironic(ironic.clone());
     let macs: Vec<String> = interfaces.iter().map(|interface| interface.mac_address.clone()).collect();
-    let admission = lookup::run(&agent, &ironic, &macs, inspected.as_deref()).await?;
+    let admission = lookup::run(agent, &ironic, &macs, inspected.as_deref()).await?;
     if agent.machine.path(RESCUED).exists() {
         info!("this machine is being rescued, leaving it alone");
-        return stopped().await;
+        return Ok(Role::Stay);
     }
     if admission == Admission::Refused {
         warn!("Ironic has given the token of this node away; without it nothing can be done until the next boot");
-        return stopped().await;
+        return Ok(Role::Stay);
     }
-    disks::wait(&agent).await;
-    serve(agent, Some((ironic, interfaces))).await
+    disks::wait(agent).await;
+    Ok(Role::Serve(Some((ironic, interfaces))))
 }
 
 fn api_urls(agent: &Agent) -> Vec<String> {

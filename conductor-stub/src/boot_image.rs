@@ -55,12 +55,12 @@ pub enum BuildError {
         text: String,
     },
     /// A file could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     Io {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
@@ -178,7 +178,7 @@ fn sized(path: &Path, bytes: u64) -> Result<(), BuildError> {
 
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> BuildError + use<> {
     let path = path.to_owned();
-    |source| BuildError::Io { path, source }
+    |cause| BuildError::Io { path, cause }
 }
 
 fn run(program: &str, package: &'static str, arguments: &[&std::ffi::OsStr]) -> Result<(), BuildError> {

@@ -92,20 +92,20 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Not readable.
-    #[error("{file}: {source}")]
+    #[error("configuration {file}: {cause}")]
     Read {
         /// The file.
         file: String,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Not a JSON object of known keys.
-    #[error("{file}: {source}")]
+    #[error("configuration {file}: {cause}")]
     Parse {
         /// The file.
         file: String,
         /// Why and where.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
 }
 
@@ -116,8 +116,8 @@ impl Config {
     /// When it cannot be read, is not JSON or has a key that is not an option.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
         let name = file.display().to_string();
-        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Read { file: name.clone(), source })?;
-        serde_json::from_str(&text).map_err(|source| ConfigError::Parse { file: name, source })
+        let text = std::fs::read_to_string(file).map_err(|cause| ConfigError::Read { file: name.clone(), cause })?;
+        serde_json::from_str(&text).map_err(|cause| ConfigError::Parse { file: name, cause })
     }
 }
 

@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("conductor-stub: {error:#}");
             ExitCode::FAILURE
         }
     }

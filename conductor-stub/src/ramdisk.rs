@@ -25,28 +25,28 @@ pub enum RamdiskError {
     #[error(transparent)]
     Argument(#[from] KernelArgumentError),
     /// The file cannot be read or its copy not written.
-    #[error("ramdisk {}: {source}", path.display())]
+    #[error("ramdisk {}: {cause}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Not an EFI program with a command line, or too small a one.
-    #[error("ramdisk {}: {source}", path.display())]
+    #[error("ramdisk {}: {cause}", path.display())]
     Efi {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: UkiError,
+        cause: UkiError,
     },
     /// Not an ISO with areas for kernel arguments, or too small ones.
-    #[error("ramdisk {}: {source}", path.display())]
+    #[error("ramdisk {}: {cause}", path.display())]
     Iso {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: LiveIsoError,
+        cause: LiveIsoError,
     },
 }
 
@@ -103,7 +103,7 @@ impl Ramdisk {
         let (Self::Efi(path) | Self::Iso(path)) = self;
         let file = |path: &Path| {
             let path = path.to_owned();
-            move |source| RamdiskError::File { path, source }
+            move |cause| RamdiskError::File { path, cause }
         };
         let mut base = File::open(path).map_err(file(path))?;
         let patches = self.patches(&base, arguments)?;
@@ -118,13 +118,13 @@ impl Ramdisk {
             Self::Efi(path) => Uki::read(base)
                 .and_then(|uki| uki.append_kernel_arguments(arguments))
                 .map(|patch| vec![patch])
-                .map_err(|source| RamdiskError::Efi { path: path.clone(), source }),
+                .map_err(|cause| RamdiskError::Efi { path: path.clone(), cause }),
             Self::Iso(path) => LiveIso::read(base)
                 .and_then(|mut iso| {
                     iso.append_kernel_arguments(arguments)?;
                     iso.patches()
                 })
-                .map_err(|source| RamdiskError::Iso { path: path.clone(), source }),
+                .map_err(|cause| RamdiskError::Iso { path: path.clone(), cause }),
         }
     }
 }

@@ -19,23 +19,23 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Its state directory.
-    #[error("{directory}: {source}")]
+    #[error("{directory}: {cause}")]
     Directory {
         /// The directory.
         directory: String,
         /// Why it cannot be made.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Its DHCP server.
     #[error(transparent)]
     Dhcp(#[from] DhcpError),
     /// Its socket.
-    #[error("listening on {address}: {source}")]
+    #[error("listening on {address}: {cause}")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// Why not.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
@@ -57,10 +57,10 @@ impl Server {
     pub async fn start(config: Config, state_dir: &Path, address: SocketAddr) -> Result<Self, StartError> {
         tls::use_ring();
         std::fs::create_dir_all(state_dir)
-            .map_err(|source| StartError::Directory { directory: state_dir.display().to_string(), source })?;
+            .map_err(|cause| StartError::Directory { directory: state_dir.display().to_string(), cause })?;
         let conductor = Conductor::open(config, state_dir)?;
-        let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
-        let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+        let listener = TcpListener::bind(address).await.map_err(|cause| StartError::Listen { address, cause })?;
+        let address = listener.local_addr().map_err(|cause| StartError::Listen { address, cause })?;
         conductor.announce(&format!("http://{address}"));
         if let Some(settings) = conductor.config.dhcp.clone() {
             conductor.serve_dhcp(Dhcp::start(settings, &state_dir.join("dhcp"), &conductor.store.ports()?).await?);

@@ -49,12 +49,12 @@ pub enum CollectError {
     #[error(transparent)]
     Program(#[from] ToolError),
     /// What a program printed is not JSON.
-    #[error("the output of {program} is not JSON: {source}")]
+    #[error("the output of {program} is not JSON: {cause}")]
     NotJson {
         /// The program.
         program: &'static str,
         /// The cause.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// The machine has no such directory or table.
     #[error("cannot read {0}")]

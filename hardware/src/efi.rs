@@ -25,12 +25,12 @@ pub enum EfiError {
     #[error("no EFI variables: the machine was not booted by UEFI, or efivarfs is not mounted")]
     Absent,
     /// A variable cannot be read, written or removed.
-    #[error("EFI variable {variable}: {source}")]
+    #[error("EFI variable {variable}: {cause}")]
     Variable {
         /// Its name.
         variable: String,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// All 65536 entries are used.
     #[error("no free boot entry")]
@@ -134,7 +134,7 @@ impl BootVariables {
     /// When it cannot be removed.
     pub fn delete(&self, number: u16) -> Result<(), EfiError> {
         let variable = name(number);
-        let failed = |source| EfiError::Variable { variable: variable.clone(), source };
+        let failed = |cause| EfiError::Variable { variable: variable.clone(), cause };
         let path = self.path(&variable);
         unlock(&File::open(&path).map_err(failed)?).map_err(failed)?;
         std::fs::remove_file(&path).map_err(failed)?;
@@ -146,7 +146,7 @@ impl BootVariables {
     }
 
     fn numbers(&self) -> Result<Vec<u16>, EfiError> {
-        let failed = |source| EfiError::Variable { variable: "Boot####".to_string(), source };
+        let failed = |cause| EfiError::Variable { variable: "Boot####".to_string(), cause };
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(&self.directory).map_err(failed)? {
             let file = entry.map_err(failed)?.file_name();
@@ -169,7 +169,7 @@ impl BootVariables {
         match std::fs::read(self.path(variable)) {
             Ok(mut bytes) => Ok(Some(bytes.split_off(ATTRIBUTES.len().min(bytes.len())))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(EfiError::Variable { variable: variable.to_string(), source }),
+            Err(cause) => Err(EfiError::Variable { variable: variable.to_string(), cause }),
         }
     }
 
@@ -188,7 +188,7 @@ impl BootVariables {
             }
             Ok(())
         };
-        write().map_err(|source| EfiError::Variable { variable: variable.to_string(), source })
+        write().map_err(|cause| EfiError::Variable { variable: variable.to_string(), cause })
     }
 }
 

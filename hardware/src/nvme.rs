@@ -111,7 +111,7 @@ pub fn erase(
 }
 
 fn format(open: &OpenDevice, abilities: Abilities) -> Result<Erased, DeviceError> {
-    let nsid = admin::namespace_id(open.file()).map_err(|source| open.failed("asking for its namespace", source))?;
+    let nsid = admin::namespace_id(open.file()).map_err(|cause| open.failed("asking for its namespace", cause))?;
     let namespace = identify(open, nsid, 0)?;
     let erased = if abilities.crypto { Erased::Crypto } else { Erased::UserData };
     let command = Command {
@@ -173,7 +173,7 @@ fn identify(open: &OpenDevice, nsid: u32, what: u32) -> Result<[u8; PAGE_BYTES],
 
 fn run(open: &OpenDevice, command: Command, data: &mut [u8], what: &'static str) -> Result<(), DeviceError> {
     admin::run(open.file(), command, data).map_err(|error| match error {
-        AdminError::Io(source) => open.failed(what, source),
+        AdminError::Io(cause) => open.failed(what, cause),
         AdminError::Status(_) => {
             DeviceError::Refused { device: open.name().to_string(), reason: format!("{what} failed: {error}") }
         }

@@ -21,30 +21,30 @@ const BUFFER_BYTES: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// A system call failed.
-    #[error("{device}: {action}: {source}")]
+    #[error("{device}: {action}: {cause}")]
     Io {
         /// Device path.
         device: String,
         /// What was being done.
         action: &'static str,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// libblkid failed.
-    #[error("{device}: probing signatures: {source}")]
+    #[error("{device}: probing signatures: {cause}")]
     Probe {
         /// Device path.
         device: String,
         /// The cause.
-        source: libblkid_rs::BlkidErr,
+        cause: libblkid_rs::BlkidErr,
     },
     /// Its partition table is damaged or cannot be changed so.
-    #[error("{device}: {source}")]
+    #[error("{device}: {cause}")]
     Table {
         /// Device path.
         device: String,
         /// The cause.
-        source: crate::gpt::TableError,
+        cause: crate::gpt::TableError,
     },
     /// It was stopped on request.
     #[error("{device}: stopped on request")]
@@ -103,7 +103,7 @@ impl OpenDevice {
     /// When the device cannot be opened, is in use, or is no longer the one that was listed.
     pub fn open(machine: &Machine, device: &EligibleDevice, access: Access) -> Result<Self, DeviceError> {
         let name = device.name.as_str();
-        let failed = |action| move |source| DeviceError::Io { device: name.to_string(), action, source };
+        let failed = |action| move |cause| DeviceError::Io { device: name.to_string(), action, cause };
         // Looking is done read-only: closing a device that was open for writing makes udev look at it again.
         let file = match access {
             Access::Read => File::open(machine.path(name)),
@@ -177,7 +177,7 @@ impl OpenDevice {
         let end = start.0 + length.0;
         while at < end {
             let part = &mut buffer[..BUFFER_BYTES.min((end - at) as usize)];
-            self.file.read_exact_at(part, at).map_err(|source| self.failed("reading back", source))?;
+            self.file.read_exact_at(part, at).map_err(|cause| self.failed("reading back", cause))?;
             if let Some(found) = part.iter().position(|byte| *byte != 0) {
                 return Err(DeviceError::NotZero { device: self.name.clone(), offset: at + found as u64 });
             }
@@ -191,14 +191,14 @@ impl OpenDevice {
     /// # Errors
     /// When earlier writes did not reach the medium.
     pub fn flush(&self) -> Result<(), DeviceError> {
-        self.file.sync_all().map_err(|source| self.failed("flushing", source))?;
+        self.file.sync_all().map_err(|cause| self.failed("flushing", cause))?;
         // Only a cache: a device that cannot drop it is read a little too kindly.
         ioctl::flush_buffers(&self.file).ok();
         Ok(())
     }
 
-    pub(crate) fn failed(&self, action: &'static str, source: io::Error) -> DeviceError {
-        DeviceError::Io { device: self.name.clone(), action, source }
+    pub(crate) fn failed(&self, action: &'static str, cause: io::Error) -> DeviceError {
+        DeviceError::Io { device: self.name.clone(), action, cause }
     }
 
     fn write_zeros(&self, start: Bytes, length: Bytes) -> io::Result<()> {
@@ -246,10 +246,10 @@ impl Stopped {
         let name = device.name.clone();
         match self {
             Self::Cancelled => DeviceError::Cancelled { device: name },
-            Self::Io(source) if is_unsupported(&source) => {
+            Self::Io(cause) if is_unsupported(&cause) => {
                 DeviceError::Unsupported { device: name, reason: format!("{action} is not supported") }
             }
-            Self::Io(source) => DeviceError::Io { device: name, action, source },
+            Self::Io(cause) => DeviceError::Io { device: name, action, cause },
         }
     }
 }

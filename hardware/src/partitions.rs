@@ -85,7 +85,7 @@ pub fn reread(machine: &Machine, disk: &EligibleDevice, open: &OpenDevice) -> Re
         }
         _ => {}
     }
-    let table_failed = |source| DeviceError::Table { device: disk.name.clone(), source };
+    let table_failed = |cause| DeviceError::Table { device: disk.name.clone(), cause };
     let Some(table) = PartitionTable::read(open.file(), open.size(), open.block_size()).map_err(table_failed)? else {
         // A table of another kind, which only the kernel understands.
         return Ok(list(machine, disk));
@@ -113,7 +113,7 @@ pub fn announce(
     }
     for entry in wanted.iter().filter(|entry| !known.iter().any(|known| matches(known, entry))) {
         when_free(BUSY_LIMIT, || ioctl::add_partition(open.file(), entry.number, entry.start, entry.size))
-            .map_err(|source| open.failed("adding a partition", source))?;
+            .map_err(|cause| open.failed("adding a partition", cause))?;
     }
     let partitions = list(machine, disk);
     for partition in &partitions {
@@ -128,8 +128,8 @@ fn wait_for_node(machine: &Machine, partition: &Partition) -> Result<(), DeviceE
     let limit = Instant::now() + BUSY_LIMIT;
     while !path.exists() {
         if Instant::now() > limit {
-            let source = io::Error::from(io::ErrorKind::NotFound);
-            return Err(DeviceError::Io { device: partition.name.clone(), action: "waiting for its node", source });
+            let cause = io::Error::from(io::ErrorKind::NotFound);
+            return Err(DeviceError::Io { device: partition.name.clone(), action: "waiting for its node", cause });
         }
         std::thread::sleep(NODE_POLL);
     }
@@ -142,9 +142,5 @@ fn remove(open: &OpenDevice, partition: &Partition) -> Result<(), DeviceError> {
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
         result => result,
     })
-    .map_err(|source| DeviceError::Io {
-        device: partition.name.clone(),
-        action: "removing the partition",
-        source,
-    })
+    .map_err(|cause| DeviceError::Io { device: partition.name.clone(), action: "removing the partition", cause })
 }

@@ -31,7 +31,7 @@ pub fn wipe(device: &OpenDevice) -> Result<Vec<String>, DeviceError> {
 }
 
 fn each(device: &OpenDevice, wipe: bool) -> Result<Vec<String>, DeviceError> {
-    walk(device, wipe).map_err(|source| DeviceError::Probe { device: device.name().to_string(), source })
+    walk(device, wipe).map_err(|cause| DeviceError::Probe { device: device.name().to_string(), cause })
 }
 
 fn walk(device: &OpenDevice, wipe: bool) -> Result<Vec<String>, BlkidErr> {
@@ -95,5 +95,5 @@ fn value(
             _ => Ok(None),
         }
     };
-    probed().map_err(|source| DeviceError::Probe { device: device.name().to_string(), source })
+    probed().map_err(|cause| DeviceError::Probe { device: device.name().to_string(), cause })
 }

@@ -26,20 +26,20 @@ pub struct Simulated(Map<String, Value>);
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatedError {
     /// The file cannot be read.
-    #[error("cannot read simulated hardware from {path}: {source}")]
+    #[error("cannot read simulated hardware from {path}: {cause}")]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The content is no part of an inventory.
-    #[error("simulated hardware in {path} is not a part of an inventory: {source}")]
+    #[error("simulated hardware in {path} is not a part of an inventory: {cause}")]
     Malformed {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// The content tells of disks.
     #[error("simulated hardware in {0} must not contain disks: they are always the real ones")]
@@ -52,8 +52,8 @@ impl Simulated {
     /// # Errors
     /// When the file cannot be read, is no part of an inventory, or has disks in it.
     pub fn read(path: &Path) -> Result<Self, SimulatedError> {
-        let text = std::fs::read(path).map_err(|source| SimulatedError::Unreadable { path: path.into(), source })?;
-        let malformed = |source| SimulatedError::Malformed { path: path.into(), source };
+        let text = std::fs::read(path).map_err(|cause| SimulatedError::Unreadable { path: path.into(), cause })?;
+        let malformed = |cause| SimulatedError::Malformed { path: path.into(), cause };
         let facts: Map<String, Value> = serde_json::from_slice(&text).map_err(malformed)?;
         if facts.contains_key("disks") {
             return Err(SimulatedError::Disks(path.into()));

@@ -39,12 +39,12 @@ pub enum ToolError {
         searched: String,
     },
     /// It could not be started or talked to.
-    #[error("cannot run {command}: {source}")]
+    #[error("cannot run {command}: {cause}")]
     Start {
         /// Name and arguments.
         command: String,
         /// The cause.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// It ended with an exit code other than 0, or by a signal.
     #[error("{command} failed with {status}{}", said(.stderr))]

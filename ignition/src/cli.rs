@@ -2,4 +2,5 @@
 
 pub(crate) mod config;
 pub(crate) mod iso;
+mod print;
 pub(crate) mod pxe;

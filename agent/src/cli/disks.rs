@@ -1,12 +1,13 @@
 //! `ferric-agent disks`.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use ferric_hardware::block::{self, BlockDevice, DevicePolicy, Listing};
 use ferric_hardware::machine::Machine;
 use ferric_hardware::units::Bytes;
 use serde_json::{Value, json};
+
+use super::print;
 
 /// Arguments of `disks`.
 #[derive(Debug, clap::Args)]
@@ -27,20 +28,23 @@ pub(super) fn policy(allowed: Vec<PathBuf>) -> DevicePolicy {
     DevicePolicy { allowed: (!allowed.is_empty()).then_some(allowed), skip: Vec::new() }
 }
 
+/// The machine that `--root` names.
+pub(super) fn machine(root: PathBuf) -> anyhow::Result<Machine> {
+    anyhow::ensure!(root.is_dir(), "{} is not a directory", root.display());
+    Ok(Machine::at(root))
+}
+
 /// Prints the eligible and the rejected devices.
 ///
 /// # Errors
 /// The reason, for people.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let listing = block::list(&Machine::at(arguments.root), &policy(arguments.allow_device));
-    let mut out = io::stdout().lock();
-    if arguments.json {
-        serde_json::to_writer_pretty(&mut out, &as_json(&listing)?)?;
-        writeln!(out)?;
-    } else {
-        out.write_all(table(&listing).as_bytes())?;
-    }
-    Ok(())
+    let listing = block::list(&machine(arguments.root)?, &policy(arguments.allow_device));
+    let text = match arguments.json {
+        true => serde_json::to_string_pretty(&as_json(&listing)?)?,
+        false => table(&listing),
+    };
+    Ok(print::text(&text)?)
 }
 
 /// `{"eligible": [device…], "rejected": [device with "reason"…]}`.

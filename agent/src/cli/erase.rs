@@ -15,6 +15,8 @@ use ferric_steps::clean::{Outcome, erase, guard, metadata};
 use ferric_steps::progress::Progress;
 use ferric_steps::step::{Context, StepOptions};
 
+use super::print;
+
 /// How often the line on the terminal changes.
 const REFRESH: Duration = Duration::from_millis(250);
 
@@ -65,8 +67,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     if outcome == Outcome::RaidMember {
         bail!("{}: left alone, it belongs to a software RAID", disk.name);
     }
-    println!("{}: {} erased", disk.name, if arguments.metadata { "metadata" } else { "content" });
-    Ok(())
+    let what = if arguments.metadata { "metadata" } else { "content" };
+    Ok(print::text(&format!("{}: {what} erased", disk.name))?)
 }
 
 /// Runs `work` with its progress on the terminal, when standard error is one.

@@ -1,13 +1,12 @@
 //! `ferric-agent inventory`.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use ferric_hardware::inventory::{self, InventoryOptions};
-use ferric_hardware::machine::Machine;
 use ferric_hardware::simulated::Simulated;
 
-use super::disks::policy;
+use super::disks::{machine, policy};
+use super::print;
 
 /// Arguments of `inventory`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +27,7 @@ pub struct Arguments {
 /// # Errors
 /// The reason, for people.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let machine = Machine::at(arguments.root);
+    let machine = machine(arguments.root)?;
     let simulated = arguments.simulated_hardware.map(|file| Simulated::read(&file)).transpose()?;
     let boot_interface = machine
         .read("/proc/cmdline")
@@ -39,8 +38,5 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         simulated,
         ..InventoryOptions::default()
     };
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, &inventory::collect(&machine, &options))?;
-    writeln!(out)?;
-    Ok(())
+    Ok(print::text(&serde_json::to_string_pretty(&inventory::collect(&machine, &options))?)?)
 }

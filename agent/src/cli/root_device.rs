@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use ferric_hardware::block::hints::{Hints, choose, choose_among};
 use ferric_hardware::block::{self, BlockDevice};
-use ferric_hardware::machine::Machine;
 
-use super::disks::policy;
+use super::disks::{machine, policy};
+use super::print;
 
 /// Arguments of `root-device`.
 #[derive(Debug, clap::Args)]
@@ -46,10 +46,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             choose_among(&devices, hints.as_ref())?.name.clone()
         }
         None => {
-            let listing = block::list(&Machine::at(arguments.root), &policy(arguments.allow_device));
+            let listing = block::list(&machine(arguments.root)?, &policy(arguments.allow_device));
             choose(&listing, hints.as_ref())?.name.clone()
         }
     };
-    println!("{name}");
-    Ok(())
+    Ok(print::text(&name)?)
 }

@@ -30,5 +30,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     logging::init(&config)?;
     let agent = Agent::new(machine, config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
-    runtime.block_on(run::run(agent))
+    let ended = runtime.block_on(run::run(agent));
+    // Nothing that still blocks a thread (a name that is being resolved, a disk that is being read) holds up the end.
+    runtime.shutdown_background();
+    ended
 }

@@ -1,6 +1,6 @@
 //! `ferric-agent steps`.
 
-use std::io::Write;
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +8,8 @@ use ferric_hardware::machine::Machine;
 use ferric_steps::catalogue;
 use ferric_steps::step::{Context, Kind, StepOptions};
 use serde_json::{Map, Value};
+
+use super::print;
 
 /// Arguments of `steps`.
 #[derive(Debug, clap::Args)]
@@ -28,13 +30,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let options = StepOptions { steps_dir: arguments.steps_dir, ..StepOptions::none() };
     let context = Context::new(Machine::host(), Arc::new(options));
     let lists = [Kind::Clean, Kind::Deploy, Kind::Service].map(|kind| (kind, catalogue::list(kind, &context)));
-    let mut out = std::io::stdout().lock();
+    let mut out = String::new();
     if arguments.json {
         let mut all = Map::new();
         for (_, list) in lists {
             all.extend(list.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
         }
-        return Ok(writeln!(out, "{:#}", Value::Object(all))?);
+        return Ok(print::text(&format!("{:#}", Value::Object(all)))?);
     }
     for (kind, list) in &lists {
         let name = kind.as_str();
@@ -57,7 +59,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             writeln!(out, "{}", line.trim_end())?;
         }
     }
-    Ok(())
+    Ok(print::text(&out)?)
 }
 
 /// Names of the announced arguments; those that may be left out in brackets.

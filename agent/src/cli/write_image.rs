@@ -15,12 +15,15 @@ use ferric_steps::progress::Progress;
 use tokio_util::sync::CancellationToken;
 
 use self::display::Style;
+use super::print;
 
 /// A checksum file is a few lines; servers that send more are not serving one.
 const CHECKSUM_FILE_LIMIT_BYTES: usize = 1 << 20;
 
 /// Arguments of `write-image`.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("digest").args(["checksum", "checksum_url", "no_checksum"]).required(true))]
 pub struct Arguments {
     /// Make this the only block device that exists (repeatable); admits loop devices
     #[arg(long, value_name = "DEV")]
@@ -32,10 +35,10 @@ pub struct Arguments {
     #[arg(long, value_name = "URL|PATH")]
     pub url: String,
     /// The expected digest of the image as downloaded
-    #[arg(long, value_name = "ALGO:HEX", conflicts_with_all = ["checksum_url", "no_checksum"], required_unless_present_any = ["checksum_url", "no_checksum"])]
+    #[arg(long, value_name = "ALGO:HEX")]
     pub checksum: Option<String>,
     /// Where the expected digest is
-    #[arg(long, value_name = "URL", conflicts_with = "no_checksum")]
+    #[arg(long, value_name = "URL")]
     pub checksum_url: Option<String>,
     /// Write without verifying
     #[arg(long)]
@@ -58,8 +61,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let summary = runtime.block_on(write(arguments))?;
-    println!("{}", serde_json::to_string_pretty(&summary)?);
-    Ok(())
+    Ok(print::text(&serde_json::to_string_pretty(&summary)?)?)
 }
 
 async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
@@ -75,6 +77,7 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
         (None, Some(url)) => Verify::Digest(listed(url, &arguments.url).await?),
         (None, None) => Verify::Unchecked,
     };
+    let what = format!("{location} was not written to {}", device.name);
     let request = WriteRequest {
         format: match arguments.format.as_str() {
             "raw" => FormatChoice::Raw,
@@ -97,7 +100,7 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
     let shown = display::show(Style::parse(&arguments.progress), progress.clone());
     let written = image::write(request, &progress, &cancel).await;
     shown.end().await;
-    written.map_err(|error| anyhow!(error.chain()))
+    written.map_err(|error| anyhow!(error.chain()).context(what))
 }
 
 /// The digest of `image` in the checksum file behind `url`.

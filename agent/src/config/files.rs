@@ -30,7 +30,7 @@ pub(super) fn read(sources: &Sources) -> Result<Vec<(PathBuf, ini::Sections)>, C
 }
 
 fn configuration_files(directory: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let error = |source| ConfigError::Read { path: directory.to_path_buf(), source };
+    let error = |cause| ConfigError::Read { path: directory.to_path_buf(), cause };
     let entries = std::fs::read_dir(directory).map_err(error)?.collect::<Result<Vec<_>, _>>().map_err(error)?;
     let mut paths: Vec<PathBuf> = entries
         .into_iter()
@@ -42,7 +42,7 @@ fn configuration_files(directory: &Path) -> Result<Vec<PathBuf>, ConfigError> {
 }
 
 fn parse(path: PathBuf) -> Result<(PathBuf, ini::Sections), ConfigError> {
-    let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-    let sections = ini::parse(&text).map_err(|source| ConfigError::Syntax { path: path.clone(), source })?;
+    let text = std::fs::read_to_string(&path).map_err(|cause| ConfigError::Read { path: path.clone(), cause })?;
+    let sections = ini::parse(&text).map_err(|cause| ConfigError::Syntax { path: path.clone(), cause })?;
     Ok((path, sections))
 }

@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt;
 pub(super) enum MediaError {
     #[error("Cannot download virtual media from {url}: {reason}")]
     Download { url: String, reason: String },
-    #[error("Cannot store virtual media in {}: {source}", path.display())]
-    Store { path: PathBuf, source: std::io::Error },
+    #[error("Cannot store virtual media in {}: {cause}", path.display())]
+    Store { path: PathBuf, cause: std::io::Error },
 }
 
 /// Downloads `url` into `directory` and returns the file.
@@ -22,7 +22,7 @@ pub(super) async fn download(client: &reqwest::Client, url: &str, directory: &Pa
     if !response.status().is_success() {
         return Err(failed(format!("got error {} from the server", response.status().as_u16())));
     }
-    let store = |source| MediaError::Store { path: path.clone(), source };
+    let store = |cause| MediaError::Store { path: path.clone(), cause };
     tokio::fs::create_dir_all(directory).await.map_err(store)?;
     // A running machine keeps reading the old file until its drive is told to change.
     let _ = tokio::fs::remove_file(&path).await;

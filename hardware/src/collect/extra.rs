@@ -12,5 +12,5 @@ pub(super) fn collect(tools: &Tools, benchmarks: Option<&str>) -> Result<Value, 
     let benchmarks = benchmarks.filter(|list| !list.is_empty());
     let arguments = benchmarks.map(|list| std::iter::once("--benchmark").chain(list.split(',')));
     let output = tools.find(PROGRAM)?.run(arguments.into_iter().flatten()).output()?;
-    serde_json::from_slice(&output.stdout).map_err(|source| CollectError::NotJson { program: PROGRAM, source })
+    serde_json::from_slice(&output.stdout).map_err(|cause| CollectError::NotJson { program: PROGRAM, cause })
 }

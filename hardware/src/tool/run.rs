@@ -181,7 +181,7 @@ impl<'a> Invocation<'a> {
     fn run(mut self) -> Result<(Output, ExitStatus, String), ToolError> {
         let command = self.description();
         tracing::debug!(%command, root = ?self.tool.root, "running");
-        let start_error = |source| ToolError::Start { command: command.clone(), source };
+        let start_error = |cause| ToolError::Start { command: command.clone(), cause };
         let mut child = self.spawn().map_err(start_error)?;
         let received = attend(&mut child, std::mem::take(&mut self.stdin));
         let mut transcript = Transcript::new(self.on_line.take());

@@ -8,6 +8,8 @@ use ferric_ignition::agent_conf::AgentOption;
 use ferric_ignition::config::{Agent, Keyfile, Setup};
 use ferric_ignition::document::Proxy;
 
+use super::print;
+
 /// Arguments of `config`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -60,8 +62,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let document = setup(arguments)?.document()?;
-    println!("{}", serde_json::to_string_pretty(&document)?);
-    Ok(())
+    Ok(print::text(&serde_json::to_string_pretty(&document)?)?)
 }
 
 fn setup(arguments: &Arguments) -> anyhow::Result<Setup> {

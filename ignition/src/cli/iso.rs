@@ -9,6 +9,8 @@ use ferric_ignition::kernel_arguments::KernelArgument;
 use ferric_ignition::live_iso::LiveIso;
 use ferric_ignition::patch::{self, Patch};
 
+use super::print;
+
 /// Subcommands of `iso`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -97,8 +99,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             Ok(())
         }),
         Command::Kargs(Kargs::Show { iso }) => {
-            println!("{}", open(iso)?.1.kernel_arguments().with_context(|| iso.display().to_string())?);
-            Ok(())
+            Ok(print::text(open(iso)?.1.kernel_arguments().with_context(|| iso.display().to_string())?)?)
         }
         Command::Kargs(Kargs::Append { iso, arguments, output }) => {
             change(iso, output, |live| Ok(live.append_kernel_arguments(arguments)?))

@@ -3,6 +3,8 @@
 use ferric_ignition::kernel_arguments::KernelArgument;
 use ferric_ignition::pxe::LivePxe;
 
+use super::print;
+
 /// Arguments of `pxe`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -29,10 +31,5 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { kernel_url, initramfs_url, rootfs_url, ignition_url, karg, kargs_only } = arguments;
     let live = LivePxe::new(kernel_url, initramfs_url, rootfs_url, ignition_url, karg.clone())?;
-    if *kargs_only {
-        println!("{}", live.kernel_arguments());
-    } else {
-        print!("{}", live.ipxe_script());
-    }
-    Ok(())
+    Ok(print::text(&if *kargs_only { live.kernel_arguments().to_string() } else { live.ipxe_script() })?)
 }

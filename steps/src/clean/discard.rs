@@ -30,10 +30,10 @@ pub(super) fn discard(machine: &Machine, device: &EligibleDevice, watch: &dyn Wa
     let places = PLACES.map(|percent| Bytes(room / 100 * percent / block * block));
     let pattern = vec![0xa5; PATTERN.0 as usize];
     for at in places {
-        open.file().write_all_at(&pattern, at.0).map_err(|source| DeviceError::Io {
+        open.file().write_all_at(&pattern, at.0).map_err(|cause| DeviceError::Io {
             device: device.name.clone(),
             action: "writing a pattern",
-            source,
+            cause,
         })?;
     }
     open.flush()?;

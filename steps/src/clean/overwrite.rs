@@ -64,7 +64,7 @@ impl Watch for Share<'_> {
 
 /// Writes a stream of random bytes over the whole device, past the page cache, and makes it durable.
 fn random_pass(device: &EligibleDevice, size: Bytes, watch: &dyn Watch) -> Result<(), DeviceError> {
-    let failed = |action| move |source| DeviceError::Io { device: device.name.clone(), action, source };
+    let failed = |action| move |cause| DeviceError::Io { device: device.name.clone(), action, cause };
     let file = device.open_exclusive(nix::libc::O_DIRECT).map_err(failed("opening"))?;
     let (give_full, take_full) = sync_channel::<AlignedBuffer>(BUFFERS);
     let (give_empty, take_empty) = sync_channel::<AlignedBuffer>(BUFFERS);

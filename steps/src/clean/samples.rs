@@ -59,10 +59,10 @@ pub(super) fn verify_zero(device: &OpenDevice) -> Result<(), DeviceError> {
 
 fn read(device: &OpenDevice, at: u64) -> Result<Vec<u8>, DeviceError> {
     let mut bytes = vec![0; SAMPLE_BYTES.min(device.size().0) as usize];
-    device.file().read_exact_at(&mut bytes, at).map_err(|source| DeviceError::Io {
+    device.file().read_exact_at(&mut bytes, at).map_err(|cause| DeviceError::Io {
         device: device.name().to_string(),
         action: "reading a sample",
-        source,
+        cause,
     })?;
     Ok(bytes)
 }

@@ -98,7 +98,7 @@ fn pull(podman: &Tool, plan: &Plan, settings: &SecretFile, context: &Context) ->
     });
     let file = file.transpose().map_err(|error| ToolError::Start {
         command: "podman pull".to_string(),
-        source: std::io::Error::other(error.to_string()),
+        cause: std::io::Error::other(error.to_string()),
     })?;
     arguments.extend(file.as_ref().map(|file| format!("--authfile={}", file.inside())));
     arguments.extend(["--retry-delay=5s".to_string(), plan.image.clone()]);

@@ -146,7 +146,7 @@ fn partition(
     wants: &[Option<u64>],
 ) -> Result<Vec<Partition>, DeviceError> {
     let open = OpenDevice::open(&context.machine, disk, Access::Write)?;
-    let table_error = |source| DeviceError::Table { device: disk.name.clone(), source };
+    let table_error = |cause| DeviceError::Table { device: disk.name.clone(), cause };
     let (size, block) = (open.size(), open.block_size());
     let existing = PartitionTable::read(open.file(), size, block).map_err(table_error)?;
     let entries = existing.map(|table| table.entries(open.file(), block)).transpose().map_err(table_error)?;
