@@ -37,7 +37,10 @@ pub async fn run(agent: Arc<Agent>) -> Result<()> {
     // As the first process of a container it is not ended by a signal that it does not handle.
     let role = tokio::select! {
         role = prepare(&agent) => role?,
-        () = terminated() => return Ok(info!("agent ends before it has found its node")),
+        () = terminated() => {
+            info!("agent ends before it has found its node");
+            return Ok(());
+        }
     };
     match role {
         Role::Serve(ironic) => serve(agent, ironic).await,

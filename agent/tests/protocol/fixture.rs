@@ -251,6 +251,11 @@ impl Agent {
         self.child.wait().unwrap();
     }
 
+    /// Asks it to end, as a container engine does.
+    pub(crate) fn terminate(&self) {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+    }
+
     /// Waits for its end and returns the exit code.
     pub(crate) async fn exit_code(&mut self) -> i32 {
         let child = &mut self.child;

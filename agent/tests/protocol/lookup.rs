@@ -46,6 +46,18 @@ async fn giving_up_is_a_failure_of_the_process() {
 }
 
 #[tokio::test]
+async fn an_agent_that_is_still_looking_ends_when_it_is_told_to() {
+    let ironic = Ironic::start().await;
+    ironic.answer_first("/v1/lookup", vec![(404, json!({})); 100]);
+    let mut setup = Setup::new();
+    setup.flag("--api-url", &ironic.url);
+    let mut agent = setup.start();
+    ironic.wait_for("/v1/lookup", 1).await;
+    agent.terminate();
+    assert_eq!(agent.exit_code().await, 0);
+}
+
+#[tokio::test]
 async fn a_token_given_to_somebody_else_leaves_the_agent_idle() {
     let ironic = Ironic::start().await;
     ironic.configure("agent_token", json!("******"));

@@ -137,7 +137,7 @@ impl Plan {
         disk.flush()?;
         let uuids = self.uuids(&disk, device)?;
         if !self.preserved {
-            let failed = |source| DeviceError::Table { device: device.name.clone(), source };
+            let failed = |cause| DeviceError::Table { device: device.name.clone(), cause };
             self.table.write(disk.file()).map_err(failed)?;
             disk.flush()?;
         }
