@@ -6,6 +6,7 @@ use std::path::Path;
 pub mod disks;
 pub mod erase;
 pub mod inventory;
+pub mod machine;
 mod print;
 pub mod root_device;
 pub mod run;

@@ -1,37 +1,21 @@
 //! `ferric-agent disks`.
 
-use std::path::PathBuf;
-
-use ferric_hardware::block::{self, BlockDevice, DevicePolicy, Listing};
-use ferric_hardware::machine::Machine;
+use ferric_hardware::block::{self, BlockDevice, Listing};
 use ferric_hardware::units::Bytes;
 use serde_json::{Value, json};
 
+use super::machine::MachineArguments;
 use super::print;
 
 /// Arguments of `disks`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Make this the only block device that exists (repeatable); admits loop devices
-    #[arg(long, value_name = "DEV")]
-    pub allow_device: Vec<PathBuf>,
-    /// Read the machine below this directory instead of /
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    pub root: PathBuf,
+    /// Where it looks.
+    #[command(flatten)]
+    pub machine: MachineArguments,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
-}
-
-/// The device policy that `--allow-device` asks for.
-pub(super) fn policy(allowed: Vec<PathBuf>) -> DevicePolicy {
-    DevicePolicy { allowed: (!allowed.is_empty()).then_some(allowed), skip: Vec::new() }
-}
-
-/// The machine that `--root` names.
-pub(super) fn machine(root: PathBuf) -> anyhow::Result<Machine> {
-    anyhow::ensure!(root.is_dir(), "{} is not a directory", root.display());
-    Ok(Machine::at(root))
 }
 
 /// Prints the eligible and the rejected devices.
@@ -39,7 +23,8 @@ pub(super) fn machine(root: PathBuf) -> anyhow::Result<Machine> {
 /// # Errors
 /// The reason, for people.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let listing = block::list(&machine(arguments.root)?, &policy(arguments.allow_device));
+    let (machine, policy) = arguments.machine.resolve()?;
+    let listing = block::list(&machine, &policy);
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&as_json(&listing)?)?,
         false => table(&listing),

@@ -6,18 +6,15 @@ use anyhow::Context;
 use ferric_hardware::block::hints::{Hints, choose, choose_among};
 use ferric_hardware::block::{self, BlockDevice};
 
-use super::disks::{machine, policy};
+use super::machine::MachineArguments;
 use super::print;
 
 /// Arguments of `root-device`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Make this the only block device that exists (repeatable); admits loop devices and lifts the 4 GiB minimum
-    #[arg(long, value_name = "DEV")]
-    pub allow_device: Vec<PathBuf>,
-    /// Read the machine below this directory instead of /
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    pub root: PathBuf,
+    /// Where it looks.
+    #[command(flatten)]
+    pub machine: MachineArguments,
     /// Root device hints, a JSON object; without them the smallest device of at least 4 GiB is chosen
     #[arg(long, value_name = "JSON")]
     pub hints: Option<String>,
@@ -46,7 +43,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             choose_among(&devices, hints.as_ref())?.name.clone()
         }
         None => {
-            let listing = block::list(&machine(arguments.root)?, &policy(arguments.allow_device));
+            let (machine, policy) = arguments.machine.resolve()?;
+            let listing = block::list(&machine, &policy);
             choose(&listing, hints.as_ref())?.name.clone()
         }
     };
