@@ -5,8 +5,9 @@
 # make static     the agent as one file without shared libraries
 # make container  its container image, in podman's storage and target/container/ (root)
 # make ramdisk    kernel, initramfs, EFI program and ISO that run it, in target/ramdisk/
+# make live-system  what the tests boot for a CoreOS live system, in target/live-system/
 
-.PHONY: fuzz setup check unit test demo bench static container ramdisk
+.PHONY: fuzz setup check unit test demo bench static container ramdisk live-system
 
 target := x86_64-unknown-linux-gnu
 static_agent := target/$(target)/release/ferric-agent
@@ -19,7 +20,7 @@ check: setup
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
-unit: setup container ramdisk
+unit: setup container ramdisk live-system
 	cargo build --workspace --bins
 	cargo test --workspace
 
@@ -38,6 +39,9 @@ container: static
 
 ramdisk: static
 	container/ramdisk/build $(static_agent) target/ramdisk
+
+live-system: setup
+	tests/live_system/build "$$(.ci/peers)/bin/coreos-installer" target/live-system
 
 bench: setup
 	.ci/peers

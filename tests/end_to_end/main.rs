@@ -19,6 +19,7 @@ mod image_faults;
 mod image_kill;
 mod inject_files;
 mod install_coreos;
+mod live_system;
 mod loop_device;
 mod partition_image;
 mod partition_image_boot;

@@ -6,6 +6,7 @@
 //! - [`conductor`]: the least that an agent takes for one
 //! - [`network`]: a free port, waiting for a server; [`namespace`]: networks apart from the machine's own
 //! - [`file_server`]: a web server; [`fault_server`]: one that misbehaves as told
+//! - [`registry`]: a container registry
 //! - [`peers`]: the real programs that ours are compared with; [`ironic`]: the real conductor and its client
 //! - [`vm`]: a virtual machine that runs one command
 
@@ -21,4 +22,5 @@ pub mod namespace;
 pub mod network;
 pub mod peers;
 pub mod process;
+pub mod registry;
 pub mod vm;

@@ -1,0 +1,177 @@
+//! The agent on a live system of CoreOS' kind (`tests/live_system`), in a virtual machine: the real Ignition applies what
+//! `ferric-ignition` made, systemd starts the unit, and the conductor finds the agent.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ferric_tests::conductor::Conductor;
+use ferric_tests::coreos_image::{BootPartition, KERNEL_ARGUMENTS, metal_image};
+use ferric_tests::disk_image::{digest, run};
+use ferric_tests::file_server::FileServer;
+use ferric_tests::ironic::Client;
+use ferric_tests::network::{free_port, wait_for_port};
+use ferric_tests::process::{Process, program};
+use ferric_tests::registry::Registry;
+use serde_json::json;
+
+const MAC: &str = "52:54:00:fe:44:2e";
+/// For one boot, emulated, on a busy host.
+const BOOT: Duration = Duration::from_secs(400);
+/// Agents take no disk below 4 GiB as their root disk.
+const DISK_BYTES: u64 = 5 << 30;
+/// This host, as a guest of QEMU's user network sees it.
+const HOST: &str = "10.0.2.2";
+
+/// A file that `make live-system` made.
+fn artefact(name: &str) -> Result<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/live-system").join(name);
+    ensure!(path.exists(), "{} is missing: run `make live-system` first", path.display());
+    Ok(path.canonicalize()?)
+}
+
+/// A BIOS machine on QEMU's user network, with these further settings of it.
+fn machine(network: &str) -> Command {
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", "2048", "-nographic", "-no-reboot"])
+        .args(["-netdev", &format!("user,id=net,{network}")])
+        .args(["-device", "virtio-rng-pci", "-device", &format!("virtio-net-pci,netdev=net,mac={MAC}")]);
+    qemu
+}
+
+fn ferric_ignition(arguments: &[&str]) -> Result<String> {
+    run(&program("ferric-ignition").display().to_string(), arguments)
+}
+
+/// By network, from a registry that is down at first, to the installed disk.
+#[test]
+fn ipxe_boots_it_podman_runs_the_agent_and_coreos_is_installed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let directory = |name: &str| -> Result<PathBuf> {
+        fs::create_dir(folder.path().join(name))?;
+        Ok(folder.path().join(name))
+    };
+    let (web, images, network) = (directory("web")?, directory("images")?, directory("network")?);
+    let (api_port, agent_port, registry_port) = (free_port()?, free_port()?, free_port()?);
+    Registry::start(&images, registry_port)?.push("localhost/ferric-agent:latest", "ferric/agent:1")?;
+    for name in ["vmlinuz", "initramfs.img", "rootfs.img"] {
+        symlink(artefact(name)?, web.join(name))?;
+    }
+    metal_image(&web)?;
+    let server = FileServer::start(&web)?;
+    let url = |name: &str| format!("http://{HOST}:{}/{name}", server.port());
+
+    let key = folder.path().join("key.pub");
+    fs::write(&key, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0bPo1rUXlVQ0 me@there\n")?;
+    fs::write(network.join("eth0.nmconnection"), "[connection]\nid=the-network\ntype=ethernet\n")?;
+    let config = ferric_ignition(&[
+        "config",
+        &format!("--api-url=http://{HOST}:{api_port}"),
+        &format!("--image={HOST}:{registry_port}/ferric/agent:1"),
+        "--insecure-registry",
+        &format!("--ssh-key={}", key.display()),
+        &format!("--network={}", network.display()),
+        "--hostname=node-1",
+        "--option=advertise_host=127.0.0.1",
+        &format!("--option=advertise_port={agent_port}"),
+    ])?;
+    fs::write(web.join("agent.ign"), config)?;
+    let script = ferric_ignition(&[
+        "pxe",
+        &format!("--kernel-url={}", url("vmlinuz")),
+        &format!("--initramfs-url={}", url("initramfs.img")),
+        &format!("--rootfs-url={}", url("rootfs.img")),
+        &format!("--ignition-url={}", url("agent.ign")),
+        "--karg=console=ttyS0",
+        "--karg=quiet",
+        "--karg=no_timer_check",
+        "--karg=systemd.journald.forward_to_console=1",
+    ])?;
+    fs::write(web.join("boot.ipxe"), script)?;
+
+    let stub = conductor(folder.path(), api_port)?;
+    let mut client = Client::connect(&format!("http://127.0.0.1:{api_port}"))?;
+    let node = client.call(
+        "create_node",
+        json!({"driver": "fake-hardware", "name": "node-1", "deploy_interface": "custom-agent",
+            "instance_info": {"image_source": url("coreos.raw.xz")}}),
+    )?;
+    let node = node.as_str().context("the node's id")?.to_owned();
+    client.call("create_port", json!({"node": node, "address": MAC}))?;
+    client.provision(&node, "manage", json!({}))?;
+    client.provision(&node, "provide", json!({}))?;
+    let steps = json!([{"interface": "deploy", "step": "install_coreos", "priority": 80, "args": {}}]);
+    let user_data = json!({"ignition": {"version": "3.4.0"}, "passwd": {"users": [{"name": "core"}]}});
+    let config_drive = json!({"user_data": user_data, "meta_data": {"coreos_append_karg": ["a.node=1"]}});
+    let deployment = json!({"node": node, "target": "active", "deploy_steps": steps, "config_drive": config_drive});
+    client.call("provision", deployment)?;
+
+    let disk = folder.path().join("disk.raw");
+    File::create(&disk)?.set_len(DISK_BYTES)?;
+    let mut machine = machine(&format!("hostfwd=tcp:127.0.0.1:{agent_port}-:9999,bootfile={}", url("boot.ipxe")));
+    machine.args(["-boot", "n", "-drive", &format!("file={},format=raw,if=virtio", disk.display())]);
+    let mut machine = Process::start(&mut machine)?;
+    machine.wait_for("restart counter is at 1", BOOT)?;
+    let registry = Registry::start(&images, registry_port)?;
+
+    let end = client.call("wait", json!({"node": node, "state": "active", "timeout": BOOT.as_secs()}))?;
+    let logs = || format!("{end}\n{}\n{}\n{}", stub.log(), server.requests(), machine.log());
+    assert_eq!(end["provision_state"], "active", "{}", logs());
+    assert!(registry.log().contains("/v2/ferric/agent/manifests/"), "{}", logs());
+    let logs = logs();
+    assert_eq!(machine.wait(BOOT)?, Some(0), "the agent did not switch it off\n{logs}");
+
+    let boot = BootPartition::of_disk(&disk)?;
+    let config = boot.ignition()?;
+    assert_eq!(config["passwd"], user_data["passwd"]);
+    assert_eq!(config["storage"]["files"][0]["contents"]["source"], "data:,node-1", "{config}");
+    assert_eq!(boot.kernel_arguments()?, format!("{KERNEL_ARGUMENTS} a.node=1"));
+    assert!(boot.initramfs()?.len() > b"no initramfs".len(), "the network configuration was not copied");
+    Ok(())
+}
+
+/// A conductor that waits for nodes to call, and knows nothing of their power.
+fn conductor(folder: &Path, port: u16) -> Result<Process> {
+    let config = folder.join("conductor.json");
+    let options = json!({
+        "public_url": format!("http://{HOST}:{port}"), "automated_clean": false, "heartbeat_timeout_seconds": 30,
+        "callback_timeout_seconds": BOOT.as_secs(), "power_off_wait_seconds": 1,
+    });
+    fs::write(&config, options.to_string())?;
+    let mut command = Command::new(program("conductor-stub"));
+    command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"]).arg(config);
+    let process = Process::start(command.arg("--state-dir").arg(folder.join("conductor")))?;
+    wait_for_port(port, Duration::from_secs(60))?;
+    Ok(process)
+}
+
+/// From an ISO, without registry and container.
+#[test]
+fn its_iso_with_an_embedded_config_runs_the_bare_binary() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let conductor = Conductor::start()?;
+    let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/x86_64-unknown-linux-gnu/release/ferric-agent");
+    fs::copy(&agent, folder.path().join("ferric-agent")).context("run `make static` first")?;
+    let server = FileServer::start(folder.path())?;
+    let config = ferric_ignition(&[
+        "config",
+        &format!("--api-url=http://{HOST}:{}", conductor.port()),
+        &format!("--binary-url=http://{HOST}:{}/ferric-agent", server.port()),
+        &format!("--binary-sha512={}", digest("sha512sum", &agent)?),
+    ])?;
+    let (config_file, iso) = (folder.path().join("agent.ign"), folder.path().join("node.iso"));
+    fs::write(&config_file, config)?;
+    let [live, config_file, iso] = [&artefact("live.iso")?, &config_file, &iso].map(|path| path.display().to_string());
+    ferric_ignition(&["iso", "embed", &live, "-i", &config_file, "-o", &iso])?;
+
+    let mut machine = machine("restrict=off");
+    let mut machine = Process::start(machine.args(["-drive", &format!("file={iso},media=cdrom,readonly=on")]))?;
+    machine.wait_for("heartbeat sent", BOOT)?;
+    let heartbeat = conductor.heartbeat(Duration::from_secs(5))?;
+    assert_eq!(heartbeat["callback_url"], "https://10.0.2.15:9999");
+    assert!(server.requests().contains("GET /ferric-agent "), "{}", server.requests());
+    Ok(())
+}
