@@ -1,7 +1,7 @@
-//! What must not be read in logs: tokens, passwords (in URLs too), config drives, Ignition, content of files,
+//! What must not be read in logs: tokens, passwords and signatures (in URLs too), config drives, Ignition, content of files,
 //! authorization.
 
-use ferric_steps::logs::mask_url_passwords;
+use ferric_steps::url_secrets;
 use serde_json::{Map, Value};
 
 use crate::command::Arguments;
@@ -42,21 +42,14 @@ fn mask(value: &Value) -> Value {
     match value {
         Value::Object(object) => Value::Object(mask_object(object)),
         Value::Array(items) => items.iter().map(mask).collect(),
-        Value::String(text) => Value::from(mask_url_passwords(text)),
+        Value::String(text) => Value::from(url_secrets::hide(text)),
         other => other.clone(),
     }
 }
 
 /// A query string without the token in it.
 pub fn masked_query(query: &str) -> String {
-    query
-        .split('&')
-        .map(|pair| match pair.split_once('=') {
-            Some((key, _)) if key.to_lowercase().contains("token") => format!("{key}={MASK}"),
-            _ => pair.to_string(),
-        })
-        .collect::<Vec<_>>()
-        .join("&")
+    url_secrets::hide(&format!("?{query}")).split_off(1)
 }
 
 #[cfg(test)]

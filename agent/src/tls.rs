@@ -6,10 +6,7 @@ use std::sync::Arc;
 
 use ferric_steps::trust::{self, TrustError};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::ring::default_provider;
-use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
@@ -20,16 +17,6 @@ use crate::config::{Config, options};
 
 /// How long a self-signed certificate is valid.
 const VALIDITY: Duration = Duration::days(90);
-
-/// Names that OpenSSL gives the TLS 1.2 cipher suites there are.
-const CIPHER_SUITES: [(&str, rustls::CipherSuite); 6] = [
-    ("ECDHE-ECDSA-AES256-GCM-SHA384", rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
-    ("ECDHE-ECDSA-AES128-GCM-SHA256", rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
-    ("ECDHE-ECDSA-CHACHA20-POLY1305", rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256),
-    ("ECDHE-RSA-AES256-GCM-SHA384", rustls::CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
-    ("ECDHE-RSA-AES128-GCM-SHA256", rustls::CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
-    ("ECDHE-RSA-CHACHA20-POLY1305", rustls::CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
-];
 
 /// Why there is no TLS. Fatal at start-up.
 #[derive(Debug, thiserror::Error)]
@@ -129,8 +116,9 @@ fn server_config(config: &Config, certificates: &[u8], key: &[u8], path: &str) -
     let error = |reason: rustls_pki_types::pem::Error| TlsError::File { path: path.into(), reason: reason.to_string() };
     let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>().map_err(error)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(error)?;
-    let server = ServerConfig::builder_with_provider(provider(config))
-        .with_protocol_versions(versions(config))?
+    let permitted = config.step_options().permitted_tls();
+    let server = ServerConfig::builder_with_provider(permitted.provider())
+        .with_protocol_versions(permitted.versions())?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     Ok(Arc::new(server))
@@ -145,32 +133,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 /// # Errors
 /// A client certificate or authority file that cannot be used.
 pub fn client_config(config: &Config) -> Result<ClientConfig, TlsError> {
-    Ok(trust::client_config(&config.step_options().http_options(), provider(config), versions(config))?)
-}
-
-/// TLS versions that are permitted.
-fn versions(config: &Config) -> &'static [&'static SupportedProtocolVersion] {
-    const NEW: &[&SupportedProtocolVersion] = &[&TLS13];
-    const ALL: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-    if config.text(&options::TLS_MIN_VERSION) == Some("1.3") { NEW } else { ALL }
-}
-
-/// The cryptography, with the TLS 1.2 cipher suites that are permitted.
-fn provider(config: &Config) -> Arc<CryptoProvider> {
-    let mut provider = default_provider();
-    if let Some(wanted) = config.text(&options::TLS_CIPHER_SUITES) {
-        let wanted: Vec<_> = wanted
-            .split([':', ','])
-            .filter_map(|name| CIPHER_SUITES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim())))
-            .map(|(_, suite)| *suite)
-            .collect();
-        if wanted.is_empty() {
-            warn!("none of tls_cipher_suites is available, the default ones are used");
-        } else {
-            provider.cipher_suites.retain(|suite| suite.tls13().is_some() || wanted.contains(&suite.suite()));
-        }
-    }
-    Arc::new(provider)
+    Ok(trust::client_config(&config.step_options().http_options())?)
 }
 
 #[cfg(test)]
@@ -188,17 +151,6 @@ mod tests {
             certificate.server_config(&config).unwrap();
             assert!(!format!("{certificate:?}").contains("PRIVATE"));
         }
-    }
-
-    #[test]
-    fn versions_and_suites_follow_the_options() {
-        let mut config = Config::with_defaults();
-        config.set(&options::TLS_MIN_VERSION, "1.3", "test").unwrap();
-        config.set(&options::TLS_CIPHER_SUITES, "ECDHE-RSA-AES128-GCM-SHA256:UNKNOWN", "test").unwrap();
-        assert_eq!(versions(&config).len(), 1);
-        let provider = provider(&config);
-        let old = provider.cipher_suites.iter().filter(|suite| suite.tls13().is_none());
-        assert_eq!(old.count(), 1);
     }
 
     #[test]

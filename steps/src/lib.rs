@@ -10,7 +10,7 @@
 //! - [`image`]: the image pipeline, from a URL to the disk
 //! - `leftover`: volumes of the disks' last owner, which stand in the way
 //! - [`power`], [`flush`], [`clock`], [`lockdown`], [`rescue`], [`logs`]: what commands do to the machine outside of steps
-//! - [`trust`]: which servers are believed to be who they say
+//! - [`trust`]: which servers are believed to be who they say; [`url_secrets`]: what of a URL nobody should read
 //! - [`error`]: why a step failed
 
 mod capability;
@@ -35,5 +35,6 @@ pub mod step;
 #[cfg(test)]
 mod testing;
 pub mod trust;
+pub mod url_secrets;
 
 pub use error::StepError;

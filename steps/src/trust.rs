@@ -2,6 +2,8 @@
 //! so it is put off until a server really asks for trust: most agents only ever see plain HTTP or have verification
 //! switched off.
 
+mod permitted;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -10,9 +12,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::image::HttpOptions;
+pub use permitted::Permitted;
 
 /// Where systems keep their authorities.
 const SYSTEM_BUNDLES: [&str; 4] = [
@@ -38,15 +41,12 @@ pub enum TrustError {
     Setup(#[from] rustls::Error),
 }
 
-/// The configuration of connections to servers, after `insecure`, `ca_file` and `client_certificate` of `options`.
+/// The configuration of connections to servers, after `insecure`, `ca_file`, `client_certificate` and `tls` of `options`.
 ///
 /// # Errors
 /// A client certificate or authority file that cannot be used.
-pub fn client_config(
-    options: &HttpOptions,
-    provider: Arc<CryptoProvider>,
-    versions: &[&'static SupportedProtocolVersion],
-) -> Result<ClientConfig, TrustError> {
+pub fn client_config(options: &HttpOptions) -> Result<ClientConfig, TrustError> {
+    let provider = options.tls.provider();
     let trust = match options.insecure {
         true => Trust::Anybody,
         false => Trust::Authorities { file: options.ca_file.clone(), verifier: OnceLock::new() },
@@ -57,7 +57,7 @@ pub fn client_config(
         verifier.authorities()?;
     }
     let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)?
+        .with_protocol_versions(options.tls.versions())?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     match &options.client_certificate {
@@ -157,5 +157,56 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::image::http::{Http, Refusal, send};
+
+    /// Serves one empty answer to whoever gets through a TLS 1.2 handshake. Returns the URL.
+    fn old_server() -> url::Url {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_string()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(Permitted::default().provider())
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+            let mut tls = rustls::StreamOwned::new(connection, stream);
+            if tls.read(&mut [0; 4096]).is_ok() {
+                tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+            }
+        });
+        url
+    }
+
+    async fn ask(tls: Permitted) -> Result<u16, Refusal> {
+        let options = HttpOptions { insecure: true, tls, ..HttpOptions::default() };
+        let url = old_server();
+        let client = Http::new(&options, Duration::from_secs(30)).unwrap();
+        send(client.get(&url), "the server").await.map(|answer| answer.status().as_u16())
+    }
+
+    #[tokio::test]
+    async fn servers_of_images_must_speak_a_permitted_version() {
+        assert_eq!(ask(Permitted::default()).await.unwrap(), 200);
+        let suites = Some("ECDHE-ECDSA-AES128-GCM-SHA256".to_string());
+        assert_eq!(ask(Permitted { only_1_3: false, cipher_suites: suites }).await.unwrap(), 200);
+        assert!(ask(Permitted { only_1_3: true, cipher_suites: None }).await.is_err());
+        // The server's certificate has an ECDSA key, so no suite is left in common.
+        let suites = Some("ECDHE-RSA-AES128-GCM-SHA256".to_string());
+        assert!(ask(Permitted { only_1_3: false, cipher_suites: suites }).await.is_err());
     }
 }

@@ -147,6 +147,7 @@ impl StepOptions {
             insecure: self.flag("insecure", false),
             ca_file: file("cafile"),
             client_certificate: file("certfile").zip(file("keyfile")),
+            tls: self.permitted_tls(),
             ..HttpOptions::default()
         }
     }

@@ -10,6 +10,8 @@ use serde::Serialize;
 use url::Url;
 
 use super::{Algorithm, Digest};
+use crate::trust::Permitted;
+use crate::url_secrets;
 
 /// An image, a device, and how to bring one to the other.
 #[derive(Debug, Clone)]
@@ -75,26 +77,25 @@ impl Location {
         if !text.contains("://") {
             return Ok(Self::File(PathBuf::from(text)));
         }
-        let url = Url::parse(text).map_err(|e| format!("{text:?} is not a URL: {e}"))?;
+        let url = Url::parse(text).map_err(|e| format!("{:?} is not a URL: {e}", url_secrets::hide(text)))?;
         match url.scheme() {
             "http" | "https" => Ok(Self::Http(url)),
             "file" => url.to_file_path().map(Self::File).map_err(|()| format!("{text:?} names no file here")),
-            other => Err(format!("images cannot be read by {other}: {text}")),
+            other => Err(format!("images cannot be read by {other}: {}", url_secrets::hide(text))),
         }
     }
 }
 
 impl fmt::Display for Location {
-    /// Without user name and password.
+    /// Without user name, password and signature.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
-            Self::Http(url) if url.username().is_empty() && url.password().is_none() => write!(f, "{url}"),
             Self::Http(url) => {
                 let mut url = url.clone();
                 // Both succeed for every URL that has a host, which http URLs have.
                 let _ = (url.set_username(""), url.set_password(None));
-                write!(f, "{url}")
+                f.write_str(&url_secrets::hide(url.as_str()))
             }
         }
     }
@@ -148,6 +149,8 @@ pub struct HttpOptions {
     pub ca_file: Option<PathBuf>,
     /// PEM files of our certificate and its key.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// TLS versions and cipher suites.
+    pub tls: Permitted,
 }
 
 /// Who we are. Not printed.

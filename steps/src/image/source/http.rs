@@ -1,6 +1,5 @@
 //! One HTTP request: the client with its proxies and certificates, and how an answer is judged.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderValue, IF_RANGE, RANGE};
@@ -37,8 +36,7 @@ impl Http {
     pub(crate) fn new(options: &HttpOptions, timeout: Duration) -> Result<Self, ImageError> {
         let unusable =
             |what: &str, error: &dyn std::fmt::Display| ImageError::DownloadFatal(format!("{what}: {error}"));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = trust::client_config(options, provider, rustls::DEFAULT_VERSIONS);
+        let tls = trust::client_config(options);
         let mut client = Client::builder()
             .user_agent(concat!("ferric/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(timeout)
