@@ -17,6 +17,7 @@
 //! - [`nvme`], [`ata`]: devices that erase themselves
 //! - [`signature`], [`wipe`]: what is found on a device without its content, and its removal
 //! - [`efi`]: the boot entries of the firmware
+//! - [`processes`]: what runs on it
 //! - [`watch`]: who follows something long
 
 pub mod aligned;
@@ -44,6 +45,7 @@ pub mod opened;
 pub mod packet;
 pub mod partition_table;
 pub mod partitions;
+pub mod processes;
 mod scsi;
 pub mod signature;
 pub mod simulated;

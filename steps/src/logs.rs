@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ferric_hardware::processes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -21,8 +22,7 @@ const SHORTEST_JOURNAL_BYTES: usize = 50;
 const FILE_LIMIT_BYTES: u64 = 8 << 20;
 
 /// Name in the archive, program, arguments.
-const PROGRAMS: [(&str, &str, &[&str]); 12] = [
-    ("ps", "ps", &["au"]),
+const PROGRAMS: [(&str, &str, &[&str]); 11] = [
     ("df", "df", &["-a"]),
     ("dmesg", "dmesg", &[]),
     ("efibootmgr", "efibootmgr", &["-v"]),
@@ -55,6 +55,7 @@ pub fn collect(request: &Request, context: &Context) -> Result<String, StepError
     let journal = journal(request, context);
     let has_journal = journal.is_some();
     members.extend(journal.map(|text| ("journal".to_string(), text)));
+    members.extend(processes::table().ok().map(|text| ("ps".to_string(), text.into_bytes())));
     members.extend(programs(context));
     let mdstat = std::fs::read(context.machine.path("/proc/mdstat")).ok();
     members.extend(mdstat.map(|text| ("mdstat".to_string(), text)));
@@ -208,6 +209,7 @@ mod tests {
             "journal of --full --no-pager -b -n 7 with the token <...> and http://<...>@host/x\n"
         );
         assert_eq!(members["df"], "disks\n");
+        assert!(members["ps"].contains("PID"), "{}", members["ps"]);
         assert_eq!(members["var/agent.log"], "started\n");
         assert!(!members.contains_key("lshw"));
     }
