@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Response;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -34,26 +35,52 @@ pub async fn body(
     };
     let shown = Location::Http(parsed.clone()).to_string();
     let client = Http::new(http, retries.timeout).map_err(|error| error.chain())?;
-    let mut failures = 0;
+    let mut patience = Patience::new(retries, cancel);
     loop {
-        match get(&client, &parsed, &shown, limit_bytes).await {
+        let refusal = match get(&client, &parsed, &shown, limit_bytes).await {
             Ok(body) => return Ok(body),
-            Err(Refusal::Fatal(reason)) => return Err(reason),
-            Err(Refusal::Again(reason)) if failures >= retries.count => return Err(reason),
-            Err(Refusal::Again(reason)) => {
-                failures += 1;
-                tracing::warn!(failures, reason, "trying again");
-                tokio::select! {
-                    () = tokio::time::sleep(retries.interval) => {}
-                    () = cancel.cancelled() => return Err(format!("{reason}; then it was cancelled")),
-                }
-            }
+            Err(refusal) => refusal,
+        };
+        patience.after(refusal).await.map_err(|refusal| match refusal {
+            Refusal::Fatal(reason) | Refusal::Again(reason) => reason,
+        })?;
+    }
+}
+
+/// How often a request is tried again, and how far apart.
+pub(crate) struct Patience<'a> {
+    retries: &'a Retries,
+    cancel: &'a CancellationToken,
+    failures: u32,
+}
+
+impl<'a> Patience<'a> {
+    pub(crate) fn new(retries: &'a Retries, cancel: &'a CancellationToken) -> Self {
+        Self { retries, cancel, failures: 0 }
+    }
+
+    /// Waits for the next try; the refusal comes back when there is none.
+    pub(crate) async fn after(&mut self, refusal: Refusal) -> Result<(), Refusal> {
+        let reason = match refusal {
+            Refusal::Again(reason) if self.failures < self.retries.count => reason,
+            last => return Err(last),
+        };
+        self.failures += 1;
+        tracing::warn!(failures = self.failures, reason, "trying again");
+        tokio::select! {
+            () = tokio::time::sleep(self.retries.interval) => Ok(()),
+            () = self.cancel.cancelled() => Err(Refusal::Fatal(format!("{reason}; then it was cancelled"))),
         }
     }
 }
 
-async fn get(client: &Http, url: &Url, shown: &str, limit_bytes: usize) -> Result<Vec<u8>, Refusal> {
-    let mut response = send(client.get(url), shown).await?;
+/// One try for the body behind `url`.
+pub(crate) async fn get(client: &Http, url: &Url, shown: &str, limit_bytes: usize) -> Result<Vec<u8>, Refusal> {
+    collect(send(client.get(url), shown).await?, shown, limit_bytes).await
+}
+
+/// The body of an answer, at most `limit_bytes` long.
+pub(crate) async fn collect(mut response: Response, shown: &str, limit_bytes: usize) -> Result<Vec<u8>, Refusal> {
     let mut body = Vec::new();
     let broken = |error| Refusal::Again(format!("URL: {shown}; Error: {}", chain(&error)));
     while let Some(chunk) = response.chunk().await.map_err(broken)? {

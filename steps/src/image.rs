@@ -9,6 +9,7 @@
 //! - [`checksum`]: checksum files
 //! - [`inspect`]: what the first bytes of an image are, and whether that may be written
 //! - [`qcow2`]: qcow2 images as a format
+//! - [`oci`]: images in container registries
 //! - [`error`]: why an image could not be written
 
 pub mod buffer;
@@ -20,6 +21,7 @@ pub mod error;
 pub mod extent;
 mod format;
 pub mod inspect;
+pub mod oci;
 mod pipeline;
 pub mod qcow2;
 mod raw;

@@ -17,6 +17,7 @@ mod ignition_iso;
 mod image_command;
 mod image_faults;
 mod image_kill;
+mod image_servers;
 mod inject_files;
 mod install_coreos;
 mod live_system;

@@ -32,7 +32,7 @@ impl Image {
         image
     }
 
-    fn gpt(arguments: &[&str]) -> Self {
+    pub(super) fn gpt(arguments: &[&str]) -> Self {
         let image = Self::empty(16 * MIB);
         let path = image.path();
         tool("sgdisk", &[arguments, &[path.to_str().unwrap()]].concat());

@@ -10,6 +10,7 @@
 //! - [`peers`]: the real programs that ours are compared with; [`ironic`]: the real conductor and its client
 //! - [`vm`]: a virtual machine that runs one command
 
+pub mod certificates;
 pub mod conductor;
 pub mod coreos_image;
 pub mod disk_image;
@@ -22,5 +23,6 @@ pub mod namespace;
 pub mod network;
 pub mod peers;
 pub mod process;
+pub mod proxy;
 pub mod registry;
 pub mod vm;

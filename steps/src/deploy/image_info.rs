@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::StepError;
-use crate::image::{Authorization, HttpOptions};
+use crate::image::{Authorization, HttpOptions, oci};
 use crate::step::StepOptions;
 
 /// An image as described by the conductor, checked.
@@ -94,7 +94,9 @@ impl ImageInfo {
             }
         }
         let usable = checksum.as_ref().is_some_and(|text| is_url(text) || text.len() > 32 || md5_enabled);
-        if !usable && filled(hash[0]).is_none() {
+        // A registry knows the digests of what it holds.
+        let in_registry = urls.iter().all(|url| url.starts_with(oci::SCHEME));
+        if !usable && filled(hash[0]).is_none() && !in_registry {
             return Err(invalid(
                 "Image checksum is not available, either the 'checksum' field or the 'os_hash_algo' and 'os_hash_value' \
                  fields pair must be set for image verification.",
@@ -115,6 +117,11 @@ impl ImageInfo {
             proxies: proxies(&info["proxies"]),
             no_proxy: filled(&info["no_proxy"]),
         })
+    }
+
+    /// Whether somebody said what the image's digest is.
+    pub fn has_checksum(&self) -> bool {
+        self.checksum.is_some() || self.os_hash_value.is_some()
     }
 
     /// How to ask the image's servers: who we are by the image, else by the options; proxies; certificates.

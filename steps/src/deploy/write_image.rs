@@ -11,7 +11,9 @@ use super::image_info::ImageInfo;
 use super::{configdrive, expected_digest, partition_image, root_device};
 use crate::StepError;
 use crate::catalogue::blocking;
-use crate::image::{self, FormatChoice, ImageError, Location, Verify, WriteRequest, WriteSummary};
+use crate::image::{
+    self, Digest, FormatChoice, HttpOptions, ImageError, Location, Verify, WriteRequest, WriteSummary, oci,
+};
 use crate::step::{Arguments, Context, StepOptions};
 
 /// Formats that may be written unless the conductor says otherwise.
@@ -52,10 +54,8 @@ pub fn check(image_info: &Value, options: &StepOptions) -> Result<ImageInfo, Ste
 /// For every bad image, device, server, checksum and config drive, each by its own kind of [`StepError`].
 pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value) -> Result<Prepared, StepError> {
     let info = check(image_info, &context.options)?;
-    let http = info.http_options(&context.options)?;
     let format = format_choice(&info, &context.options)?;
-    let locations = info.urls.iter().map(|url| Location::parse(url)).collect::<Result<Vec<_>, _>>();
-    let locations = locations.map_err(|reason| download_failed(&info, &reason))?;
+    let Found { locations, http, digest: by_registry } = find(&info, context).await?;
     let asked = context.clone();
     let device = blocking(move || root_device::choose(&asked)).await?;
     // Everything that can be wrong without the disk is found out before the disk is touched.
@@ -67,7 +67,14 @@ pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value)
     let drive_bytes = drive.as_ref().map_or(0, |content| content.len() as u64);
     let (planning, disk, of_image) = (context.clone(), device.clone(), info.clone());
     let plan = blocking(move || partition_image::Plan::new(&planning, &disk, &of_image, drive_bytes)).await?;
-    let digest = expected_digest::of_image(&info, &http, context).await?;
+    let digest = match by_registry {
+        Some(digest) if !info.has_checksum() => digest,
+        other => agreed(
+            &info,
+            expected_digest::of_image(&info, &info.http_options(&context.options)?, context).await?,
+            other,
+        )?,
+    };
     let mut request = WriteRequest::new(locations, device.clone(), Verify::Digest(digest));
     request.region = plan.as_ref().map(partition_image::Plan::region);
     request.format = format;
@@ -76,7 +83,7 @@ pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value)
     request.retries = context.options.retries();
     let summary = image::write(request, &context.progress, &context.cancel)
         .await
-        .map_err(|error| in_words(error, &info, &device))?;
+        .map_err(|error| in_words(error, &info, &device.name))?;
     let (finishing, disk) = (context.clone(), device.clone());
     let uuids = blocking(move || match plan {
         Some(plan) => plan.finish(&finishing, &disk, drive.as_deref()),
@@ -86,6 +93,43 @@ pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value)
     let message = message(&info, &device, &uuids);
     context.memory.set_partition_uuids(uuids);
     Ok(Prepared { message, summary })
+}
+
+/// Where the bytes of an image are, and how to ask for them.
+struct Found {
+    locations: Vec<Location>,
+    http: HttpOptions,
+    /// What a registry says of them.
+    digest: Option<Digest>,
+}
+
+/// Images in registries are looked up there; other URLs are taken as they are.
+async fn find(info: &ImageInfo, context: &Context) -> Result<Found, StepError> {
+    let http = info.http_options(&context.options)?;
+    match info.urls.as_slice() {
+        [url] if url.starts_with(oci::SCHEME) => {
+            let found = oci::resolve(url, &http, &context.options.retries(), &context.cancel).await;
+            let found = found.map_err(|error| in_words(error, info, "the registry"))?;
+            tracing::info!(image = url, blob = %found.url, "found in the registry");
+            let http = HttpOptions { authorization: found.authorization, ..http };
+            Ok(Found { locations: vec![Location::Http(found.url)], http, digest: Some(found.digest) })
+        }
+        urls => {
+            let locations = urls.iter().map(|url| Location::parse(url)).collect::<Result<Vec<_>, _>>();
+            let locations = locations.map_err(|reason| download_failed(info, &reason))?;
+            Ok(Found { locations, http, digest: None })
+        }
+    }
+}
+
+/// The digest that the conductor expects, unless the registry has another one of the same kind.
+fn agreed(info: &ImageInfo, expected: Digest, by_registry: Option<Digest>) -> Result<Digest, StepError> {
+    match by_registry {
+        Some(actual) if actual.algorithm == expected.algorithm && actual != expected => {
+            Err(in_words(ImageError::Checksum { expected, actual }, info, "the registry"))
+        }
+        _ => Ok(expected),
+    }
 }
 
 /// In the words of the Python agent.
@@ -191,10 +235,13 @@ fn download_failed(info: &ImageInfo, reason: &str) -> StepError {
 }
 
 /// The pipeline's error with the image and the device in the places where the Python agent has them.
-fn in_words(error: ImageError, info: &ImageInfo, device: &EligibleDevice) -> StepError {
+fn in_words(error: ImageError, info: &ImageInfo, device: &str) -> StepError {
     // Without user name and password.
-    let location =
-        info.urls.first().and_then(|url| Location::parse(url).ok()).map_or_else(String::new, |l| l.to_string());
+    let location = info.urls.first().map_or_else(String::new, |url| match Location::parse(url) {
+        Ok(location) => location.to_string(),
+        Err(_) if url.starts_with(oci::SCHEME) => url.clone(),
+        Err(_) => String::new(),
+    });
     if let ImageError::Checksum { expected, actual } = &error {
         return StepError::ImageChecksum(format!(
             "Image failed to verify against checksum. location: {location}; image ID: {}; image checksum: {}; \
@@ -217,7 +264,7 @@ fn in_words(error: ImageError, info: &ImageInfo, device: &EligibleDevice) -> Ste
         StepError::ImageDownloadFatal(text) => StepError::ImageDownloadFatal(of_image(text)),
         StepError::ImageDownloadTimeout(text) => StepError::ImageDownloadTimeout(of_image(text)),
         StepError::ImageWrite(text) => {
-            StepError::ImageWrite(format!("Writing image to device {} failed: {text}", device.name))
+            StepError::ImageWrite(format!("Writing image to device {device} failed: {text}"))
         }
         other => other,
     }

@@ -86,17 +86,19 @@ impl Http {
 
 /// Sends a request; an answer that is neither 200 nor 206 is a refusal.
 pub(crate) async fn send(request: RequestBuilder, url: &str) -> Result<Response, Refusal> {
-    let response = match request.send().await {
-        Ok(response) => response,
-        Err(error) => {
-            let text = format!("URL: {url}; Error: {}", chain(&error));
-            return Err(if error.is_builder() || error.is_redirect() {
-                Refusal::Fatal(text)
-            } else {
-                Refusal::Again(text)
-            });
-        }
-    };
+    judge(answer(request, url).await?, url)
+}
+
+/// Sends a request; any answer will do.
+pub(crate) async fn answer(request: RequestBuilder, url: &str) -> Result<Response, Refusal> {
+    request.send().await.map_err(|error| {
+        let text = format!("URL: {url}; Error: {}", chain(&error));
+        if error.is_builder() || error.is_redirect() { Refusal::Fatal(text) } else { Refusal::Again(text) }
+    })
+}
+
+/// An answer that is neither 200 nor 206, or comes coded, is a refusal.
+pub(crate) fn judge(response: Response, url: &str) -> Result<Response, Refusal> {
     let status = response.status();
     if matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
         let coding =
