@@ -185,7 +185,7 @@ fn parse(body: &[u8]) -> Result<(String, Map<String, Value>), Fault> {
     let body: Value =
         serde_json::from_slice(body).map_err(|error| bad(&format!("Failed to decode JSON object: {error}")))?;
     match (&body["name"], &body["params"]) {
-        (Value::String(name), Value::Object(params)) if !name.is_empty() => Ok((name.clone(), params.clone())),
+        (Value::String(name), Value::Object(params)) => Ok((name.clone(), params.clone())),
         _ => Err(bad("Missing or invalid name or params")),
     }
 }

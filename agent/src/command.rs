@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ferric_steps::progress::Progress;
+use ferric_steps::python;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -240,28 +241,13 @@ fn wrapped(command: &Command, value: Value) -> Value {
 
 fn check_arguments(extension: &Extension, command: &Command, arguments: &Arguments) -> Result<(), Error> {
     let function = format!("{}.{}()", extension.class, command.name);
-    let missing: Vec<String> = command
-        .required
-        .iter()
-        .filter(|name| !arguments.contains_key(**name))
-        .map(|name| format!("'{name}'"))
-        .collect();
-    if let Some((last, before)) = missing.split_last() {
-        let names = if before.is_empty() { last.clone() } else { format!("{} and {last}", before.join(", ")) };
-        let plural = if before.is_empty() { "" } else { "s" };
-        let text = format!("{function} missing {} required positional argument{plural}: {names}", missing.len());
-        return Err(Error::new(error::EXECUTION, text));
+    let missing: Vec<&str> = command.required.iter().copied().filter(|name| !arguments.contains_key(*name)).collect();
+    if !missing.is_empty() {
+        return Err(Error::new(error::EXECUTION, python::missing_arguments(&function, &missing)));
     }
     let known = |name: &String| [command.required, command.optional].concat().contains(&name.as_str());
     match arguments.keys().find(|name| !command.open && !known(name)) {
-        Some(name) => {
-            Err(Error::new(error::EXECUTION, format!("{function} got an unexpected keyword argument '{name}'")))
-        }
+        Some(name) => Err(Error::new(error::EXECUTION, python::unexpected_argument(&function, name))),
         None => Ok(()),
     }
-}
-
-/// A text parameter, or nothing when it is absent or null.
-fn text<'a>(arguments: &'a Arguments, name: &str) -> Option<&'a str> {
-    arguments.get(name).and_then(Value::as_str)
 }

@@ -10,6 +10,7 @@
 //! - [`image`]: the image pipeline, from a URL to the disk
 //! - `leftover`: volumes of the disks' last owner, which stand in the way
 //! - [`power`], [`flush`], [`clock`], [`lockdown`], [`rescue`], [`logs`]: what commands do to the machine outside of steps
+//! - [`python`]: the words that errors share with the Python agent
 //! - [`trust`]: which servers are believed to be who they say; [`url_secrets`]: what of a URL nobody should read
 //! - [`error`]: why a step failed
 
@@ -29,6 +30,7 @@ pub mod logs;
 pub mod plugin;
 pub mod power;
 pub mod progress;
+pub mod python;
 pub mod rescue;
 mod secret_file;
 pub mod step;

@@ -38,16 +38,13 @@ fn commands(arguments: &Arguments) -> Result<Vec<(String, Arguments)>, Error> {
     Ok(commands)
 }
 
-fn check(agent: &Agent, arguments: &Arguments) -> Result<(), Error> {
-    for (full_name, parameters) in commands(arguments)? {
+fn check(_: &Agent, arguments: &Arguments) -> Result<(), Error> {
+    for (full_name, _) in commands(arguments)? {
         let (extension, name) = split(&full_name)?;
         find_extension(extension)?;
-        let (_, command) = find(&full_name).map_err(|_| {
-            Error::new(error::INVALID_COMMAND, format!("Extension {extension} doesn't provide {name} method"))
+        find(&full_name).map_err(|_| {
+            Error::new(error::INVALID_PARAMETERS, format!("Extension {extension} doesn't provide {name} method"))
         })?;
-        if let Some(validate) = command.validate.filter(|_| extension != EXTENSION.name) {
-            validate(agent, &parameters)?;
-        }
     }
     Ok(())
 }
@@ -55,6 +52,9 @@ fn check(agent: &Agent, arguments: &Arguments) -> Result<(), Error> {
 async fn start(agent: Arc<Agent>, arguments: Arguments, running: Running) -> Result<Value, Error> {
     for (full_name, parameters) in commands(&arguments)? {
         let (extension, command) = find(&full_name)?;
+        if let Some(validate) = command.validate {
+            validate(&agent, &parameters)?;
+        }
         let outcome = perform(&agent, extension, command, parameters, running.clone()).await;
         if outcome.status != Status::Succeeded {
             return Err(Error::new(error::EXECUTION, format!("{full_name} was failed")));

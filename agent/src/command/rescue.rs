@@ -5,9 +5,9 @@ use std::sync::Arc;
 use ferric_steps::rescue;
 use serde_json::Value;
 
-use super::{Arguments, Command, Extension, Mode, PLAIN, Running, steps, text};
+use super::{Arguments, Command, Extension, Mode, PLAIN, Running, steps};
 use crate::agent::{Agent, Ending};
-use crate::error::Error;
+use crate::error::{self, Error};
 
 /// `rescue`.
 pub const EXTENSION: Extension = Extension {
@@ -23,7 +23,11 @@ pub const EXTENSION: Extension = Extension {
 };
 
 async fn finalize(agent: Arc<Agent>, arguments: Arguments, running: Running) -> Result<Value, Error> {
-    let password = text(&arguments, "rescue_password").unwrap_or_default().to_string();
+    let password = match arguments.get("rescue_password") {
+        None => String::new(),
+        Some(Value::String(password)) => password.clone(),
+        Some(_) => return Err(Error::new(error::EXECUTION, "'rescue_password' must be a text.")),
+    };
     let hashed = arguments.get("hashed").and_then(Value::as_bool).unwrap_or(false);
     let context = agent.context(&running, Value::Null);
     steps::blocking(move || rescue::finalize(&password, hashed, &context)).await??;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ferric_steps::catalogue;
 use ferric_steps::step::{Context, Kind};
+use ferric_steps::{catalogue, python};
 use serde_json::{Map, Value, json};
 use tracing::info;
 
@@ -43,7 +43,10 @@ pub(super) async fn execute(
     check_version(&context, arguments.remove(&format!("{name}_version"))).await?;
     let step = arguments.remove("step").unwrap_or_default();
     let Some(step_name) = step["step"].as_str() else {
-        return Err(Error::new(error::EXECUTION, format!("Malformed {name}_step, no \"step\" key: {step}")));
+        return Err(Error::new(
+            error::EXECUTION,
+            format!("Malformed {name}_step, no \"step\" key: {}", python::repr(&step)),
+        ));
     };
     arguments.remove("node");
     arguments.remove("ports");
@@ -72,19 +75,13 @@ async fn check_version(context: &Context, used: Option<Value>) -> Result<(), Err
     if same(&current, &used) {
         return Ok(());
     }
-    let text = format!("Current versions: {}, versions used by ironic: {}", python(&current), python(&used));
+    let (current, used) = (python::repr(&current.into()), python::repr(&used.into()));
+    let text = format!("Current versions: {current}, versions used by ironic: {used}");
     Err(Error::new(error::VERSION_MISMATCH, text))
 }
 
 fn same(left: &Map<String, Value>, right: &Map<String, Value>) -> bool {
     left.len() == right.len() && left.iter().all(|(key, value)| right.get(key) == Some(value))
-}
-
-/// A flat object as Python prints it, which is how operators know this text.
-fn python(object: &Map<String, Value>) -> String {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| format!("'{text}'"));
-    let pairs: Vec<String> = object.iter().map(|(key, value)| format!("'{key}': {}", text(value))).collect();
-    format!("{{{}}}", pairs.join(", "))
 }
 
 /// Runs work that blocks on a thread of its own.

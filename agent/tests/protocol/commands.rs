@@ -97,7 +97,7 @@ async fn failures_are_200_with_an_error_inside() {
             json!({}),
             "execute_service_step",
             "CommandExecutionError",
-            "ServiceExtension.execute_service_step() missing 3 required positional arguments: 'step', 'node' and 'ports'",
+            "ServiceExtension.execute_service_step() missing 3 required positional arguments: 'step', 'node', and 'ports'",
         ),
         (
             "standby.sync",
@@ -156,7 +156,7 @@ async fn flows_run_their_commands_in_order_and_stop_at_a_failure() {
     let (status, answer) = agent.command("flow.start_flow", flow("standby.nope"), true).await;
     assert_eq!(
         (status, &answer["faultstring"]),
-        (400, &json!("Invalid command: Extension standby doesn't provide nope method"))
+        (400, &json!("Invalid command parameters: Extension standby doesn't provide nope method"))
     );
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::manager::Manager;
-use crate::StepError;
 use crate::step::{Arguments, Context, Kind};
+use crate::{StepError, python};
 
 /// A step on offer.
 #[derive(Debug, Clone)]
@@ -109,18 +109,15 @@ impl Offer {
         let Some(known) = &self.arguments else { return Ok(()) };
         let method = format!("{}.{}()", self.manager.class, self.name);
         if let Some(unknown) = arguments.keys().find(|name| known.iter().all(|one| one.name != **name)) {
-            return Err(self.type_error(&format!("{method} got an unexpected keyword argument '{unknown}'")));
+            return Err(self.type_error(&python::unexpected_argument(&method, unknown)));
         }
-        let missing: Vec<String> = known
+        let missing: Vec<&str> = known
             .iter()
             .filter(|one| one.required && !arguments.contains_key(&one.name))
-            .map(|one| format!("'{}'", one.name))
+            .map(|one| one.name.as_str())
             .collect();
-        let plural = if missing.len() == 1 { "" } else { "s" };
         if !missing.is_empty() {
-            let (count, names) = (missing.len(), missing.join(" and "));
-            let text = format!("{method} missing {count} required positional argument{plural}: {names}");
-            return Err(self.type_error(&text));
+            return Err(self.type_error(&python::missing_arguments(&method, &missing)));
         }
         Ok(())
     }

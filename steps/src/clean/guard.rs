@@ -27,14 +27,14 @@ const GUARDED_PARTITIONS: [(&str, &str); 3] = [
 /// Refuses the whole list when one of its devices is protected, before anything has been touched.
 ///
 /// # Errors
-/// [`StepError::ProtectedDevice`] names every protected device; [`StepError::BlockDevice`] when one cannot be read.
+/// [`StepError::ProtectedDevice`] names every protected device; [`StepError::BlockDeviceErase`] when one cannot be read.
 pub fn check(machine: &Machine, disks: &[EligibleDevice], options: &EraseOptions) -> Result<(), StepError> {
     if !options.guard {
         return Ok(());
     }
     let mut protected = Vec::new();
     for disk in disks {
-        protected.extend(of_disk(machine, disk).map_err(|error| StepError::BlockDevice(error.to_string()))?);
+        protected.extend(of_disk(machine, disk).map_err(|error| StepError::BlockDeviceErase(error.to_string()))?);
     }
     if protected.is_empty() {
         return Ok(());

@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use crate::StepError;
 use crate::deploy::mounted::Attributes;
+use crate::{StepError, python};
 
 const KNOWN: [&str; 8] = ["path", "partition", "content", "deleted", "mode", "dirmode", "owner", "group"];
 
@@ -61,7 +61,10 @@ pub(super) fn read(of_node: &Value, of_step: &Value) -> Result<Vec<Wanted>, Step
                     }
                 }
             }
-            _ => return Err(StepError::InvalidParameters(format!("{what} must be a list"))),
+            other => {
+                let text = format!("{what} must be a list, got {}", python::type_name(other));
+                return Err(StepError::InvalidParameters(text));
+            }
         }
     }
     if failures.is_empty() {
