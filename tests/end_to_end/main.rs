@@ -9,6 +9,7 @@ mod container;
 mod coreos_installer;
 mod demo;
 mod deployment;
+mod differential;
 mod discovery;
 mod eligible_device;
 mod erase;

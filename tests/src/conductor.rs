@@ -1,8 +1,8 @@
-//! The least that an agent takes for a conductor: it finds its node here, and what it posts is kept.
+//! The least that an agent takes for a conductor: it finds its node here, and all that it says is kept.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -13,15 +13,36 @@ pub const NODE: &str = "f0d1e2c3-0000-4000-8000-000000000001";
 /// What the agent is told, and what its commands need.
 pub const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
-/// What was posted: path and body.
-type Posts = Mutex<Vec<(String, Value)>>;
+/// A request as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// `GET`.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// The API version that it asked for.
+    pub version: Option<String>,
+    /// Its JSON body.
+    pub body: Value,
+}
 
-/// Answers on a port of one address until the test ends.
+/// Answers on a port of all addresses until the test ends.
 #[derive(Debug)]
 pub struct Conductor {
     port: u16,
-    posts: Arc<Posts>,
+    shared: Arc<Shared>,
 }
+
+#[derive(Debug, Default)]
+struct Shared {
+    asked: Mutex<Vec<Asked>>,
+    /// Whether requests for [`HOLD`] are answered.
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+/// A request for this path is answered when the test says so.
+pub const HOLD: &str = "/hold";
 
 impl Conductor {
     /// Starts to listen on loopback.
@@ -32,22 +53,31 @@ impl Conductor {
         Self::start_at(Ipv4Addr::LOCALHOST.into())
     }
 
-    /// Starts to listen at `address`.
+    /// Starts to listen on some port of `address`.
     ///
     /// # Errors
     /// When no port can be bound there.
     pub fn start_at(address: IpAddr) -> Result<Self> {
-        let listener = TcpListener::bind((address, 0))?;
+        Self::listen((address, 0).into())
+    }
+
+    /// Starts to listen on that address.
+    ///
+    /// # Errors
+    /// When it cannot be bound.
+    pub fn listen(address: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(address)?;
         let port = listener.local_addr()?.port();
-        let posts = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&posts);
+        let shared = Arc::<Shared>::default();
+        let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
+                let shared = Arc::clone(&accepting);
                 // A client that goes away in the middle is its own affair.
-                let _ = answer(connection, &kept);
+                std::thread::spawn(move || shared.answer(connection));
             }
         });
-        Ok(Self { port, posts })
+        Ok(Self { port, shared })
     }
 
     /// The port it listens on.
@@ -55,74 +85,102 @@ impl Conductor {
         self.port
     }
 
-    /// Waits for a heartbeat and returns what it said.
+    /// Every request whose path begins so, so far.
+    pub fn asked(&self, path: &str) -> Vec<Asked> {
+        lock(&self.shared.asked).iter().filter(|asked| asked.target.starts_with(path)).cloned().collect()
+    }
+
+    /// What has been posted to `path`.
+    pub fn received(&self, path: &str) -> Vec<Value> {
+        let is_post = |asked: &Asked| asked.method == "POST" && asked.target == path;
+        lock(&self.shared.asked).iter().filter(|asked| is_post(asked)).map(|asked| asked.body.clone()).collect()
+    }
+
+    /// Answers those who ask for [`HOLD`], and all who will.
+    pub fn release(&self) {
+        *lock(&self.shared.open) = true;
+        self.shared.opened.notify_all();
+    }
+
+    /// Waits for a heartbeat and returns what the first one said.
     ///
     /// # Errors
     /// When none comes within `limit`.
     pub fn heartbeat(&self, limit: Duration) -> Result<Value> {
         let start = Instant::now();
         while start.elapsed() < limit {
-            if let Some(heartbeat) = self.received(&format!("/v1/heartbeat/{NODE}")).first() {
-                return Ok(heartbeat.clone());
+            if let Some(heartbeat) = self.asked("/v1/heartbeat/").into_iter().next() {
+                return Ok(heartbeat.body);
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         bail!("no heartbeat within {limit:?}")
     }
+}
 
-    /// What has been posted to `path`.
-    ///
-    /// # Panics
-    /// When the answering thread has panicked.
-    pub fn received(&self, path: &str) -> Vec<Value> {
-        let posts = self.posts.lock().expect("the answering thread is well");
-        posts.iter().filter(|(to, _)| to == path).map(|(_, body)| body.clone()).collect()
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn answer(&self, connection: TcpStream) -> Result<()> {
+        let mut reader = BufReader::new(connection);
+        let asked = read_request(&mut reader)?;
+        let path = asked.target.split('?').next().unwrap_or_default().to_owned();
+        lock(&self.asked).push(asked);
+        if path == HOLD {
+            let open = self.opened.wait_while(lock(&self.open), |open| !*open);
+            drop(open.unwrap_or_else(PoisonError::into_inner));
+        }
+        let (status, reply) = reply(&path);
+        let text = if reply.is_null() { String::new() } else { reply.to_string() };
+        write!(
+            reader.into_inner(),
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{text}",
+            text.len()
+        )?;
+        Ok(())
     }
 }
 
-fn answer(connection: TcpStream, posts: &Posts) -> Result<()> {
-    let mut reader = BufReader::new(connection);
+fn read_request(reader: &mut impl BufRead) -> Result<Asked> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
-    let target = line.split(' ').nth(1).context("a request line has a target")?.to_owned();
-    let mut length = 0;
+    let mut words = line.split(' ');
+    let method = words.next().unwrap_or_default().to_owned();
+    let target = words.next().context("a request line has a target")?.to_owned();
+    let (mut length, mut version) = (0, None);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
         match header.trim().split_once(':') {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.trim().parse()?,
+            Some((name, value)) if name.eq_ignore_ascii_case("x-openstack-ironic-api-version") => {
+                version = Some(value.trim().to_owned());
+            }
             Some(_) => {}
             None => break,
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let path = target.split('?').next().unwrap_or_default();
-    if line.starts_with("POST ") {
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        posts.lock().expect("no other thread has panicked").push((path.to_owned(), body));
-    }
-    let (status, reply) = match path {
+    Ok(Asked { method, target, version, body: serde_json::from_slice(&body).unwrap_or_default() })
+}
+
+fn reply(path: &str) -> (&'static str, Value) {
+    match path {
         "/" | "/v1" | "/v1/" => {
             let version = json!({"id": "v1", "status": "CURRENT", "min_version": "1.1", "version": "1.115"});
             ("200 OK", json!({"default_version": version, "versions": [version], "version": version}))
         }
         "/v1/lookup" => {
             let config = json!({"heartbeat_timeout": 300, "agent_token": TOKEN, "metrics": {}, "metrics_statsd": {}});
-            (
-                "200 OK",
-                json!({"node": {"uuid": NODE, "properties": {}, "instance_info": {},
-                "driver_internal_info": {}}, "config": config}),
-            )
+            let node = json!({"uuid": NODE, "properties": {}, "instance_info": {}, "driver_internal_info": {}});
+            ("200 OK", json!({"node": node, "config": config}))
         }
+        "/v1/continue_inspection" => ("202 Accepted", json!({ "uuid": NODE })),
         path if path.starts_with("/v1/heartbeat/") => ("202 Accepted", Value::Null),
+        HOLD => ("200 OK", Value::Null),
         _ => ("404 Not Found", json!({"error_message": "no such thing"})),
-    };
-    let text = if reply.is_null() { String::new() } else { reply.to_string() };
-    write!(
-        reader.into_inner(),
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{text}",
-        text.len()
-    )?;
-    Ok(())
+    }
 }

@@ -8,8 +8,9 @@
 //! - [`file_server`]: a web server; [`fault_server`]: one that misbehaves as told
 //! - [`registry`]: a container registry
 //! - [`peers`]: the real programs that ours are compared with; [`ironic`]: the real conductor and its client
-//! - [`vm`]: a virtual machine that runs one command
+//! - [`vm`]: a virtual machine that runs one command; [`agent_box`]: a captured machine for an agent that could do harm
 
+pub mod agent_box;
 pub mod certificates;
 pub mod conductor;
 pub mod coreos_image;
