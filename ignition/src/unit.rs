@@ -52,6 +52,8 @@ pub fn podman_arguments(container: &Container<'_>) -> Vec<String> {
         "--ipc=host",
         "--uts=host",
         "--pid=host",
+        // Straight to the journal; podman would write every line there a second time.
+        "--log-driver=passthrough",
     ]
     .map(str::to_owned)
     .into();
