@@ -14,6 +14,7 @@ mod discovery;
 mod eligible_device;
 mod erase;
 mod ignition_config;
+mod ignition_engine;
 mod ignition_iso;
 mod image_command;
 mod image_faults;
