@@ -1,8 +1,8 @@
 //! The DHCP server of the machines' network: a dnsmasq that is configured, watched and started again here.
 //!
 //! Only ports of nodes are answered. UEFI HTTP boot (vendor class `HTTPClient`, UEFI specification 24.7.3) gets its class
-//! back in option 60 and the URL of the node's own boot file in option 67, as long as the node is to boot it.
-//! Addresses and options of nodes are in two files that dnsmasq reads again when told to.
+//! back in option 60 and the URL of the node's own boot file in option 67, as long as the node is to boot it: firmware
+//! that has its URL from the BMC does not take an address that comes with the class and without a URL.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -11,10 +11,9 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde::Deserialize;
 use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -67,38 +66,16 @@ pub enum DhcpError {
 /// A running DHCP server.
 #[derive(Debug)]
 pub struct Dhcp {
-    files: Files,
+    program: Program,
     /// URL of the boot file of every node that is to boot one.
-    boots: Mutex<BTreeMap<Uuid, String>>,
-    /// Process id, while there is a process.
-    process: Arc<Mutex<Option<Pid>>>,
+    boots: tokio::sync::Mutex<BTreeMap<Uuid, String>>,
+    process: Process,
+    renewals: mpsc::Sender<oneshot::Sender<Result<(), DhcpError>>>,
     watch: JoinHandle<()>,
 }
 
-#[derive(Debug, Clone)]
-struct Files {
-    folder: PathBuf,
-}
-
-impl Files {
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    /// Never seen half-written.
-    fn write(&self, name: &str, content: &str) -> Result<(), DhcpError> {
-        let (path, draft) = (self.at(name), self.at(&format!("{name}.new")));
-        let written = std::fs::write(&draft, content).and_then(|()| std::fs::rename(&draft, &path));
-        written.map_err(|source| DhcpError::File { path, source })
-    }
-
-    /// What dnsmasq said last.
-    fn last_words(&self) -> String {
-        let log = std::fs::read(self.at("log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
-    }
-}
+/// Process id, while there is a process.
+type Process = Arc<Mutex<Option<u32>>>;
 
 impl Dhcp {
     /// Starts dnsmasq with its files in `folder`, and returns when it answers for `ports`.
@@ -107,52 +84,58 @@ impl Dhcp {
     /// When it cannot be started, or refuses its configuration.
     pub async fn start(settings: Settings, folder: &Path, ports: &[Port]) -> Result<Self, DhcpError> {
         std::fs::create_dir_all(folder).map_err(|source| DhcpError::File { path: folder.into(), source })?;
-        let files = Files { folder: folder.to_owned() };
-        files.write("dnsmasq.conf", &configuration(&settings, &files))?;
-        files.write("hosts", &hosts(ports))?;
-        files.write("options", "")?;
-        let mut child = spawn(&settings, &files)?;
-        let start = tokio::time::Instant::now();
-        while !std::fs::read_to_string(files.at("log")).is_ok_and(|log| log.contains(READY)) {
-            if let Ok(Some(_)) = child.try_wait() {
-                return Err(DhcpError::Refused(files.last_words()));
-            }
-            if start.elapsed() > START_LIMIT {
-                return Err(DhcpError::Silent { seconds: START_LIMIT.as_secs(), last_words: files.last_words() });
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        let process = Arc::new(Mutex::new(id(&child)));
-        let watch = tokio::spawn(watch(settings, files.clone(), child, Arc::clone(&process)));
-        Ok(Self { files, boots: Mutex::default(), process, watch })
+        let program = Program { settings, folder: folder.to_owned() };
+        program.configure(ports, &BTreeMap::new())?;
+        let child = program.start().await?;
+        let process = Process::default();
+        let (renewals, requests) = mpsc::channel(1);
+        let watch = tokio::spawn(watch(program.clone(), child, Arc::clone(&process), requests));
+        Ok(Self { program, boots: Default::default(), process, renewals, watch })
+    }
+
+    /// From now on `ports` get addresses.
+    ///
+    /// # Errors
+    /// When dnsmasq does not take that.
+    pub async fn admit(&self, ports: &[Port]) -> Result<(), DhcpError> {
+        self.renew(ports, &*self.boots.lock().await).await
     }
 
     /// From now on the machine of `node` is told to boot `url`.
     ///
     /// # Errors
-    /// When dnsmasq's files cannot be written.
-    pub fn offer(&self, node: Uuid, url: &str, ports: &[Port]) -> Result<(), DhcpError> {
-        guard(&self.boots).insert(node, url.to_owned());
-        self.tell(ports)
+    /// When dnsmasq does not take that.
+    pub async fn offer(&self, node: Uuid, url: &str, ports: &[Port]) -> Result<(), DhcpError> {
+        let mut boots = self.boots.lock().await;
+        boots.insert(node, url.to_owned());
+        self.renew(ports, &boots).await
     }
 
     /// From now on the machine of `node` gets an address and nothing to boot.
     ///
     /// # Errors
-    /// When dnsmasq's files cannot be written.
-    pub fn withdraw(&self, node: Uuid, ports: &[Port]) -> Result<(), DhcpError> {
-        guard(&self.boots).remove(&node);
-        self.tell(ports)
+    /// When dnsmasq does not take that.
+    pub async fn withdraw(&self, node: Uuid, ports: &[Port]) -> Result<(), DhcpError> {
+        let mut boots = self.boots.lock().await;
+        boots.remove(&node);
+        self.renew(ports, &boots).await
     }
 
-    fn tell(&self, ports: &[Port]) -> Result<(), DhcpError> {
-        self.files.write("hosts", &hosts(ports))?;
-        self.files.write("options", &options(&guard(&self.boots)))?;
-        if let Some(process) = *guard(&self.process) {
-            // Fails when it has just ended; it reads the files when it is started again.
-            let _ = kill(process, Signal::SIGHUP);
+    /// Every other machine notices nothing: leases are in a file, and a question without an answer is asked again.
+    /// (dnsmasq can read parts of its configuration anew while it runs; 2.90 crashes at options that have gone.)
+    async fn renew(&self, ports: &[Port], boots: &BTreeMap<Uuid, String>) -> Result<(), DhcpError> {
+        if !self.program.configure(ports, boots)? {
+            return Ok(());
         }
-        Ok(())
+        let (reply, answer) = oneshot::channel();
+        // Both only fail after `stop`.
+        let _ = self.renewals.send(reply).await;
+        answer.await.unwrap_or(Ok(()))
+    }
+
+    /// dnsmasq's process id; none while it is started again.
+    pub fn process(&self) -> Option<u32> {
+        *guard(&self.process)
     }
 
     /// Ends dnsmasq.
@@ -171,51 +154,118 @@ impl Drop for Dhcp {
     }
 }
 
-/// Starts dnsmasq again whenever it ends, and says so.
-async fn watch(settings: Settings, files: Files, mut child: Child, process: Arc<Mutex<Option<Pid>>>) {
+/// Starts dnsmasq again when it is to read a new configuration; and whenever it ends, and says so.
+async fn watch(
+    program: Program,
+    mut child: Child,
+    process: Process,
+    mut requests: mpsc::Receiver<oneshot::Sender<Result<(), DhcpError>>>,
+) {
     loop {
-        let ended = child.wait().await;
+        *guard(&process) = child.id();
+        let status = tokio::select! {
+            ended = child.wait() => ended.map_or_else(|error| error.to_string(), |status| status.to_string()),
+            request = requests.recv() => {
+                let Some(reply) = request else { return };
+                // Fails when it has just ended by itself.
+                let _ = child.kill().await;
+                match program.start().await {
+                    Ok(renewed) => {
+                        child = renewed;
+                        let _ = reply.send(Ok(()));
+                        continue;
+                    }
+                    Err(error) => {
+                        let text = error.to_string();
+                        let _ = reply.send(Err(error));
+                        text
+                    }
+                }
+            }
+        };
         *guard(&process) = None;
-        let status = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-        tracing::warn!(status, last_words = files.last_words(), "dnsmasq ended; it is started again");
+        tracing::warn!(status, last_words = program.last_words(), "dnsmasq ended; it is started again");
         child = loop {
             tokio::time::sleep(PAUSE).await;
-            match spawn(&settings, &files) {
+            match program.start().await {
                 Ok(child) => break child,
                 Err(error) => tracing::error!("{error}"),
             }
         };
-        *guard(&process) = id(&child);
     }
 }
 
-fn spawn(settings: &Settings, files: &Files) -> Result<Child, DhcpError> {
-    let failed = |path: PathBuf| move |source| DhcpError::File { path, source };
-    let log = std::fs::File::create(files.at("log")).map_err(failed(files.at("log")))?;
-    let again = log.try_clone().map_err(failed(files.at("log")))?;
-    // setpriv makes the kernel end it with us, also when we are killed; the process id stays the same.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]);
-    if let Some(namespace) = &settings.namespace {
-        command.args(["ip", "netns", "exec", namespace]);
+/// dnsmasq and its files.
+#[derive(Debug, Clone)]
+struct Program {
+    settings: Settings,
+    folder: PathBuf,
+}
+
+impl Program {
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
-    command.args(["dnsmasq", "--keep-in-foreground"]);
-    command.arg(format!("--conf-file={}", files.at("dnsmasq.conf").display()));
-    // Debian keeps it where a plain user's PATH does not look.
-    command.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()));
-    command.stdin(Stdio::null()).stdout(log).stderr(again).kill_on_drop(true);
-    command.spawn().map_err(failed("dnsmasq".into()))
+
+    /// Writes the configuration; false when it was the same before.
+    fn configure(&self, ports: &[Port], boots: &BTreeMap<Uuid, String>) -> Result<bool, DhcpError> {
+        let path = self.file("dnsmasq.conf");
+        let content = configuration(&self.settings, &self.file("leases"), ports, boots);
+        if std::fs::read_to_string(&path).is_ok_and(|now| now == content) {
+            return Ok(false);
+        }
+        std::fs::write(&path, content).map_err(|source| DhcpError::File { path, source })?;
+        Ok(true)
+    }
+
+    /// Starts it and returns when it has bound its sockets.
+    async fn start(&self) -> Result<Child, DhcpError> {
+        let failed = |path: PathBuf| move |source| DhcpError::File { path, source };
+        let path = self.file("log");
+        let log = std::fs::File::options().create(true).append(true).open(&path);
+        let log = log.map_err(failed(path.clone()))?;
+        let earlier = log.metadata().map_err(failed(path.clone()))?.len() as usize;
+        let again = log.try_clone().map_err(failed(path))?;
+        // setpriv makes the kernel end it with us, also when we are killed; the process id stays the same.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]);
+        if let Some(namespace) = &self.settings.namespace {
+            command.args(["ip", "netns", "exec", namespace]);
+        }
+        command.args(["dnsmasq", "--keep-in-foreground"]);
+        command.arg(format!("--conf-file={}", self.file("dnsmasq.conf").display()));
+        // Debian keeps it where a plain user's PATH does not look.
+        command.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()));
+        command.stdin(Stdio::null()).stdout(log).stderr(again).kill_on_drop(true);
+        let mut child = command.spawn().map_err(failed("dnsmasq".into()))?;
+        let start = tokio::time::Instant::now();
+        while !self.log().get(earlier..).is_some_and(|log| log.contains(READY)) {
+            if let Ok(Some(_)) = child.try_wait() {
+                return Err(DhcpError::Refused(self.last_words()));
+            }
+            if start.elapsed() > START_LIMIT {
+                return Err(DhcpError::Silent { seconds: START_LIMIT.as_secs(), last_words: self.last_words() });
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(child)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read(self.file("log")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+
+    /// What dnsmasq said last.
+    fn last_words(&self) -> String {
+        let log = self.log();
+        log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
+    }
 }
 
-fn id(child: &Child) -> Option<Pid> {
-    child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
-}
-
-fn configuration(settings: &Settings, files: &Files) -> String {
+fn configuration(settings: &Settings, leases: &Path, ports: &[Port], boots: &BTreeMap<Uuid, String>) -> String {
     let Settings { interface, range: (first, last), .. } = settings;
-    let file = |name| files.at(name).display().to_string();
-    let (leases, hosts, options) = (file("leases"), file("hosts"), file("options"));
-    format!(
+    let leases = leases.display();
+    let mut text = format!(
         "# No name service.
 port=0
 interface={interface}
@@ -231,21 +281,17 @@ dhcp-authoritative
 no-ping
 dhcp-ignore=tag:!known
 dhcp-vendorclass=set:httpclient,HTTPClient
-dhcp-option-force=tag:httpclient,option:vendor-class,HTTPClient
-dhcp-hostsfile={hosts}
-dhcp-optsfile={options}
 "
-    )
-}
-
-/// A line for each port: which node it belongs to.
-fn hosts(ports: &[Port]) -> String {
-    ports.iter().map(|port| format!("{},set:{}\n", port.address, tag(port.node_uuid))).collect()
-}
-
-/// A line for each node that boots: where from.
-fn options(boots: &BTreeMap<Uuid, String>) -> String {
-    boots.iter().map(|(node, url)| format!("tag:{},tag:httpclient,option:bootfile-name,{url}\n", tag(*node))).collect()
+    );
+    for port in ports {
+        text += &format!("dhcp-host={},set:{}\n", port.address, tag(port.node_uuid));
+    }
+    for (node, url) in boots {
+        let firmware = format!("tag:{},tag:httpclient", tag(*node));
+        text += &format!("dhcp-option-force={firmware},option:vendor-class,HTTPClient\n");
+        text += &format!("dhcp-option-force={firmware},option:bootfile-name,{url}\n");
+    }
+    text
 }
 
 fn tag(node: Uuid) -> String {

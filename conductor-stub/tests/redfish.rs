@@ -106,6 +106,22 @@ async fn a_busy_bmc_is_asked_again() {
 }
 
 #[tokio::test]
+async fn a_task_is_waited_for_and_its_failure_is_ours() {
+    let lab = Lab::start().await;
+    let client = lab.client(json!({}));
+    let system = System::find(&client).await.unwrap();
+    lab.fault(json!({"path": "InsertMedia", "task_ms": 300})).await;
+    virtual_media::insert(&system, "http://192.0.2.1/slow.iso").await.unwrap();
+    assert_eq!(virtual_media::list(&system).await.unwrap()[0]["Image"], "http://192.0.2.1/slow.iso");
+
+    // It is inserted already, and nobody has ejected it: the task fails.
+    lab.fault(json!({"path": "InsertMedia", "task_ms": 300})).await;
+    let insert = format!("{}/VirtualMedia/Cd/Actions/VirtualMedia.InsertMedia", system.path);
+    let error = client.post(&insert, Some(&json!({"Image": "http://192.0.2.1/x.iso"}))).await.unwrap_err();
+    assert!(error.status() == Some(400) && error.to_string().contains("eject it first"), "{error}");
+}
+
+#[tokio::test]
 async fn every_refusal_names_the_bmc_and_the_reason() {
     let lab = Lab::start().await;
 

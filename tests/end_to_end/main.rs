@@ -1,6 +1,7 @@
 //! End-to-end tests: one binary, one module per subject. They need root; packages are listed in `.ci/packages`.
 #![expect(clippy::unwrap_used, reason = "a test that meets an error stops at it")]
 
+mod boot_paths;
 mod boot_proof;
 mod boot_redfish;
 mod bootc;
@@ -9,6 +10,7 @@ mod container;
 mod coreos_installer;
 mod demo;
 mod deployment;
+mod dhcp;
 mod differential;
 mod discovery;
 mod eligible_device;
@@ -30,6 +32,7 @@ mod partitions;
 mod peers;
 mod qcow2_corpus;
 mod ramdisk;
+mod redfish_peers;
 mod stub_api;
 mod vm_disks;
 mod write_image;

@@ -50,6 +50,9 @@ class Client:
     def end_maintenance(self, node):
         self.baremetal.unset_node_maintenance(node)
 
+    def detach_media(self, node):
+        self.baremetal.detach_vmedia_from_node(node)
+
     def inventory(self, node):
         return self.baremetal.get_node_inventory(node)
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::namespace::Namespace;
 use crate::network::free_port;
 use crate::peers;
 use crate::process::Process;
@@ -128,7 +129,23 @@ impl Client {
     /// # Errors
     /// When Python cannot be started.
     pub fn connect(url: &str) -> Result<Self> {
-        let mut child = Command::new(peers::folder()?.join("venv/bin/python"))
+        Self::start(Command::new(Self::python()?), url)
+    }
+
+    /// The same, from inside `namespace`.
+    ///
+    /// # Errors
+    /// When Python cannot be started.
+    pub fn connect_in(namespace: &Namespace, url: &str) -> Result<Self> {
+        Self::start(namespace.command(Self::python()?), url)
+    }
+
+    fn python() -> Result<PathBuf> {
+        Ok(peers::folder()?.join("venv/bin/python"))
+    }
+
+    fn start(mut python: Command, url: &str) -> Result<Self> {
+        let mut child = python
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/client.py"))
             .arg(url)
             .stdin(Stdio::piped())

@@ -8,7 +8,8 @@
 //! - [`file_server`]: a web server; [`fault_server`]: one that misbehaves as told
 //! - [`registry`]: a container registry
 //! - [`peers`]: the real programs that ours are compared with; [`ironic`]: the real conductor and its client
-//! - [`vm`]: a virtual machine that runs one command; [`agent_box`]: a captured machine for an agent that could do harm
+//! - [`vm`]: a virtual machine that runs one command; [`live_iso`]: a live system; [`agent_box`]: a captured machine for an
+//!   agent that could do harm
 
 pub mod agent_box;
 pub mod certificates;
@@ -19,6 +20,7 @@ pub mod fault_server;
 pub mod file_server;
 pub mod image;
 pub mod ironic;
+pub mod live_iso;
 pub mod loop_device;
 pub mod namespace;
 pub mod network;

@@ -8,6 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Result, anyhow, ensure};
 use nix::sched::{CloneFlags, setns};
 
+/// The bridge of [`Namespace::bridged`], and its address: where a server in the namespace listens.
+pub const BRIDGE: &str = "br0";
+/// See [`BRIDGE`].
+pub const BRIDGE_ADDRESS: &str = "172.31.77.1";
+
 /// A network namespace; it and its links are gone when this is dropped.
 #[derive(Debug)]
 pub struct Namespace {
@@ -40,6 +45,43 @@ impl Namespace {
             namespace.ip(&["link", "set", "eth0", "up"])?;
         }
         Ok((here, there))
+    }
+
+    /// A namespace with a bridge, to which machines and clients are attached.
+    ///
+    /// # Errors
+    /// As [`Namespace::new`].
+    pub fn bridged() -> Result<Self> {
+        let namespace = Self::new()?;
+        namespace.ip(&["link", "add", BRIDGE, "type", "bridge"])?;
+        namespace.ip(&["address", "add", &format!("{BRIDGE_ADDRESS}/24"), "dev", BRIDGE])?;
+        namespace.ip(&["link", "set", BRIDGE, "up"])?;
+        Ok(namespace)
+    }
+
+    /// Attaches a tap for a virtual machine to the bridge.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn add_tap(&self, tap: &str) -> Result<()> {
+        self.ip(&["tuntap", "add", "dev", tap, "mode", "tap"])?;
+        self.ip(&["link", "set", tap, "master", BRIDGE, "up"]).map(drop)
+    }
+
+    /// Attaches a network card with this MAC address to the bridge.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn add_card(&self, card: &str, mac: &str) -> Result<()> {
+        let plug = format!("{card}-plug");
+        self.ip(&["link", "add", card, "address", mac, "type", "veth", "peer", "name", &plug])?;
+        self.ip(&["link", "set", &plug, "master", BRIDGE, "up"])?;
+        self.ip(&["link", "set", card, "up"]).map(drop)
+    }
+
+    /// Its name, as `ip netns` knows it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs `ip` with these arguments inside and returns what it prints.

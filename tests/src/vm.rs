@@ -153,7 +153,7 @@ impl Machine {
 }
 
 /// The newest kernel of the distribution that has its modules.
-fn kernel() -> Result<String> {
+pub(crate) fn kernel() -> Result<String> {
     let mut names: Vec<String> = fs::read_dir("/lib/modules")?
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())

@@ -18,6 +18,9 @@ pub struct Fault {
     /// Wait this long, in milliseconds, before answering.
     #[serde(default)]
     pub delay_ms: u64,
+    /// Answer at once with a task, which does what was asked this much later, in milliseconds.
+    #[serde(default)]
+    pub task_ms: Option<u64>,
     /// Answer with this status instead of doing what was asked.
     #[serde(default)]
     pub status: Option<u16>,

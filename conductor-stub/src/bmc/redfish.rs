@@ -21,6 +21,7 @@ use super::fault::{self, Fault};
 use super::media;
 use super::session::{self, Account, Sessions};
 use super::system::{Enabled, Medium, Override, Power, System, Target};
+use super::task::Tasks;
 
 /// The BMC: its machines, its account and what is to go wrong.
 #[derive(Debug, Clone)]
@@ -33,6 +34,7 @@ struct Shared {
     account: Option<Account>,
     sessions: std::sync::Mutex<Sessions>,
     faults: std::sync::Mutex<Vec<Fault>>,
+    tasks: Tasks,
     client: reqwest::Client,
 }
 
@@ -50,6 +52,7 @@ impl Bmc {
             account,
             sessions: Default::default(),
             faults: Default::default(),
+            tasks: Tasks::default(),
             client,
         }))
     }
@@ -81,6 +84,7 @@ pub fn router(bmc: Bmc) -> Router {
         .route(&format!("{ROOT}/SessionService"), get(async || Json(documents::session_service())))
         .route(&format!("{ROOT}/SessionService/Sessions"), get(async || Json(documents::sessions())).post(open_session))
         .route(&format!("{ROOT}/SessionService/Sessions/{{id}}"), delete(close_session))
+        .route(&format!("{ROOT}/TaskService/TaskMonitors/{{id}}"), get(look_at_task))
         .route(&format!("{ROOT}/{{kind}}"), get(machines))
         .route(&system, get(read_system).patch(patch_system))
         .route(&format!("{system}/Actions/ComputerSystem.Reset"), post(reset))
@@ -110,6 +114,14 @@ async fn guard(State(bmc): State<Bmc>, request: Request, next: Next) -> Response
         tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
         if let Some(status) = fault.status.and_then(|status| StatusCode::from_u16(status).ok()) {
             return error(status, "GeneralError", fault.message).into_response();
+        }
+        if let Some(ms) = fault.task_ms.filter(|_| admitted(&bmc, &request)) {
+            let (id, answer) = bmc.0.tasks.open();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                bmc.0.tasks.close(&id, next.run(request).await);
+            });
+            return answer;
         }
     }
     let mut response = if admitted(&bmc, &request) { next.run(request).await } else { unauthorized().into_response() };
@@ -161,6 +173,10 @@ async fn close_session(State(bmc): State<Bmc>, Path(id): Path<String>) -> Respon
     } else {
         error(StatusCode::NOT_FOUND, "ResourceMissingAtURI", format!("There is no session {id}")).into_response()
     }
+}
+
+async fn look_at_task(State(bmc): State<Bmc>, Path(id): Path<String>) -> Response {
+    bmc.0.tasks.look(&id)
 }
 
 async fn machines(State(bmc): State<Bmc>, Path(kind): Path<String>) -> Response {

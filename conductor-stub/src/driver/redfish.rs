@@ -44,10 +44,16 @@ impl Redfish {
         enabled: Enabled,
     ) -> Result<(), DriverError> {
         let interface = boot_interface(node)?;
-        if interface == BootInterface::Http {
-            let missing = || DriverError("boot interface http needs `dhcp` in the conductor's configuration".into());
-            let dhcp = conductor.dhcp().ok_or_else(missing)?;
-            dhcp.offer(node.uuid, url, &conductor.store.ports().map_err(failed)?).map_err(failed)?;
+        let ports = conductor.store.ports().map_err(failed)?;
+        match conductor.dhcp() {
+            Some(dhcp) if interface == BootInterface::Http => {
+                dhcp.offer(node.uuid, url, &ports).await.map_err(failed)?
+            }
+            Some(dhcp) => dhcp.admit(&ports).await.map_err(failed)?,
+            None if interface == BootInterface::Http => {
+                return Err(DriverError("boot interface http needs `dhcp` in the conductor's configuration".into()));
+            }
+            None => {}
         }
         let client = self.connect(node)?;
         let prepare = async {
@@ -192,7 +198,7 @@ impl Driver for Redfish {
         Box::pin(async move {
             withdraw(conductor, node)?;
             if let Some(dhcp) = conductor.dhcp() {
-                dhcp.withdraw(node.uuid, &conductor.store.ports().map_err(failed)?).map_err(failed)?;
+                dhcp.withdraw(node.uuid, &conductor.store.ports().map_err(failed)?).await.map_err(failed)?;
             }
             let interface = boot_interface(node)?;
             let client = self.connect(node)?;
