@@ -43,12 +43,12 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum DhcpError {
     /// Its folder, program or files.
-    #[error("DHCP server: {}: {source}", path.display())]
+    #[error("DHCP server: {}: {cause}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// dnsmasq does not take its configuration.
     #[error("dnsmasq ended at once: {0}")]
@@ -83,7 +83,7 @@ impl Dhcp {
     /// # Errors
     /// When it cannot be started, or refuses its configuration.
     pub async fn start(settings: Settings, folder: &Path, ports: &[Port]) -> Result<Self, DhcpError> {
-        std::fs::create_dir_all(folder).map_err(|source| DhcpError::File { path: folder.into(), source })?;
+        std::fs::create_dir_all(folder).map_err(|cause| DhcpError::File { path: folder.into(), cause })?;
         let program = Program { settings, folder: folder.to_owned() };
         program.configure(ports, &BTreeMap::new())?;
         let child = program.start().await?;
@@ -214,13 +214,13 @@ impl Program {
         if std::fs::read_to_string(&path).is_ok_and(|now| now == content) {
             return Ok(false);
         }
-        std::fs::write(&path, content).map_err(|source| DhcpError::File { path, source })?;
+        std::fs::write(&path, content).map_err(|cause| DhcpError::File { path, cause })?;
         Ok(true)
     }
 
     /// Starts it and returns when it has bound its sockets.
     async fn start(&self) -> Result<Child, DhcpError> {
-        let failed = |path: PathBuf| move |source| DhcpError::File { path, source };
+        let failed = |path: PathBuf| move |cause| DhcpError::File { path, cause };
         let path = self.file("log");
         let log = std::fs::File::options().create(true).append(true).open(&path);
         let log = log.map_err(failed(path.clone()))?;

@@ -55,13 +55,6 @@ pub(super) fn sessions() -> Value {
     collection("Sessions", "SessionCollection", format!("{ROOT}/SessionService/Sessions"), [])
 }
 
-/// A task that goes on.
-pub(super) fn task(id: &str) -> Json<Value> {
-    let path = format!("{ROOT}/TaskService/Tasks/{id}");
-    let rest = json!({"TaskState": "Running", "TaskStatus": "OK", "TaskMonitor": format!("{ROOT}/TaskService/TaskMonitors/{id}")});
-    Json(resource(id, "Task", "#Task.v1_7_0.Task", path, rest))
-}
-
 /// `Systems`, `Managers` or `Chassis`: each machine has one of each, under the same id.
 pub(super) fn machines(kind: &str, ids: impl Iterator<Item = String>) -> Value {
     let type_name = match kind {

@@ -40,12 +40,12 @@ pub enum StartError {
     #[error("preparing the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
     /// Its socket.
-    #[error("the BMC cannot listen on {address}: {source}")]
+    #[error("the BMC cannot listen on {address}: {cause}")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// Why not.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
@@ -70,7 +70,7 @@ impl BmcServer {
         }
         tls::use_ring();
         let bmc = Bmc::new(setup.machines, setup.account, reqwest::Client::builder().build()?);
-        let listening = |source| StartError::Listen { address: setup.listen, source };
+        let listening = |cause| StartError::Listen { address: setup.listen, cause };
         let listener = TcpListener::bind(setup.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let router = router(bmc.clone());
