@@ -163,10 +163,22 @@ fn the_conductor_deploys_a_disk_from_inside_it() -> Result<()> {
     client.call("create_port", json!({"node": node, "address": MAC}))?;
     let source = json!([{"op": "add", "path": "/instance_info/image_source", "value": image.path}]);
     client.call("patch_node", json!({"node": node, "patch": source}))?;
-    for target in ["manage", "inspect", "provide", "active"] {
-        let logs = || format!("{}\n{}", stub.log(), fs::read_to_string(&log).unwrap_or_default());
+    let logs = || format!("{}\n{}", stub.log(), fs::read_to_string(&log).unwrap_or_default());
+    for target in ["manage", "inspect", "provide"] {
         client.provision(&node, target, json!({})).with_context(logs)?;
     }
+
+    // CoreOS cannot be installed from a live system that is none; the reason is in the node's record.
+    let interface = |name: &str| json!([{"op": "add", "path": "/deploy_interface", "value": name}]);
+    client.call("patch_node", json!({"node": node, "patch": interface("custom-agent")}))?;
+    let step = json!({"interface": "deploy", "step": "install_coreos", "priority": 80, "args": {}});
+    let refused = client.provision(&node, "active", json!({"deploy_steps": [step]})).unwrap_err().to_string();
+    assert!(refused.starts_with("active ended deploy failed"), "{refused}\n{}", logs());
+    assert!(refused.contains("node does not support this step: deploy.install_coreos"), "{refused}");
+    assert!(disk.read()?.iter().all(|byte| *byte == 0), "the cleaned disk was written");
+
+    client.call("patch_node", json!({"node": node, "patch": interface("direct")}))?;
+    client.provision(&node, "active", json!({})).with_context(logs)?;
     let inventory = client.call("inventory", json!({"node": node}))?;
     assert_eq!(inventory["inventory"]["disks"][0]["name"], disk.path().to_string_lossy().as_ref());
     disk.read()?;
