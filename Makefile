@@ -2,12 +2,13 @@
 # make test   everything this machine can check (root)
 # make fuzz   every fuzz target for FUZZ_SECONDS (20) each
 # make bench  Ferric beside what else writes images, into docs/benchmarks.md (root; 20 minutes on a quiet machine)
+# make bench-ironic  agents under a real Ironic, beside the Python one, into the same file (root; 10 minutes)
 # make static     the agent as one file without shared libraries
 # make container  its container image, in podman's storage and target/container/ (root)
 # make ramdisk    kernel, initramfs, EFI program and ISO that run it, in target/ramdisk/
 # make live-system  what the tests boot for a CoreOS live system, in target/live-system/
 
-.PHONY: fuzz setup check unit test demo bench static container ramdisk live-system
+.PHONY: fuzz setup check unit test demo bench bench-ironic static container ramdisk live-system
 
 target := x86_64-unknown-linux-gnu
 static_agent := target/$(target)/release/ferric-agent
@@ -47,6 +48,10 @@ bench: setup
 	.ci/peers
 	cargo build --release --package ferric-agent
 	python3 tests/bench/bench.py
+
+bench-ironic: static
+	.ci/peers
+	python3 tests/bench/cycle.py
 
 fuzz: setup
 	@.ci/fuzz
