@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ferric_tests::agent_box::AgentBox;
-use ferric_tests::conductor::{Conductor, HOLD, TOKEN};
+use ferric_tests::conductor::{Asked, Conductor, HOLD, NODE, TOKEN};
 use ferric_tests::namespace::Namespace;
 use ferric_tests::peers;
 use ferric_tests::process::{Process, program};
@@ -84,19 +84,23 @@ pub(super) fn play(contender: Contender, session: &Session) -> Result<Record> {
     })
 }
 
-/// Programs that steps run, instead of the real ones.
+/// Programs that the agents run, instead of the real ones.
 fn tools() -> Result<tempfile::TempDir> {
     let directory = tempfile::Builder::new().prefix("ferric-tools-").tempdir()?;
-    let stress = directory.path().join("stress-ng");
-    fs::write(&stress, format!("#!/bin/sh\nexec curl --silent http://{ADDRESS}:{CONDUCTOR_PORT}{HOLD}\n"))?;
-    fs::set_permissions(&stress, fs::Permissions::from_mode(0o755))?;
+    let held_up = format!("exec curl --silent http://{ADDRESS}:{CONDUCTOR_PORT}{HOLD}");
+    let detected = r#"echo '[["cpu", "logical", "number", "4"], ["system", "product", "name", "x"]]'"#;
+    for (name, action) in [("stress-ng", held_up.as_str()), ("hardware-detect", detected)] {
+        let program = directory.path().join(name);
+        fs::write(&program, format!("#!/bin/sh\n{action}\n"))?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    }
     Ok(directory)
 }
 
 fn command(contender: Contender, disks: &[&str], tools: &Path) -> Result<Command> {
     let mut place = agent_box(&format!(
         "ipa-api-url=http://{ADDRESS}:{CONDUCTOR_PORT} BOOTIF=01-52-54-00-aa-00-01 \
-         ipa-inspection-collectors=default,logs,pci-devices,numa-topology,usb-devices \
+         ipa-inspection-collectors=default,logs,pci-devices,numa-topology,usb-devices,dmi-decode,lldp,extra-hardware \
          ipa-image-download-connection-retries=0 ipa-image-download-connection-retry-interval=0 ipa-debug=1"
     ))?;
     place.folders.push(tools.to_path_buf());
@@ -118,10 +122,12 @@ fn command(contender: Contender, disks: &[&str], tools: &Path) -> Result<Command
 
 /// What the agent told the conductor up to its first heartbeat: the first request of each kind.
 fn told(conductor: &Conductor) -> Record {
-    ["/", "/v1/continue_inspection", "/v1/lookup", "/v1/heartbeat/"]
+    let heartbeat = format!("/v1/heartbeat/{NODE}");
+    ["/", "/v1/continue_inspection", "/v1/lookup", &heartbeat]
         .into_iter()
         .filter_map(|path| {
-            let asked = conductor.asked(path).into_iter().next()?;
+            let is_it = |asked: &Asked| asked.target.split('?').next() == Some(path);
+            let asked = conductor.asked(path).into_iter().find(is_it)?;
             let (path, query) = asked.target.split_once('?').unwrap_or((&asked.target, ""));
             let query: Map<String, Value> = query
                 .split('&')
