@@ -73,7 +73,13 @@ pub(super) const DIFFERENCES: &[Allowed] = &[
     allowed("* /body/command_result/system_logs", Value, "an archive of what was logged"),
     allowed("to Ironic: /v1/continue_inspection /body/logs", Value, "an archive of what was logged"),
     allowed("* /body/progress", OnlyFerric, "better: a command says how far it is"),
+    allowed("* /certificate/*", Value, "the TLS library signs with the digest of the curve's size")
+        .ferric("Signature Algorithm: ecdsa-with-SHA384"),
+    allowed("* /certificate/*", Value, "critical where there is no subject; here is one")
+        .ferric("X509v3 Subject Alternative Name:"),
     // Inventory.
+    allowed("failed inspection /error", Value, WORDS),
+    allowed("failed inspection /*", OnlyFerric, "better: what could be collected is sent"),
     allowed(
         "*/disks/_dev_sda/by_path",
         Value,

@@ -65,6 +65,7 @@ fn step(kind: &str, step: &str, args: Value) -> Request {
 pub(super) struct Session {
     /// The disks that are allowed to Ferric.
     pub(super) disks: &'static [&'static str],
+    pub(super) collectors: &'static str,
     /// What of the requests to Ironic is compared.
     pub(super) told: fn(Record) -> Record,
     pub(super) requests: Vec<Request>,
@@ -74,13 +75,15 @@ pub(super) struct Session {
 pub(super) fn sessions() -> Vec<Session> {
     let last = |name: &str| Session {
         disks: &["sda", "sdb", "nvme0n1"],
+        collectors: "default",
         told: |_| Record::new(),
         requests: vec![start("", name, json!({}))],
     };
+    let every = "default,logs,pci-devices,numa-topology,usb-devices,dmi-decode,lldp,extra-hardware";
     vec![
-        Session { disks: ALL_DISKS, told: |all| all, requests: all() },
+        Session { disks: ALL_DISKS, collectors: every, told: |all| all, requests: all() },
         Session { told: root_disk, ..last("system.lockdown") },
-        last("standby.power_off"),
+        Session { collectors: "default,no-such-collector", told: failed_inspection, ..last("standby.power_off") },
         last("standby.run_image"),
     ]
 }
@@ -90,10 +93,17 @@ const ALL_DISKS: &[&str] =
 
 /// The disk that the agent would deploy to, where only disks that are large enough for IPA are allowed.
 fn root_disk(told: Record) -> Record {
-    told.into_iter()
-        .filter(|(name, _)| name.ends_with("inspection"))
-        .map(|(_, said)| ("root disk among large ones".to_string(), said["body"]["root_disk"].clone()))
-        .collect()
+    vec![("root disk among large ones".to_string(), inspected(&told)["root_disk"].clone())]
+}
+
+/// What is sent when there is no such collector.
+fn failed_inspection(told: Record) -> Record {
+    vec![("failed inspection".to_string(), inspected(&told))]
+}
+
+fn inspected(told: &Record) -> Value {
+    let inspection = told.iter().find(|(name, _)| name.ends_with("inspection"));
+    inspection.map(|(_, said)| said["body"].clone()).unwrap_or_default()
 }
 
 /// Everything that leaves the agent running, and then the rescue password, which ends it.

@@ -73,7 +73,7 @@ pub(super) fn play(contender: Contender, session: &Session) -> Result<Record> {
     let tools = tools()?;
     network()?.inside(|| {
         let conductor = Conductor::listen(format!("{ADDRESS}:{CONDUCTOR_PORT}").parse()?)?;
-        let mut agent = Process::start(&mut command(contender, session.disks, tools.path())?)?;
+        let mut agent = Process::start(&mut command(contender, session, tools.path())?)?;
         let record = conductor.heartbeat(PATIENCE).and_then(|_| {
             let mut record = (session.told)(told(&conductor));
             record.extend(answers(&conductor, &session.requests)?);
@@ -97,11 +97,12 @@ fn tools() -> Result<tempfile::TempDir> {
     Ok(directory)
 }
 
-fn command(contender: Contender, disks: &[&str], tools: &Path) -> Result<Command> {
+fn command(contender: Contender, session: &Session, tools: &Path) -> Result<Command> {
     let mut place = agent_box(&format!(
         "ipa-api-url=http://{ADDRESS}:{CONDUCTOR_PORT} BOOTIF=01-52-54-00-aa-00-01 \
-         ipa-inspection-collectors=default,logs,pci-devices,numa-topology,usb-devices,dmi-decode,lldp,extra-hardware \
-         ipa-image-download-connection-retries=0 ipa-image-download-connection-retry-interval=0 ipa-debug=1"
+         ipa-inspection-collectors={} \
+         ipa-image-download-connection-retries=0 ipa-image-download-connection-retry-interval=0 ipa-debug=1",
+        session.collectors
     ))?;
     place.folders.push(tools.to_path_buf());
     let mut command = place.command(Path::new("/usr/bin/env"));
@@ -112,7 +113,7 @@ fn command(contender: Contender, disks: &[&str], tools: &Path) -> Result<Command
         }
         Contender::Ferric => {
             command.arg(program("ferric-agent")).arg("run");
-            for disk in disks {
+            for disk in session.disks {
                 command.arg(format!("--allow-device=/dev/{disk}"));
             }
         }
@@ -134,11 +135,27 @@ fn told(conductor: &Conductor) -> Record {
                 .filter_map(|pair| pair.split_once('='))
                 .map(|(name, value)| (name.to_string(), sorted(value).into()))
                 .collect();
-            let said = json!({"method": asked.method, "path": path, "query": query, "version": asked.version,
+            let mut said = json!({"method": asked.method, "path": path, "query": query, "version": asked.version,
                               "body": asked.body});
+            if let Some(certificate) = asked.body["agent_verify_ca"].as_str() {
+                said["certificate"] = certificate_lines(certificate).ok()?.into();
+            }
             Some((format!("to Ironic: {path}"), said))
         })
         .collect()
+}
+
+/// What two certificates can have in common: no serial number, dates, key or signature.
+fn certificate_lines(pem: &str) -> Result<Vec<String>> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(pem.as_bytes())?;
+    let text = Command::new("openssl").args(["x509", "-noout", "-text", "-in"]).arg(file.path()).output()?.stdout;
+    let mut lines: Vec<String> = String::from_utf8(text)?.lines().map(|line| line.trim().to_string()).collect();
+    let differs = ["Serial Number", "Not Before", "Not After"];
+    // Bytes in hexadecimal, with colons.
+    let is_hex = |line: &str| line.chars().all(|c| c.is_ascii_hexdigit() || c == ':');
+    lines.retain(|line| !is_hex(line) && differs.iter().all(|start| !line.starts_with(start)));
+    Ok(lines)
 }
 
 /// The items of a list in a query, in alphabetical order: interfaces have none.
