@@ -88,18 +88,45 @@ impl StepOptions {
 
 /// What steps leave for later commands of the same agent process. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Memory(Arc<Mutex<Value>>);
+pub struct Memory(Arc<Mutex<Remembered>>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    partition_uuids: Value,
+    arrays: Vec<MadeArray>,
+}
+
+/// An array that was made with a word on whether it is to be installed to (`is_root_volume`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeArray {
+    /// `/dev/md0`.
+    pub device: String,
+    /// The disks that it is on.
+    pub disks: Vec<String>,
+    /// Whether it is to be installed to; else neither it nor its disks are.
+    pub is_root: bool,
+}
 
 impl Memory {
     /// Keeps the UUIDs of the last image written, for `standby.get_partition_uuids`.
     pub fn set_partition_uuids(&self, uuids: Value) {
-        *self.0.lock().unwrap_or_else(|e| e.into_inner()) = uuids;
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).partition_uuids = uuids;
     }
 
     /// The UUIDs of the last image written; `{}` before that.
     pub fn partition_uuids(&self) -> Value {
-        let uuids = self.0.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let uuids = self.0.lock().unwrap_or_else(|e| e.into_inner()).partition_uuids.clone();
         if uuids.is_null() { Value::Object(Map::new()) } else { uuids }
+    }
+
+    /// Keeps the arrays that were made, instead of those before.
+    pub fn set_arrays(&self, arrays: Vec<MadeArray>) {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).arrays = arrays;
+    }
+
+    /// The arrays that were made.
+    pub fn arrays(&self) -> Vec<MadeArray> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).arrays.clone()
     }
 }
 

@@ -13,7 +13,7 @@ use ferric_hardware::machine::Machine as Host;
 use ferric_hardware::units::Lba;
 use ferric_steps::StepError;
 use ferric_steps::clean::{erase, metadata, raid, uefi_nvram};
-use ferric_steps::deploy::bootloader;
+use ferric_steps::deploy::{bootloader, root_device};
 use ferric_steps::step::{Arguments, Context, StepOptions};
 use ferric_tests::vm::Machine;
 use serde_json::{Value, json};
@@ -184,25 +184,29 @@ async fn a_volume_group_of_a_former_user_goes_with_its_disks() {
 
 async fn an_array_is_made_left_alone_and_deleted() {
     let wanted = json!({"logical_disks": [{
-        "raid_level": "1", "size_gb": "MAX", "controller": "software", "volume_name": "root",
+        "raid_level": "1", "size_gb": "MAX", "controller": "software", "volume_name": "root", "is_root_volume": true,
         "physical_disks": [{"name": "/dev/sda"}, {"name": "/dev/sdb"}],
     }]});
     let node = json!({
         "uuid": "n",
         "target_raid_config": wanted,
-        "properties": {"capabilities": "boot_mode:bios", "skip_block_devices": [{"name": "/dev/vda"}]},
+        "properties": {"capabilities": "boot_mode:bios", "skip_block_devices": [{"name": "/dev/vda"}],
+                       "root_device": {"name": "/dev/nvme0n1"}},
     });
     let context = context(node);
     let host = Host::host();
+    assert_eq!(root_device::choose(&context).unwrap().name, "/dev/nvme0n1");
     assert_eq!(raid::create_configuration(&context, &Arguments::new()).await.unwrap(), wanted);
     assert_eq!(host.read("/sys/block/md0/md/level").as_deref(), Some("raid1"));
     assert_eq!(host.names("/sys/block/md0/slaves"), ["sda1", "sdb1"]);
+    assert_eq!(root_device::choose(&context).unwrap().name, "/dev/md0", "the root volume comes before the hints");
     metadata::erase_devices_metadata(&context, &Arguments::new()).await.unwrap();
     assert_eq!(host.read("/sys/block/md0/md/level").as_deref(), Some("raid1"), "members belong to the RAID steps");
     let twice = raid::create_configuration(&context, &Arguments::new()).await;
     assert!(matches!(twice, Err(StepError::SoftwareRaid(_))), "{twice:?}");
     raid::delete_configuration(&context, &Arguments::new()).await.unwrap();
     assert!(!host.exists("/sys/block/md0/md/level"));
+    assert_eq!(root_device::choose(&context).unwrap().name, "/dev/nvme0n1");
     assert!(!host.exists("/sys/class/block/sda1") && !host.exists("/sys/class/block/sdb1"));
     // Nothing is left that could be assembled; the host sees that the disks are zeros.
     metadata::erase_devices_metadata(&context, &Arguments::new()).await.unwrap();

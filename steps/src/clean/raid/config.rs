@@ -21,6 +21,8 @@ pub(super) struct LogicalDisk {
     pub(super) volume: Option<String>,
     /// Hints for the disks to use; nothing means all.
     pub(super) physical_disks: Option<Vec<Value>>,
+    /// Whether it is to be installed to, where that is said.
+    pub(super) is_root: Option<bool>,
 }
 
 /// The logical disks of a configuration that are software RAID. The one that takes the rest of the disks comes last.
@@ -33,6 +35,7 @@ pub(super) fn logical_disks(config: &Value) -> Vec<LogicalDisk> {
             level: level(disk).replace('+', ""),
             volume: disk["volume_name"].as_str().map(str::to_string),
             physical_disks: disk["physical_disks"].as_array().cloned(),
+            is_root: disk["is_root_volume"].as_bool(),
         })
         .collect();
     disks.sort_by_key(|disk| disk.size_gib.is_none());

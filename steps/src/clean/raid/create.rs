@@ -18,7 +18,7 @@ use super::config::{self, LogicalDisk};
 use super::{device_count, mdadm};
 use crate::StepError;
 use crate::capability::capability;
-use crate::step::Context;
+use crate::step::{Context, MadeArray};
 
 /// Room for the EFI system partition before the first array.
 const UEFI_START: Bytes = Bytes::mib(551);
@@ -52,11 +52,15 @@ pub(super) fn create(context: &Context, wanted: &Value) -> Result<Value, StepErr
             .collect();
         partitions.insert(disk.name.clone(), partition(context, disk, layout, &wants).map_err(failed)?.into_iter());
     }
+    let mut made = Vec::new();
     for (index, (wanted, on)) in logical.iter().zip(&chosen).enumerate() {
         let members: Vec<String> =
             on.iter().filter_map(|disk| Some(partitions.get_mut(&disk.name)?.next()?.name)).collect();
-        assemble(context, index, wanted, &members)?;
+        let device = assemble(context, index, wanted, &members)?;
+        let disks = on.iter().map(|disk| disk.name.clone()).collect();
+        made.extend(wanted.is_root.map(|is_root| MadeArray { device, disks, is_root }));
     }
+    context.memory.set_arrays(made);
     Ok(wanted.clone())
 }
 
@@ -194,7 +198,8 @@ fn ranges(first: Bytes, disk_end: Bytes, wants: &[Option<u64>]) -> Vec<(Bytes, B
     ranges
 }
 
-fn assemble(context: &Context, index: usize, wanted: &LogicalDisk, members: &[String]) -> Result<(), StepError> {
+/// Makes the array and returns its device.
+fn assemble(context: &Context, index: usize, wanted: &LogicalDisk, members: &[String]) -> Result<String, StepError> {
     let device = format!("/dev/md{index}");
     context.progress.activity(format!("creating {device}"));
     let volume = wanted.volume.clone().unwrap_or_else(|| format!("md{index}"));
@@ -204,7 +209,7 @@ fn assemble(context: &Context, index: usize, wanted: &LogicalDisk, members: &[St
     arguments.extend(members.iter().map(String::as_str));
     mdadm(context, &arguments)?;
     tracing::info!(device, level = wanted.level, volume, ?members, "array created");
-    Ok(())
+    Ok(device)
 }
 
 fn failed(error: DeviceError) -> StepError {

@@ -16,6 +16,7 @@ const PASSES: usize = 2;
 
 /// Deletes every array that is not protected, in as many passes as stacked ones need.
 pub(super) fn delete(context: &Context) -> Result<(), StepError> {
+    context.memory.set_arrays(Vec::new());
     // Arrays that nobody assembled are arrays, too. There may be none.
     if let Err(error) = mdadm(context, &["--assemble", "--scan"]) {
         tracing::debug!(%error, "nothing was assembled");
