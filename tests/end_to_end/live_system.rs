@@ -17,6 +17,7 @@ use ferric_tests::network::{free_port, wait_for_port};
 use ferric_tests::process::{Process, program};
 use ferric_tests::registry::Registry;
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 const MAC: &str = "52:54:00:fe:44:2e";
 /// For one boot, emulated, on a busy host.
@@ -57,6 +58,10 @@ fn ipxe_boots_it_podman_runs_the_agent_and_coreos_is_installed() -> Result<()> {
     let (web, images, network) = (directory("web")?, directory("images")?, directory("network")?);
     let (api_port, agent_port, registry_port) = (free_port()?, free_port()?, free_port()?);
     Registry::start(&images, registry_port)?.push("localhost/ferric-agent:latest", "ferric/agent:1")?;
+    // Bound, so that nobody else takes the port, but refusing connections.
+    let down = TcpSocket::new_v4()?;
+    down.set_reuseaddr(true)?;
+    down.bind(([127, 0, 0, 1], registry_port).into())?;
     for name in ["vmlinuz", "initramfs.img", "rootfs.img"] {
         symlink(artefact(name)?, web.join(name))?;
     }
@@ -115,6 +120,7 @@ fn ipxe_boots_it_podman_runs_the_agent_and_coreos_is_installed() -> Result<()> {
     machine.args(["-boot", "n", "-drive", &format!("file={},format=raw,if=virtio", disk.display())]);
     let mut machine = Process::start(&mut machine)?;
     machine.wait_for("restart counter is at 1", BOOT)?;
+    drop(down);
     let registry = Registry::start(&images, registry_port)?;
 
     let end = client.call("wait", json!({"node": node, "state": "active", "timeout": BOOT.as_secs()}))?;
