@@ -42,9 +42,19 @@ fn write(request: WriteRequest) -> Result<WriteSummary, ImageError> {
 /// Serves `file` with `faults` and writes it to a fresh disk.
 fn attempt(image: &[u8], file: &[u8], manners: Manners, faults: &[Fault]) -> (Result<WriteSummary, ImageError>, State) {
     let disk = used_disk(IMAGE_BYTES as u64).unwrap();
+    attempt_on(&disk, image, file, manners, faults)
+}
+
+fn attempt_on(
+    disk: &LoopDevice,
+    image: &[u8],
+    file: &[u8],
+    manners: Manners,
+    faults: &[Fault],
+) -> (Result<WriteSummary, ImageError>, State) {
     let server = FaultServer::start(file.to_vec(), manners, faults.to_vec()).unwrap();
-    let outcome = write(request(&disk, &[server.url("/image")], file));
-    (outcome, state(&disk, image).unwrap())
+    let outcome = write(request(disk, &[server.url("/image")], file));
+    (outcome, state(disk, image).unwrap())
 }
 
 #[test]
@@ -101,9 +111,10 @@ fn wrong_bytes_leave_a_disk_that_cannot_boot() {
             let (outcome, state) = attempt(&image, &file, Manners::default(), std::slice::from_ref(&fault));
             let Err(error) = outcome else { panic!("{packing:?} {fault:?} was accepted") };
             assert!(matches!(error, ImageError::Checksum { .. }), "{packing:?} {fault:?}: {}", error.chain());
-            // A file may be found to be cut before anything is written.
-            let cut = matches!(fault, Fault::Shorter(_));
-            assert!(state == State::Wiped || cut && state == State::Untouched, "{packing:?} {fault:?}: {state:?}");
+            // A file may be found to be cut, or its parts not to fit together, before anything is written.
+            let early =
+                matches!(fault, Fault::Shorter(_)) || matches!(packing, Packing::ZstdFrames | Packing::XzBlocks);
+            assert!(state == State::Wiped || early && state == State::Untouched, "{packing:?} {fault:?}: {state:?}");
         }
     }
 }
@@ -236,8 +247,42 @@ fn a_cancelled_transfer_leaves_a_disk_that_cannot_boot() {
 }
 
 #[test]
-fn a_disk_that_cannot_take_the_image_is_an_error() {
+fn a_disk_that_is_too_short_or_read_only_is_not_touched() {
     let image = bootable(IMAGE_BYTES);
+    for packing in Packing::ALL {
+        let file = packing.pack(&image).unwrap();
+        let server = FaultServer::start(file.clone(), Manners::default(), Vec::new()).unwrap();
+        let disk = used_disk(IMAGE_BYTES as u64).unwrap();
+        let request = request(&disk, &[server.url("/image")], &file);
+        let set = |flag: &str| {
+            assert!(std::process::Command::new("blockdev").arg(flag).arg(disk.path()).status().unwrap().success());
+        };
+        set("--setro");
+        let error = write(request).unwrap_err();
+        set("--setrw");
+        assert!(matches!(error, ImageError::Device(_) | ImageError::Disk { .. }), "{packing:?}: {error:?}");
+        assert_eq!(state(&disk, &image).unwrap(), State::Untouched, "{packing:?}");
+
+        let short = used_disk(IMAGE_BYTES as u64 - 512).unwrap();
+        let (outcome, state) = attempt_on(&short, &image, &file, Manners::default(), &[]);
+        assert!(matches!(outcome, Err(ImageError::TooLarge { .. })), "{packing:?}: {outcome:?}");
+        // How large a compressed image is becomes known only when it does not fit any more.
+        let compressed = !matches!(packing, Packing::Raw | Packing::Qcow2 | Packing::PackedQcow2);
+        assert_eq!(state, if compressed { State::Wiped } else { State::Untouched }, "{packing:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_take_the_image_is_an_error() {
+    for packing in Packing::ALL {
+        a_full_disk_is_an_error(packing);
+    }
+}
+
+fn a_full_disk_is_an_error(packing: Packing) {
+    // Nothing that would fit after all because it takes no room.
+    let image: Vec<u8> = bootable(IMAGE_BYTES).iter().map(|byte| byte | 1).collect();
+    let file = packing.pack(&image).unwrap();
     // The file system behind the disk has room for half of the image.
     let directory = tempfile::tempdir().unwrap();
     let mounted = std::process::Command::new("mount")
@@ -248,10 +293,10 @@ fn a_disk_that_cannot_take_the_image_is_an_error() {
     assert!(mounted.success());
     let outcome = std::panic::catch_unwind(|| {
         let disk = LoopDevice::in_directory(directory.path(), IMAGE_BYTES as u64, 512).unwrap();
-        let server = FaultServer::start(image.clone(), Manners::default(), Vec::new()).unwrap();
-        let error = write(request(&disk, &[server.url("/image")], &image)).unwrap_err();
-        assert!(matches!(error, ImageError::Disk { .. }), "{}", error.chain());
-        assert_eq!(state(&disk, &image).unwrap(), State::Wiped);
+        let server = FaultServer::start(file.clone(), Manners::default(), Vec::new()).unwrap();
+        let error = write(request(&disk, &[server.url("/image")], &file)).unwrap_err();
+        assert!(matches!(error, ImageError::Disk { .. }), "{packing:?}: {}", error.chain());
+        assert_eq!(state(&disk, &image).unwrap(), State::Wiped, "{packing:?}");
     });
     let unmounted = std::process::Command::new("umount").arg(directory.path()).status().unwrap();
     if let Err(panic) = outcome {

@@ -10,6 +10,9 @@ use crate::loop_device::LoopDevice;
 /// Length of each end of a disk that must be empty after a failure.
 const END: usize = 1 << 20;
 
+/// Length of the parts of an image that are packed one by one.
+const PART: usize = 300 << 10;
+
 /// How a test image is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
@@ -19,10 +22,16 @@ pub enum Packing {
     Gzip,
     /// zstd, one frame.
     Zstd,
+    /// zstd, many frames.
+    ZstdFrames,
     /// xz, one block.
     Xz,
+    /// xz, many blocks that say how long they are.
+    XzBlocks,
     /// bzip2.
     Bzip2,
+    /// bzip2, many streams.
+    Bzip2Streams,
     /// qcow2, clusters as they are.
     Qcow2,
     /// qcow2, clusters compressed.
@@ -31,8 +40,18 @@ pub enum Packing {
 
 impl Packing {
     /// Every packing.
-    pub const ALL: [Self; 7] =
-        [Self::Raw, Self::Gzip, Self::Zstd, Self::Xz, Self::Bzip2, Self::Qcow2, Self::PackedQcow2];
+    pub const ALL: [Self; 10] = [
+        Self::Raw,
+        Self::Gzip,
+        Self::Zstd,
+        Self::ZstdFrames,
+        Self::Xz,
+        Self::XzBlocks,
+        Self::Bzip2,
+        Self::Bzip2Streams,
+        Self::Qcow2,
+        Self::PackedQcow2,
+    ];
 
     /// The file as a server would have it.
     ///
@@ -47,20 +66,35 @@ impl Packing {
                 encoder.finish()?
             }
             Self::Zstd => zstd::encode_all(image, 1)?,
+            Self::ZstdFrames => in_parts(image, |part| Ok(zstd::encode_all(part, 1)?))?,
             Self::Xz => {
                 let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
                 encoder.write_all(image)?;
                 encoder.finish()?
             }
-            Self::Bzip2 => {
-                let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            Self::XzBlocks => {
+                let stream =
+                    liblzma::stream::MtStreamBuilder::new().threads(2).preset(0).block_size(PART as u64).encoder()?;
+                let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
                 encoder.write_all(image)?;
                 encoder.finish()?
             }
+            Self::Bzip2 => bzip2(image)?,
+            Self::Bzip2Streams => in_parts(image, bzip2)?,
             Self::Qcow2 => qcow2(image, &[])?,
             Self::PackedQcow2 => qcow2(image, &["-c"])?,
         })
     }
+}
+
+fn bzip2(image: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(image)?;
+    Ok(encoder.finish()?)
+}
+
+fn in_parts(image: &[u8], pack: impl Fn(&[u8]) -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    Ok(image.chunks(PART).map(pack).collect::<Result<Vec<_>>>()?.concat())
 }
 
 fn qcow2(image: &[u8], flags: &[&str]) -> Result<Vec<u8>> {

@@ -80,9 +80,10 @@ impl<'a> Sink<'a> {
         Self { stages, decoder: Decode::None, events: None, compression: None, started: false, busy: Duration::ZERO }
     }
 
-    /// Whether the disk is being written.
+    /// Whether more than the first bytes have been looked at. Decoders on other threads may be behind the bytes that
+    /// make no sense.
     pub(super) fn has_begun(&self) -> bool {
-        self.stages.begun.is_some()
+        self.stages.begun.is_some() || matches!(self.decoder, Decode::Beside(_))
     }
 
     /// Says where [`Event::Ready`] goes in the pass that begins.
