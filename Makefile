@@ -47,7 +47,7 @@ live-system: setup
 bench: setup
 	.ci/peers
 	cargo build --release --package ferric-agent
-	python3 tests/bench/bench.py
+	python3 tests/bench/bench.py $(BENCH)
 
 bench-ironic: static
 	.ci/peers

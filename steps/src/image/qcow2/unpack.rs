@@ -170,14 +170,15 @@ impl Worker {
 }
 
 enum Decoder {
-    Deflate(Decompress),
+    /// One that needs the whole cluster and its end mark and is the faster, and one that needs neither.
+    Deflate(libdeflater::Decompressor, Decompress),
     Zstd(DCtx<'static>),
 }
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Deflate(_) => "Deflate",
+            Self::Deflate(..) => "Deflate",
             Self::Zstd(_) => "Zstd",
         })
     }
@@ -186,7 +187,7 @@ impl std::fmt::Debug for Decoder {
 impl Decoder {
     fn new(compression: Compression) -> Self {
         match compression {
-            Compression::Deflate => Self::Deflate(Decompress::new(false)),
+            Compression::Deflate => Self::Deflate(libdeflater::Decompressor::new(), Decompress::new(false)),
             Compression::Zstd => Self::Zstd(DCtx::create()),
         }
     }
@@ -194,7 +195,10 @@ impl Decoder {
     /// Whether `packed`, whatever follows in it, starts with data that decode to exactly one cluster.
     fn decode(&mut self, packed: &[u8], cluster: &mut [u8]) -> bool {
         match self {
-            Self::Deflate(inflate) => {
+            Self::Deflate(whole, inflate) => {
+                if whole.deflate_decompress(packed, cluster) == Ok(cluster.len()) {
+                    return true;
+                }
                 inflate.reset(false);
                 // A full cluster is what counts, whether the end mark has been read or not.
                 let result = inflate.decompress(packed, cluster, FlushDecompress::Finish);
