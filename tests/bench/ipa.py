@@ -11,7 +11,10 @@ cfg.CONF([], project="ironic-python-agent")
 info = {"id": "bench", "urls": [url], "os_hash_algo": algorithm, "os_hash_value": digest, "disk_format": disk_format,
         "image_type": "whole-disk-image"}
 if disk_format == "raw":
-    standby.StandbyExtension()._stream_raw_image_onto_device(info, device)
+    extension = standby.StandbyExtension()
+    # As prepare_image leaves it before it streams.
+    extension.partition_uuids = {}
+    extension._stream_raw_image_onto_device(info, device)
 else:
     standby._download_image(info)
     standby._write_image(info, device)
