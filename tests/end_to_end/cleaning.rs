@@ -1,6 +1,7 @@
 //! The cleaning steps on several disks: one that cannot be erased fails the step by its name and keeps its content, and
 //! the others are erased all the same.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -25,6 +26,19 @@ fn name(disk: &LoopDevice) -> String {
 
 fn has_file_system(disk: &LoopDevice) -> bool {
     disk.read().unwrap()[1024 + 56..][..2] == [0x53, 0xef]
+}
+
+/// Something that is undone by a program when the test ends, however it ends.
+struct Undone<'a> {
+    by: &'static str,
+    at: &'a Path,
+}
+
+impl Drop for Undone<'_> {
+    fn drop(&mut self) {
+        // Only fails when it is undone already.
+        let _ = Command::new(self.by).arg(self.at).status();
+    }
 }
 
 /// All three steps, one after the other, on these disks; the error of each.
@@ -52,9 +66,8 @@ fn a_mounted_disk_fails_the_step_and_the_others_are_erased() {
     let (mounted, free) = (disk("mounted"), disk("free"));
     let point = tempfile::tempdir().unwrap();
     assert!(Command::new("mount").arg(mounted.path()).arg(point.path()).status().unwrap().success());
-    let errors = errors_of_all_steps(&[&mounted, &free], json!({}));
-    assert!(Command::new("umount").arg(point.path()).status().unwrap().success());
-    for error in errors {
+    let _mount = Undone { by: "umount", at: point.path() };
+    for error in errors_of_all_steps(&[&mounted, &free], json!({})) {
         assert!(error.contains(&name(&mounted)) && error.contains("is mounted at"), "{error}");
         assert!(!error.contains(&name(&free)), "{error}");
     }
@@ -66,9 +79,8 @@ fn a_disk_with_swap_space_in_use_fails_the_step() {
     let (swap, free) = (LoopDevice::new(SIZE_BYTES).unwrap(), disk("free"));
     assert!(Command::new("mkswap").arg("-q").arg(swap.path()).status().unwrap().success());
     assert!(Command::new("swapon").arg(swap.path()).status().unwrap().success());
-    let errors = errors_of_all_steps(&[&swap, &free], json!({}));
-    assert!(Command::new("swapoff").arg(swap.path()).status().unwrap().success());
-    for error in errors {
+    let _swap = Undone { by: "swapoff", at: swap.path() };
+    for error in errors_of_all_steps(&[&swap, &free], json!({})) {
         assert!(error.contains(&name(&swap)) && error.contains("is swap space in use"), "{error}");
     }
     assert!(!has_file_system(&free));
