@@ -6,7 +6,7 @@ use reqwest::Response;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::image::http::{Http, Refusal, chain, send};
+use crate::image::http::{Http, Refusal, chain};
 use crate::image::{HttpOptions, Location, Retries};
 use crate::step::Context;
 
@@ -76,7 +76,7 @@ impl<'a> Patience<'a> {
 
 /// One try for the body behind `url`.
 pub(crate) async fn get(client: &Http, url: &Url, shown: &str, limit_bytes: usize) -> Result<Vec<u8>, Refusal> {
-    collect(send(client.get(url), shown).await?, shown, limit_bytes).await
+    collect(client.send(client.get(url), shown).await?, shown, limit_bytes).await
 }
 
 /// The body of an answer, at most `limit_bytes` long.

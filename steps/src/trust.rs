@@ -167,7 +167,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::image::http::{Http, Refusal, send};
+    use crate::image::http::{Http, Refusal};
 
     /// Serves one empty answer to whoever gets through a TLS 1.2 handshake. Returns the URL.
     fn old_server() -> url::Url {
@@ -196,7 +196,7 @@ mod tests {
         let options = HttpOptions { insecure: true, tls, ..HttpOptions::default() };
         let url = old_server();
         let client = Http::new(&options, Duration::from_secs(30)).unwrap();
-        send(client.get(&url), "the server").await.map(|answer| answer.status().as_u16())
+        client.send(client.get(&url), "the server").await.map(|answer| answer.status().as_u16())
     }
 
     #[tokio::test]

@@ -23,14 +23,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;
 
 /// An image, the disk it goes to, and what was deployed last.
-struct Target {
-    image: Image,
+pub(super) struct Target {
+    pub(super) image: Image,
     disk: LoopDevice,
     context: Context,
 }
 
 impl Target {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let disk = LoopDevice::new(32 * MIB).unwrap();
         let mut context = context(&disk);
         let options = Arc::make_mut(&mut context.options);
@@ -39,13 +39,13 @@ impl Target {
         Self { image: Image::gpt(&["-n", "1:2048:0", "-c", "1:from a server"]), disk, context }
     }
 
-    fn option(&mut self, name: &str, value: impl ToString) -> &mut Self {
+    pub(super) fn option(&mut self, name: &str, value: impl ToString) -> &mut Self {
         Arc::make_mut(&mut self.context.options).values.insert(name.to_string(), value.to_string());
         self
     }
 
     /// Deploys what is at `url`; `more` overrides what is said of the image.
-    fn deploy(&self, url: &str, more: Value) -> Result<(), StepError> {
+    pub(super) fn deploy(&self, url: &str, more: Value) -> Result<(), StepError> {
         let blank = vec![0; (32 * MIB) as usize];
         std::fs::write(self.disk.path(), blank).unwrap();
         let mut info = self.image.info();
@@ -58,7 +58,7 @@ impl Target {
     }
 
     /// Deploying fails, says this, and nothing was written.
-    fn refused(&self, url: &str, more: Value, expected: &str) {
+    pub(super) fn refused(&self, url: &str, more: Value, expected: &str) {
         let error = format!("{:?}", self.deploy(url, more).unwrap_err());
         assert!(error.contains(expected), "{expected:?} is not in {error}");
         assert!(self.disk.read().unwrap().iter().all(|byte| *byte == 0), "the disk was touched");
@@ -274,7 +274,7 @@ fn publish(registry: &Registry, nginx: &Nginx, image: &Image) -> (String, String
 }
 
 /// What Ironic could say of an image in a registry: nothing about its digest, and no format.
-fn of_registry() -> Value {
+pub(super) fn of_registry() -> Value {
     json!({"os_hash_algo": null, "os_hash_value": null, "disk_format": "unknown"})
 }
 

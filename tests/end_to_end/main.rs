@@ -21,6 +21,7 @@ mod ignition_iso;
 mod image_command;
 mod image_faults;
 mod image_kill;
+mod image_registry;
 mod image_servers;
 mod inject_files;
 mod install_coreos;

@@ -1,6 +1,7 @@
 //! An HTTP server for one file that misbehaves as told: faults are data, one per request.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,11 +51,50 @@ pub struct Manners {
     pub authorization: Option<String>,
     /// Where it redirects all requests to.
     pub redirect: Option<String>,
+    /// Looks at a request before anything else.
+    pub doorman: Option<Doorman>,
+}
+
+/// Answers some requests itself, and lets the others pass to the file.
+#[derive(Clone)]
+pub struct Doorman(Arc<Answer>);
+
+type Answer = dyn Fn(&Request) -> Option<Reply> + Send + Sync;
+
+impl Doorman {
+    /// One that asks `answer`.
+    pub fn new(answer: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(answer))
+    }
+}
+
+impl fmt::Debug for Doorman {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Doorman")
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// A header beside the length.
+    pub header: Option<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 impl Default for Manners {
     fn default() -> Self {
-        Self { etag: Some("\"1\"".into()), ranges: true, length: true, authorization: None, redirect: None }
+        Self {
+            etag: Some("\"1\"".into()),
+            ranges: true,
+            length: true,
+            authorization: None,
+            redirect: None,
+            doorman: None,
+        }
     }
 }
 
@@ -161,6 +201,11 @@ impl Shared {
     fn answer(&self, stream: &TcpStream) -> Result<()> {
         let Some(request) = read_request(stream)? else { return Ok(()) };
         lock(&self.journal).push(request.clone());
+        if let Some(reply) = self.manners.doorman.as_ref().and_then(|doorman| (doorman.0)(&request)) {
+            let length = ("Content-Length", reply.body.len().to_string());
+            head(stream, reply.status, &reply.header.into_iter().chain([length]).collect::<Vec<_>>())?;
+            return Ok((&*stream).write_all(&reply.body)?);
+        }
         if let Some(target) = &self.manners.redirect {
             return head(stream, 302, &[("Location", target.clone()), ("Content-Length", "0".into())]);
         }

@@ -6,7 +6,7 @@
 //! - [`conductor`]: the least that an agent takes for one
 //! - [`network`]: a free port, waiting for a server; [`namespace`]: networks apart from the machine's own
 //! - [`file_server`]: a web server; [`fault_server`]: one that misbehaves as told
-//! - [`registry`]: a container registry
+//! - [`registry`]: a container registry; [`token_registry`]: one whose tokens do not last
 //! - [`peers`]: the real programs that ours are compared with; [`ironic`]: the real conductor and its client
 //! - [`vm`]: a virtual machine that runs one command; [`live_iso`]: a live system; [`agent_box`]: a captured machine for an
 //!   agent that could do harm
@@ -28,4 +28,5 @@ pub mod peers;
 pub mod process;
 pub mod proxy;
 pub mod registry;
+pub mod token_registry;
 pub mod vm;

@@ -111,8 +111,7 @@ async fn find(info: &ImageInfo, context: &Context) -> Result<Found, StepError> {
             let found = oci::resolve(url, &http, &context.options.retries(), &context.cancel).await;
             let found = found.map_err(|error| in_words(error, info, "the registry"))?;
             tracing::info!(image = url, blob = %found.url, "found in the registry");
-            let http = HttpOptions { authorization: found.authorization, ..http };
-            Ok(Found { locations: vec![Location::Http(found.url)], http, digest: Some(found.digest) })
+            Ok(Found { locations: vec![Location::Http(found.url)], http: found.http, digest: Some(found.digest) })
         }
         urls => {
             let locations = urls.iter().map(|url| Location::parse(url)).collect::<Result<Vec<_>, _>>();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferric_hardware::block::EligibleDevice;
@@ -9,6 +10,7 @@ use ferric_hardware::units::Bytes;
 use serde::Serialize;
 use url::Url;
 
+use super::oci::Login;
 use super::{Algorithm, Digest};
 use crate::trust::Permitted;
 use crate::url_secrets;
@@ -139,6 +141,8 @@ pub enum FormatChoice {
 pub struct HttpOptions {
     /// Who we are, for the origin of the URL only: not sent on when a redirect leads to another host.
     pub authorization: Option<Authorization>,
+    /// Who we are to the registry that all requests go to; it counts instead of `authorization`.
+    pub login: Option<Arc<Login>>,
     /// Proxies by scheme of the URL: `("https", "http://proxy:3128")`.
     pub proxies: Vec<(String, String)>,
     /// Hosts that are asked without proxy, separated by commas.

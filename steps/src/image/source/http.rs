@@ -1,11 +1,13 @@
 //! One HTTP request: the client with its proxies and certificates, and how an answer is judged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Client, NoProxy, Proxy, RequestBuilder, Response, StatusCode};
 use url::Url;
 
+use crate::image::oci::Login;
 use crate::image::{Authorization, HttpOptions, ImageError};
 use crate::trust;
 
@@ -17,6 +19,7 @@ const REDIRECTS: usize = 30;
 pub(crate) struct Http {
     client: Client,
     authorization: Option<Authorization>,
+    login: Option<Arc<Login>>,
 }
 
 /// Why there is no usable answer.
@@ -55,23 +58,12 @@ impl Http {
             client = client.proxy(proxy.no_proxy(no_proxy.clone()));
         }
         let client = client.build().map_err(|e| unusable("HTTP client", &chain(&e)))?;
-        Ok(Self { client, authorization: options.authorization.clone() })
+        Ok(Self { client, authorization: options.authorization.clone(), login: options.login.clone() })
     }
 
     /// A request for the bytes as they are, not coded for transport.
     pub(crate) fn get(&self, url: &Url) -> RequestBuilder {
-        let request = self.client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
-        match &self.authorization {
-            None => request,
-            Some(Authorization::Basic(user, password)) => request.basic_auth(user, Some(password)),
-            Some(Authorization::Header(value)) => match HeaderValue::from_str(value) {
-                Ok(mut value) => {
-                    value.set_sensitive(true);
-                    request.header(AUTHORIZATION, value)
-                }
-                Err(_) => request,
-            },
-        }
+        self.client.get(url.clone()).header(ACCEPT_ENCODING, "identity")
     }
 
     /// Asks for the bytes `range` (`5-9`, `5-`), but only of the object that `if_range` names.
@@ -82,11 +74,31 @@ impl Http {
             None => request,
         }
     }
+
+    /// Sends a request; an answer that is neither 200 nor 206 is a refusal.
+    pub(crate) async fn send(&self, request: RequestBuilder, url: &str) -> Result<Response, Refusal> {
+        let response = match &self.login {
+            // Boxed, because it asks for tokens by another client of this kind.
+            Some(login) => Box::pin(login.send(request, url)).await?,
+            None => answer(authorized(request, self.authorization.as_ref()), url).await?,
+        };
+        judge(response, url)
+    }
 }
 
-/// Sends a request; an answer that is neither 200 nor 206 is a refusal.
-pub(crate) async fn send(request: RequestBuilder, url: &str) -> Result<Response, Refusal> {
-    judge(answer(request, url).await?, url)
+/// A request that says who we are.
+pub(crate) fn authorized(request: RequestBuilder, authorization: Option<&Authorization>) -> RequestBuilder {
+    match authorization {
+        None => request,
+        Some(Authorization::Basic(user, password)) => request.basic_auth(user, Some(password)),
+        Some(Authorization::Header(value)) => match HeaderValue::from_str(value) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                request.header(AUTHORIZATION, value)
+            }
+            Err(_) => request,
+        },
+    }
 }
 
 /// Sends a request; any answer will do.
@@ -98,7 +110,7 @@ pub(crate) async fn answer(request: RequestBuilder, url: &str) -> Result<Respons
 }
 
 /// An answer that is neither 200 nor 206, or comes coded, is a refusal.
-pub(crate) fn judge(response: Response, url: &str) -> Result<Response, Refusal> {
+fn judge(response: Response, url: &str) -> Result<Response, Refusal> {
     let status = response.status();
     if matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
         let coding =

@@ -171,7 +171,7 @@ impl Transfer {
             }
             _ => self.http.get(url),
         };
-        http::send(request, &Location::Http(url.clone()).to_string()).await
+        self.http.send(request, &Location::Http(url.clone()).to_string()).await
     }
 
     /// Takes an answer when it is the same object, at the right byte.

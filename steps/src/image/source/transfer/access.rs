@@ -50,7 +50,7 @@ impl HttpAccess {
         let name = Location::Http(self.url.clone()).to_string();
         let last = at.saturating_add(len as u64) - 1;
         let request = self.http.get_range(&self.url, &format!("{at}-{last}"), self.object.if_range());
-        let mut response = http::send(request, &name).await?;
+        let mut response = self.http.send(request, &name).await?;
         let range = ContentRange::of(response.headers());
         let wanted = ContentRange { first: at, last, total: Some(self.total) };
         if response.status() != StatusCode::PARTIAL_CONTENT || range != Some(wanted) {
