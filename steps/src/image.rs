@@ -9,7 +9,7 @@
 //! - [`checksum`]: checksum files
 //! - [`inspect`]: what the first bytes of an image are, and whether that may be written
 //! - [`qcow2`]: qcow2 images as a format
-//! - [`oci`]: images in container registries
+//! - [`find()`]: where the bytes of an image are; [`oci`]: images in container registries
 //! - [`error`]: why an image could not be written
 
 pub mod buffer;
@@ -19,6 +19,7 @@ pub mod digest;
 mod disk;
 pub mod error;
 pub mod extent;
+mod find;
 mod format;
 pub mod inspect;
 pub mod oci;
@@ -33,6 +34,7 @@ pub use buffer::{Chunk, Pool};
 pub use digest::{Algorithm, Digest};
 pub use error::ImageError;
 pub use extent::{Content, Emit, Extent, Finished, Format, RandomAccess};
+pub use find::{Found, find};
 pub use qcow2::Qcow2;
 pub use request::{
     Authorization, FormatChoice, HttpOptions, Location, ReadBack, Region, Retries, Seconds, Verify, WriteRequest,

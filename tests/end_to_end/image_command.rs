@@ -17,7 +17,7 @@ fn write_image(disk: &LoopDevice, arguments: &[&str]) -> Output {
     run(&mut Command::new(program("ferric-agent")), disk, arguments)
 }
 
-fn run(command: &mut Command, disk: &LoopDevice, arguments: &[&str]) -> Output {
+pub(super) fn run(command: &mut Command, disk: &LoopDevice, arguments: &[&str]) -> Output {
     command.args(["write-image", "--progress", "none"]);
     command.arg("--allow-device").arg(disk.path()).arg("--device").arg(disk.path()).args(arguments);
     command.output().unwrap()

@@ -1,12 +1,17 @@
 //! Images in registries whose tokens and signed URLs do not last as long as the transfer.
 
+use std::process::{Command, Output};
+
 use ferric_steps::StepError;
 use ferric_tests::certificates::Certificates;
 use ferric_tests::fault_server::{Fault, FaultServer, Manners};
-use ferric_tests::image::Packing;
+use ferric_tests::image::{Packing, State, bootable, state, used_disk};
+use ferric_tests::loop_device::LoopDevice;
+use ferric_tests::process::program;
 use ferric_tests::token_registry::{Rules, TokenRegistry};
 use serde_json::Value;
 
+use super::image_command;
 use super::image_servers::{Target, of_registry};
 
 /// Basic authorization of `user` with the password `secret`.
@@ -104,4 +109,54 @@ fn a_storage_behind_the_registry_sees_no_token_and_each_signature_once() {
     let registry = lab.registry(blob, rules, Vec::new());
     lab.target.refused(&registry.image(":one"), of_registry(), "status code 401");
     assert_eq!((registry.tokens(), storage.journal().len()), (1, 1));
+}
+
+/// `ferric-agent write-image --url URL` and more, by somebody who believes the authority of `certificates`.
+fn write_image(certificates: &Certificates, disk: &LoopDevice, url: &str, more: &[&str]) -> Output {
+    let mut command = Command::new(program("ferric-agent"));
+    command.env("SSL_CERT_FILE", certificates.file("ca.pem"));
+    image_command::run(&mut command, disk, &[&["--url", url], more].concat())
+}
+
+#[test]
+fn the_command_line_takes_images_from_registries_too() {
+    const IMAGE_BYTES: usize = 5 << 20;
+    let image = bootable(IMAGE_BYTES);
+    let certificates = Certificates::new().unwrap();
+    let rules = || Rules { uses: 1, password: Some(PASSWORD), ..Rules::default() };
+    let start = |faults| TokenRegistry::start(&certificates, image.clone(), rules(), faults).unwrap();
+    let known = |url: String| url.replace("oci://", "oci://user:secret@");
+    let disk = used_disk(8 << 20).unwrap();
+
+    let registry = start(vec![Fault::Drop(3 << 20)]);
+    for version in [":one".to_string(), format!("@{}", registry.manifest())] {
+        let output = write_image(&certificates, &disk, &known(registry.image(&version)), &[]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{message}");
+        assert_eq!(state(&disk, &image).unwrap(), State::Written);
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["digest"], registry.blob().to_string());
+        assert_eq!(summary["resumes"], if version == ":one" { 1 } else { 0 });
+    }
+
+    let other = format!("sha256:{}", "0".repeat(64));
+    let (pinned, said) = (format!("@{other}"), ["--checksum", &other]);
+    for (version, user, more, text, after) in [
+        (":one", "", &[][..], "401", State::Untouched),
+        (":one", "user:wrong@", &[], "401", State::Untouched),
+        (&pinned, "user:secret@", &[], "verification checksum", State::Untouched),
+        (":one", "user:secret@", &said, "verification checksum", State::Untouched),
+        // The bytes are damaged on their way.
+        (":one", "user:secret@", &[], "verification checksum", State::Wiped),
+    ] {
+        let registry = start(vec![Fault::Flip(IMAGE_BYTES / 2)]);
+        let url = registry.image(version).replace("oci://", &format!("oci://{user}"));
+        let disk = used_disk(8 << 20).unwrap();
+        let output = write_image(&certificates, &disk, &url, more);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{url} {more:?}: {message}");
+        assert!(message.lines().next().unwrap_or_default().contains(text), "{url} {more:?}: {message}");
+        assert!(["secret", "wrong"].iter().all(|password| !message.contains(password)), "{message}");
+        assert_eq!(state(&disk, &image).unwrap(), after, "{url} {more:?}");
+    }
 }

@@ -5,11 +5,14 @@ mod display;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
+use clap::Args;
+use clap::error::ErrorKind;
 use ferric_hardware::block::{self, DevicePolicy};
 use ferric_hardware::machine::Machine;
 use ferric_steps::fetch;
 use ferric_steps::image::{
-    self, Digest, FormatChoice, HttpOptions, Location, Retries, Verify, WriteRequest, WriteSummary, checksum,
+    self, Digest, FormatChoice, HttpOptions, ImageError, Location, Retries, Verify, WriteRequest, WriteSummary,
+    checksum, oci,
 };
 use ferric_steps::progress::Progress;
 use tokio_util::sync::CancellationToken;
@@ -21,9 +24,9 @@ use super::print;
 const CHECKSUM_FILE_LIMIT_BYTES: usize = 1 << 20;
 
 /// Arguments of `write-image`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Args)]
 #[group(skip)]
-#[command(group = clap::ArgGroup::new("digest").args(["checksum", "checksum_url", "no_checksum"]).required(true))]
+#[command(group = clap::ArgGroup::new("digest").args(["checksum", "checksum_url", "no_checksum"]))]
 pub struct Arguments {
     /// Make this the only block device that exists (repeatable); admits loop devices
     #[arg(long, value_name = "DEV")]
@@ -31,10 +34,11 @@ pub struct Arguments {
     /// The block device to write to
     #[arg(long, value_name = "DEV")]
     pub device: PathBuf,
-    /// Where the image is: http, https, file URL or a path
+    /// Where the image is: http, https, file URL or a path; or, in a registry, oci://registry/name:tag or
+    /// oci://registry/name@digest. User and password are part of the URL: https://user:password@host/image
     #[arg(long, value_name = "URL|PATH")]
     pub url: String,
-    /// The expected digest of the image as downloaded
+    /// The expected digest of the image as downloaded; one of these three is needed, except for oci://, where the registry has it
     #[arg(long, value_name = "ALGO:HEX")]
     pub checksum: Option<String>,
     /// Where the expected digest is
@@ -59,6 +63,12 @@ pub struct Arguments {
 /// # Errors
 /// The reason, for people.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let is_checked = arguments.checksum.is_some() || arguments.checksum_url.is_some();
+    if !is_checked && !arguments.no_checksum && !arguments.url.starts_with(oci::SCHEME) {
+        let text = "one of --checksum, --checksum-url and --no-checksum is required";
+        let command = Arguments::augment_args(clap::Command::new("ferric-agent write-image"));
+        command.bin_name("ferric-agent write-image").error(ErrorKind::MissingRequiredArgument, text).exit();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let summary = runtime.block_on(write(arguments))?;
     Ok(print::text(&serde_json::to_string_pretty(&summary)?)?)
@@ -71,13 +81,21 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
     let name = arguments.device.to_str().context("the device's path is not UTF-8")?;
     let device = listing.find(&machine, name)?.clone();
 
-    let location = Location::parse(&arguments.url).map_err(|reason| anyhow!(reason))?;
-    let verify = match (&arguments.checksum, &arguments.checksum_url) {
-        (Some(digest), _) => Verify::Digest(digest.parse().map_err(|reason: String| anyhow!(reason))?),
-        (None, Some(url)) => Verify::Digest(listed(url, &arguments.url).await?),
-        (None, None) => Verify::Unchecked,
+    let cancel = CancellationToken::new();
+    let what = format!("{} was not written to {}", Location::shown(&arguments.url), device.name);
+    let failed = |error: ImageError| anyhow!(error.chain()).context(what.clone());
+    let expected = match (&arguments.checksum, &arguments.checksum_url) {
+        (Some(digest), _) => Some(digest.parse().map_err(|reason: String| anyhow!(reason))?),
+        (None, Some(url)) => Some(listed(url, &arguments.url).await?),
+        (None, None) => None,
     };
-    let what = format!("{location} was not written to {}", device.name);
+    let urls = [arguments.url.clone()];
+    let found = image::find(&urls, HttpOptions::default(), &Retries::default(), &cancel).await.map_err(failed)?;
+    let verify = match (expected, &found.digest) {
+        (Some(expected), _) => Verify::Digest(found.agree(expected).map_err(failed)?),
+        (None, Some(digest)) if !arguments.no_checksum => Verify::Digest(digest.clone()),
+        (None, _) => Verify::Unchecked,
+    };
     let request = WriteRequest {
         format: match arguments.format.as_str() {
             "raw" => FormatChoice::Raw,
@@ -85,11 +103,11 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
             _ => FormatChoice::Auto,
         },
         read_back: arguments.read_back,
-        ..WriteRequest::new(vec![location], device, verify)
+        http: found.http,
+        ..WriteRequest::new(found.locations, device, verify)
     };
 
     let progress = Progress::default();
-    let cancel = CancellationToken::new();
     let interrupted = cancel.clone();
     tokio::spawn(async move {
         // Without a handler for it, Ctrl-C simply ends the process: that is safe as well.
@@ -100,7 +118,7 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
     let shown = display::show(Style::parse(&arguments.progress), progress.clone());
     let written = image::write(request, &progress, &cancel).await;
     shown.end().await;
-    written.map_err(|error| anyhow!(error.chain()).context(what))
+    written.map_err(failed)
 }
 
 /// The digest of `image` in the checksum file behind `url`.

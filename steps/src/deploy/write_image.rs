@@ -11,9 +11,7 @@ use super::image_info::ImageInfo;
 use super::{configdrive, expected_digest, partition_image, root_device};
 use crate::StepError;
 use crate::catalogue::blocking;
-use crate::image::{
-    self, Digest, FormatChoice, HttpOptions, ImageError, Location, Verify, WriteRequest, WriteSummary, oci,
-};
+use crate::image::{self, FormatChoice, ImageError, Location, Verify, WriteRequest, WriteSummary};
 use crate::step::{Arguments, Context, StepOptions};
 
 /// Formats that may be written unless the conductor says otherwise.
@@ -55,7 +53,9 @@ pub fn check(image_info: &Value, options: &StepOptions) -> Result<ImageInfo, Ste
 pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value) -> Result<Prepared, StepError> {
     let info = check(image_info, &context.options)?;
     let format = format_choice(&info, &context.options)?;
-    let Found { locations, http, digest: by_registry } = find(&info, context).await?;
+    let http = info.http_options(&context.options)?;
+    let found = image::find(&info.urls, http, &context.options.retries(), &context.cancel).await;
+    let found = found.map_err(|error| in_words(error, &info, "the registry"))?;
     let asked = context.clone();
     let device = blocking(move || root_device::choose(&asked)).await?;
     // Everything that can be wrong without the disk is found out before the disk is touched.
@@ -67,18 +67,18 @@ pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value)
     let drive_bytes = drive.as_ref().map_or(0, |content| content.len() as u64);
     let (planning, disk, of_image) = (context.clone(), device.clone(), info.clone());
     let plan = blocking(move || partition_image::Plan::new(&planning, &disk, &of_image, drive_bytes)).await?;
-    let digest = match by_registry {
-        Some(digest) if !info.has_checksum() => digest,
-        other => agreed(
-            &info,
-            expected_digest::of_image(&info, &info.http_options(&context.options)?, context).await?,
-            other,
-        )?,
+    let digest = match &found.digest {
+        Some(digest) if !info.has_checksum() => digest.clone(),
+        _ => {
+            let http = info.http_options(&context.options)?;
+            let expected = expected_digest::of_image(&info, &http, context).await?;
+            found.agree(expected).map_err(|error| in_words(error, &info, "the registry"))?
+        }
     };
-    let mut request = WriteRequest::new(locations, device.clone(), Verify::Digest(digest));
+    let mut request = WriteRequest::new(found.locations, device.clone(), Verify::Digest(digest));
     request.region = plan.as_ref().map(partition_image::Plan::region);
     request.format = format;
-    request.http = http;
+    request.http = found.http;
     request.buffer_budget = buffer_budget(&context.options);
     request.retries = context.options.retries();
     let summary = image::write(request, &context.progress, &context.cancel)
@@ -93,42 +93,6 @@ pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value)
     let message = message(&info, &device, &uuids);
     context.memory.set_partition_uuids(uuids);
     Ok(Prepared { message, summary })
-}
-
-/// Where the bytes of an image are, and how to ask for them.
-struct Found {
-    locations: Vec<Location>,
-    http: HttpOptions,
-    /// What a registry says of them.
-    digest: Option<Digest>,
-}
-
-/// Images in registries are looked up there; other URLs are taken as they are.
-async fn find(info: &ImageInfo, context: &Context) -> Result<Found, StepError> {
-    let http = info.http_options(&context.options)?;
-    match info.urls.as_slice() {
-        [url] if url.starts_with(oci::SCHEME) => {
-            let found = oci::resolve(url, &http, &context.options.retries(), &context.cancel).await;
-            let found = found.map_err(|error| in_words(error, info, "the registry"))?;
-            tracing::info!(image = url, blob = %found.url, "found in the registry");
-            Ok(Found { locations: vec![Location::Http(found.url)], http: found.http, digest: Some(found.digest) })
-        }
-        urls => {
-            let locations = urls.iter().map(|url| Location::parse(url)).collect::<Result<Vec<_>, _>>();
-            let locations = locations.map_err(|reason| download_failed(info, &reason))?;
-            Ok(Found { locations, http, digest: None })
-        }
-    }
-}
-
-/// The digest that the conductor expects, unless the registry has another one of the same kind.
-fn agreed(info: &ImageInfo, expected: Digest, by_registry: Option<Digest>) -> Result<Digest, StepError> {
-    match by_registry {
-        Some(actual) if actual.algorithm == expected.algorithm && actual != expected => {
-            Err(in_words(ImageError::Checksum { expected, actual }, info, "the registry"))
-        }
-        _ => Ok(expected),
-    }
 }
 
 /// In the words of the Python agent.
@@ -229,18 +193,9 @@ fn format_choice(info: &ImageInfo, options: &StepOptions) -> Result<FormatChoice
     }
 }
 
-fn download_failed(info: &ImageInfo, reason: &str) -> StepError {
-    StepError::ImageDownload(format!("Download of image {} failed: {reason}", info.id))
-}
-
 /// The pipeline's error with the image and the device in the places where the Python agent has them.
 fn in_words(error: ImageError, info: &ImageInfo, device: &str) -> StepError {
-    // Without user name and password.
-    let location = info.urls.first().map_or_else(String::new, |url| match Location::parse(url) {
-        Ok(location) => location.to_string(),
-        Err(_) if url.starts_with(oci::SCHEME) => url.clone(),
-        Err(_) => String::new(),
-    });
+    let location = info.urls.first().map_or_else(String::new, |url| Location::shown(url));
     if let ImageError::Checksum { expected, actual } = &error {
         return StepError::ImageChecksum(format!(
             "Image failed to verify against checksum. location: {location}; image ID: {}; image checksum: {}; \

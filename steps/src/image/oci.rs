@@ -16,7 +16,7 @@ pub use self::login::Login;
 use self::manifest::Manifest;
 use self::reference::Reference;
 use super::http::{Http, Refusal};
-use super::{Digest, HttpOptions, ImageError, Retries};
+use super::{Digest, HttpOptions, ImageError, Location, Retries};
 use crate::fetch::{Patience, collect};
 
 /// The start of URLs of images in registries.
@@ -37,7 +37,7 @@ pub struct Artefact {
 }
 
 /// Finds the image behind `oci://registry/name`, with a `:tag`, an `@digest`, or the tag `latest`. A registry that asks
-/// for a token gets it from where the registry says, with the user and password of `options`.
+/// for a token gets it from where the registry says, with the user and password of the URL or of `options`.
 ///
 /// # Errors
 /// [`ImageError::DownloadFatal`] when there is no disk image, or not for us; [`ImageError::Download`] when the registry
@@ -49,9 +49,12 @@ pub async fn resolve(
     cancel: &CancellationToken,
 ) -> Result<Artefact, ImageError> {
     let reference = Reference::parse(url).map_err(ImageError::DownloadFatal)?;
+    let url = Location::shown(url);
+    let authorization = reference.authorization.clone().or_else(|| options.authorization.clone());
+    let options = HttpOptions { authorization, ..options.clone() };
     let address = reference.url("manifests", &reference.version)?;
-    let login = Login::new(&address, &reference.name, options, retries.timeout)?;
-    let http = HttpOptions { authorization: None, login: Some(Arc::new(login)), ..options.clone() };
+    let login = Login::new(&address, &reference.name, &options, retries.timeout)?;
+    let http = HttpOptions { authorization: None, login: Some(Arc::new(login)), ..options };
     let client = Http::new(&http, retries.timeout)?;
     let registry = Registry { reference: &reference, client, retries, cancel };
     let first = registry.manifest(&reference.version).await?;

@@ -86,6 +86,11 @@ impl Location {
             other => Err(format!("images cannot be read by {other}: {}", url_secrets::hide(text))),
         }
     }
+
+    /// The URL of an image as logs, errors and results may show it.
+    pub fn shown(url: &str) -> String {
+        Self::parse(url).map_or_else(|_| url_secrets::hide(url), |location| location.to_string())
+    }
 }
 
 impl fmt::Display for Location {
@@ -268,6 +273,8 @@ mod tests {
     fn secrets_are_not_printed() {
         let location = Location::parse("http://user:secret@host/x").unwrap();
         assert_eq!(location.to_string(), "http://host/x");
+        assert_eq!(Location::shown("http://token@host/x"), "http://host/x");
+        assert_eq!(Location::shown("oci://me:secret@host/os:1"), "oci://<...>@host/os:1");
         let authorization = Authorization::Basic("user".into(), "secret".into());
         assert!(!format!("{authorization:?}").contains("secret"));
     }

@@ -1,13 +1,17 @@
-//! `oci://registry/name:tag@digest`.
+//! `oci://user:password@registry/name:tag@digest`.
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::SCHEME;
-use crate::image::ImageError;
+use crate::image::{Authorization, ImageError};
+use crate::url_secrets;
 
 /// A repository and one version in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
+    /// User and password, which may be escaped as in any URL.
+    pub(super) authorization: Option<Authorization>,
     registry: String,
     /// Name of the repository, with slashes.
     pub(super) name: String,
@@ -17,9 +21,13 @@ pub(super) struct Reference {
 
 impl Reference {
     pub(super) fn parse(url: &str) -> Result<Self, String> {
-        let wrong = || format!("{url:?} is not of the form {SCHEME}registry/name:tag");
+        let wrong = || format!("{:?} is not of the form {SCHEME}registry/name:tag", url_secrets::hide(url));
         let rest = url.strip_prefix(SCHEME).ok_or_else(wrong)?;
         let (registry, path) = rest.split_once('/').ok_or_else(wrong)?;
+        let (authorization, registry) = match registry.rsplit_once('@') {
+            Some((user, registry)) => (Some(basic(user).ok_or_else(wrong)?), registry),
+            None => (None, registry),
+        };
         let (path, digest) = match path.split_once('@') {
             Some((path, digest)) => (path, Some(digest)),
             None => (path, None),
@@ -30,11 +38,11 @@ impl Reference {
         let is_name = name.split('/').all(|part| is_word(part) && part != "." && part != "..");
         let is_digest =
             digest.is_none_or(|digest| digest.split_once(':').is_some_and(|(a, b)| is_word(a) && is_word(b)));
-        if registry.is_empty() || registry.contains(['@', '?', '#']) || !is_name || !is_word(tag) || !is_digest {
+        if registry.is_empty() || registry.contains(['?', '#']) || !is_name || !is_word(tag) || !is_digest {
             return Err(wrong());
         }
         let version = digest.unwrap_or(tag).to_string();
-        Ok(Self { registry: registry.to_string(), name: name.to_string(), version })
+        Ok(Self { authorization, registry: registry.to_string(), name: name.to_string(), version })
     }
 
     /// The URL of a manifest (`manifests`) or blob (`blobs`).
@@ -42,6 +50,13 @@ impl Reference {
         let url = format!("https://{}/v2/{}/{kind}/{version}", self.registry, self.name);
         Url::parse(&url).map_err(|error| ImageError::DownloadFatal(format!("{url} is not a URL: {error}")))
     }
+}
+
+/// `user:password`.
+fn basic(text: &str) -> Option<Authorization> {
+    let (user, password) = text.split_once(':')?;
+    let decoded = |text| percent_decode_str(text).decode_utf8().ok().map(String::from);
+    Some(Authorization::Basic(decoded(user)?, decoded(password)?))
 }
 
 #[cfg(test)]
@@ -64,6 +79,15 @@ mod tests {
     }
 
     #[test]
+    fn user_and_password_come_before_the_registry() {
+        let reference = Reference::parse("oci://me:a%40b:c@host:5000/os:1").unwrap();
+        assert_eq!(reference.authorization, Some(Authorization::Basic("me".into(), "a@b:c".into())));
+        assert_eq!(reference.url("manifests", "1").unwrap().as_str(), "https://host:5000/v2/os/manifests/1");
+        let refusal = Reference::parse("oci://me:secret@host/os?x").unwrap_err();
+        assert!(!refusal.contains("secret"), "{refusal}");
+    }
+
+    #[test]
     fn what_is_no_reference_is_refused() {
         for text in [
             "oci://host",
@@ -72,7 +96,8 @@ mod tests {
             "oci://host/os:",
             "oci://host/os@",
             "oci://host/../os:1",
-            "oci://me:secret@host/os",
+            "oci://me@host/os",
+            "oci://me:secret@/os",
             "oci://host/os?x",
             "https://host/os",
         ] {
