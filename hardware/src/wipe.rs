@@ -12,12 +12,12 @@ const END: Bytes = Bytes::mib(1);
 /// Removes all metadata of one open disk or partition and makes that durable. Returns the signatures it found.
 ///
 /// # Errors
-/// When the device cannot be read or written.
+/// When the device cannot be read or written; what can be removed is removed all the same.
 pub fn metadata(device: &OpenDevice) -> Result<Vec<String>, DeviceError> {
-    let found = signature::wipe(device)?;
+    let found = signature::wipe(device);
     let end = END.min(device.size());
-    device.zero(Bytes(0), end, &Unwatched)?;
-    device.zero(device.size() - end, end, &Unwatched)?;
-    device.flush()?;
-    Ok(found)
+    let first = device.zero(Bytes(0), end, &Unwatched);
+    let last = device.zero(device.size() - end, end, &Unwatched);
+    let flushed = device.flush();
+    first.and(last).and(flushed).and(found)
 }

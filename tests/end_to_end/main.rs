@@ -15,6 +15,7 @@ mod differential;
 mod discovery;
 mod eligible_device;
 mod erase;
+mod failing_disk;
 mod ignition_config;
 mod ignition_engine;
 mod ignition_iso;

@@ -1,5 +1,5 @@
-//! What only a machine of its own can prove: NVMe that erases itself, SCSI and SATA disks, LVM, software RAID, and boot
-//! entries in UEFI firmware. One virtual machine runs the steps; the host looks at what is left.
+//! What only a machine of its own can prove: disks that fail, NVMe that erases itself, SCSI and SATA disks, LVM, software
+//! RAID, and boot entries in UEFI firmware. One virtual machine runs the steps; the host looks at what is left.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -18,13 +18,13 @@ use ferric_steps::step::{Arguments, Context, StepOptions};
 use ferric_tests::vm::Machine;
 use serde_json::{Value, json};
 
-use super::partition_image_boot;
+use super::{failing_disk, partition_image_boot};
 
 const MIB: u64 = 1 << 20;
 const DISK: u64 = 96 * MIB;
 /// Emulated, on a busy host.
 const LIMIT: Duration = Duration::from_secs(600);
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 15] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_scsi",
@@ -33,6 +33,8 @@ const MODULES: [&str; 13] = [
     "nvme",
     "raid1",
     "dm_mod",
+    "dm_delay",
+    "dm_flakey",
     "efivarfs",
     "ext4",
     "vfat",
@@ -78,6 +80,7 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
             .collect();
     let deployed = machine.disk("virtio-blk-pci", DISK).unwrap();
     deployed_disk(&deployed);
+    failing_disk::prepare(&machine);
     partition_image_boot::prepare(&machine);
     let this = std::env::current_exe().unwrap();
     machine.program(&this).unwrap();
@@ -113,6 +116,7 @@ fn first_bytes(device: &str) -> Vec<u8> {
 fn inside() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
+        failing_disk::inside().await;
         nvme_erases_itself_and_the_others_are_overwritten().await;
         a_volume_group_of_a_former_user_goes_with_its_disks().await;
         an_array_is_made_left_alone_and_deleted().await;

@@ -135,13 +135,14 @@ impl Disk {
         Ok(())
     }
 
+    /// Wipes what can be wiped, also when a part of it fails: a copy of the partition table is at the other end.
     fn wipe(&self) -> Result<(), ImageError> {
-        self.target.disarm().map_err(|e| self.failed("wiping the ends of", 0, e))?;
+        let mut outcome = self.target.disarm().map_err(|e| self.failed("wiping the ends of", 0, e));
         for range in self.hold.ranges() {
             let zeroed = self.target.zero(range.start, range.end - range.start);
-            zeroed.map_err(|e| self.failed("wiping", range.start, e))?;
+            outcome = outcome.and(zeroed.map_err(|e| self.failed("wiping", range.start, e)));
         }
-        self.sync()
+        outcome.and(self.sync())
     }
 
     fn sync(&self) -> Result<(), ImageError> {

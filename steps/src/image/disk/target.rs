@@ -170,7 +170,9 @@ impl Target for BlockTarget {
     }
 
     fn disarm(&self) -> io::Result<()> {
-        self.around.iter().try_for_each(|range| self.write_zeroes(range.start, range.end - range.start))
+        // Both, also when one fails.
+        let [first, last] = self.around.each_ref().map(|range| self.write_zeroes(range.start, range.end - range.start));
+        first.and(last)
     }
 
     fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {

@@ -1,0 +1,104 @@
+//! Disks with blocks that cannot be written or read, and disks that forget, made by the device mapper: the result is an
+//! error that names the device, and a disk that cannot boot.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use ferric_hardware::block::{self, DevicePolicy, EligibleDevice};
+use ferric_hardware::machine::Machine as Host;
+use ferric_steps::image::{self, Algorithm, Digest, ImageError, Location, Verify, WriteRequest};
+use ferric_steps::progress::Progress;
+use ferric_tests::image::bootable;
+use ferric_tests::vm::Machine;
+use tokio_util::sync::CancellationToken;
+
+/// The disk below, of which only the first part is used.
+const BELOW: &str = "/dev/sda";
+const DISK: &str = "/dev/dm-1";
+const MIB: usize = 1 << 20;
+const DISK_BYTES: usize = 8 * MIB;
+/// As large as the disk, so that its end matters.
+const IMAGE_BYTES: usize = DISK_BYTES;
+/// Sectors that fail, together.
+const BAD: usize = 8;
+/// Image data, and a run of zeroes, of [`bootable`].
+const DATA: usize = 3 * MIB;
+const ZEROES: usize = (17 * 192 + 64) << 10;
+
+/// What the machine needs for [`inside`], beside its modules.
+pub(super) fn prepare(machine: &Machine) {
+    machine.program(Path::new("/sbin/dmsetup")).unwrap();
+}
+
+fn dmsetup(arguments: &[&str]) {
+    let output = Command::new("dmsetup").args(arguments).args(["--noudevsync", "--noudevrules"]).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The disk full of an older installation, and mapped so that `target` takes the place of some sectors at byte `at`.
+fn failing(at: usize, target: &str) -> EligibleDevice {
+    let mut old = vec![0xa5; DISK_BYTES];
+    old[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let below = File::options().write(true).open(BELOW).unwrap();
+    below.write_all_at(&old, 0).unwrap();
+    below.sync_all().unwrap();
+    drop(below);
+    let (at, after, end) = (at / 512, at / 512 + BAD, DISK_BYTES / 512);
+    let mut table = format!("0 {at} linear {BELOW} 0\n{at} {BAD} {}\n", target.replace("AT", &at.to_string()));
+    if after < end {
+        table.push_str(&format!("{after} {} linear {BELOW} {after}\n", end - after));
+    }
+    // A mapping that calls itself a multipath one counts as a disk.
+    dmsetup(&["create", "failing", "--uuid", "mpath-failing", "--table", &table]);
+    let host = Host::host();
+    assert_eq!(host.read("/sys/block/dm-1/dm/name").as_deref(), Some("failing"));
+    block::list(&host, &DevicePolicy::default()).find(&host, DISK).unwrap().clone()
+}
+
+/// What the disk below holds, where the mapping does not stand in the way.
+fn content() -> Vec<u8> {
+    let mut content = vec![0; DISK_BYTES];
+    let below = File::open(BELOW).unwrap();
+    ferric_hardware::ioctl::flush_buffers(&below).unwrap();
+    below.read_exact_at(&mut content, 0).unwrap();
+    content
+}
+
+/// Runs in the virtual machine, on a disk that nobody needs.
+pub(super) async fn inside() {
+    let image = bootable(IMAGE_BYTES);
+    assert!(image[DATA..][..BAD * 512].iter().any(|byte| *byte != 0));
+    assert!(image[ZEROES..][..BAD * 512].iter().all(|byte| *byte == 0));
+    fs::write("/tmp/image", &image).unwrap();
+    dmsetup(&["create", "unreadable", "--table", &format!("0 {BAD} error")]);
+    let unreadable = format!("delay /dev/dm-0 0 0 {BELOW} AT 0");
+    let forgetful = format!("flakey {BELOW} AT 0 600 1 drop_writes");
+    for (at, target, expected) in [
+        (64 << 10, "error", "wiping /dev/dm-1 at byte 0"),
+        (DATA, "error", "writing /dev/dm-1 at byte 3145728"),
+        (ZEROES, "error", "zeroing /dev/dm-1 at byte "),
+        (DISK_BYTES - BAD * 512, "error", "wiping /dev/dm-1 at byte 7340032"),
+        (DATA, unreadable.as_str(), "reading back /dev/dm-1 at byte 3145728"),
+        (DATA, forgetful.as_str(), "/dev/dm-1 does not read back as it was written"),
+    ] {
+        let device = failing(at, target);
+        let verify = Verify::Digest(Digest::of(Algorithm::Sha256, &image));
+        let mut request = WriteRequest::new(vec![Location::parse("/tmp/image").unwrap()], device, verify);
+        request.read_back = true;
+        let outcome = image::write(request, &Progress::default(), &CancellationToken::new()).await;
+        dmsetup(&["remove", "failing"]);
+        let Err(error) = outcome else { panic!("{target} at {at} was not noticed") };
+        assert!(matches!(error, ImageError::Disk { .. } | ImageError::ReadBack { .. }), "{error:?}");
+        assert!(error.to_string().starts_with(expected), "{target} at {at}: {}", error.chain());
+        let content = content();
+        let wiped = |range: std::ops::Range<usize>| {
+            let is_bad = |byte: &usize| target == "error" && (at..at + BAD * 512).contains(byte);
+            range.filter(|byte| !is_bad(byte)).all(|byte| content[byte] == 0)
+        };
+        assert!(wiped(0..MIB), "{target} at {at}: the first end is not empty");
+        assert!(wiped(DISK_BYTES - MIB..DISK_BYTES), "{target} at {at}: the last end is not empty");
+    }
+    dmsetup(&["remove", "unreadable"]);
+}
