@@ -7,8 +7,9 @@
 # make container  its container image, in podman's storage and target/container/ (root)
 # make ramdisk    kernel, initramfs, EFI program and ISO that run it, in target/ramdisk/
 # make live-system  what the tests boot for a CoreOS live system, in target/live-system/
+# make grub-image   the partition image that the tests deploy to BIOS machines, in target/grub-image/ (root)
 
-.PHONY: fuzz setup check unit test demo bench bench-ironic static container ramdisk live-system
+.PHONY: fuzz setup check unit test demo bench bench-ironic static container ramdisk live-system grub-image
 
 target := x86_64-unknown-linux-gnu
 static_agent := target/$(target)/release/ferric-agent
@@ -21,7 +22,7 @@ check: setup
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
-unit: setup container ramdisk live-system
+unit: setup container ramdisk live-system grub-image
 	cargo build --workspace --bins
 	cargo test --workspace
 
@@ -43,6 +44,9 @@ ramdisk: static
 
 live-system: setup
 	tests/live_system/build "$$(.ci/peers)/bin/coreos-installer" target/live-system
+
+grub-image: setup
+	tests/grub_image/build target/grub-image
 
 bench: setup
 	.ci/peers

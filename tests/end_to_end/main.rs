@@ -30,6 +30,7 @@ mod live_system;
 mod loop_device;
 mod partition_image;
 mod partition_image_boot;
+mod partition_image_grub;
 mod partitions;
 mod peers;
 mod qcow2_corpus;

@@ -120,7 +120,8 @@ pub(super) fn verify(disk: &Path) {
 /// An image with GRUB's programs, which say how they were called.
 fn image_with_grub(installer: &str) -> Image {
     let shell = std::fs::read("/bin/busybox").unwrap();
-    let configurator = "#!/bin/sh\necho \"$GRUB_DISABLE_OS_PROBER $*\" > /configured\n";
+    let configurator = "#!/bin/sh\necho \"$GRUB_DISABLE_OS_PROBER $*\" > /configured\n\
+        for link in /dev/disk/by-uuid/*; do if test -b \"$link\"; then echo \"$link\"; fi; done > /links\n";
     file_system(&[
         ("bin/sh", &shell),
         ("usr/sbin/grub-install", installer.as_bytes()),
@@ -139,11 +140,17 @@ fn permitting(disk: &LoopDevice) -> Context {
 fn grub_of_the_image_is_installed_when_that_is_permitted() {
     let image = image_with_grub("#!/bin/sh\ntest -b \"$1\" && test -e /proc/self && echo \"$*\" > /installed\n");
     let disk = used_disk();
-    install(&permitting(&disk), &image, json!({})).unwrap();
-    let said = mounted(&disk, 3, "ro", |root| {
-        ["installed", "configured"].map(|file| std::fs::read_to_string(root.join(file)).unwrap())
+    let context = permitting(&disk);
+    install(&context, &image, json!({})).unwrap();
+    let [installed, configured, links] = mounted(&disk, 3, "ro", |root| {
+        ["installed", "configured", "links"].map(|file| std::fs::read_to_string(root.join(file)).unwrap())
     });
-    assert_eq!(said, [format!("{}\n", disk.path().display()), "true -o /boot/grub/grub.cfg\n".to_string()]);
+    assert_eq!(installed, format!("{}\n", disk.path().display()));
+    assert_eq!(configured, "true -o /boot/grub/grub.cfg\n");
+    let uuids = context.memory.partition_uuids();
+    let link = format!("/dev/disk/by-uuid/{}", uuids["root uuid"].as_str().unwrap());
+    assert!(links.lines().any(|line| line == link), "{link}: {links}");
+    assert!(!Path::new(&link).exists(), "{link} is left");
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     assert!(!mounts.contains(disk.path().to_str().unwrap()), "{mounts}");
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// UUID of the only node.
 pub const NODE: &str = "f0d1e2c3-0000-4000-8000-000000000001";
@@ -36,6 +36,8 @@ pub struct Conductor {
 #[derive(Debug, Default)]
 struct Shared {
     asked: Mutex<Vec<Asked>>,
+    /// Options of the agent that look-up returns beside the usual ones.
+    options: Mutex<Map<String, Value>>,
     /// Whether requests for [`HOLD`] are answered.
     open: Mutex<bool>,
     opened: Condvar,
@@ -85,6 +87,11 @@ impl Conductor {
         self.port
     }
 
+    /// Has look-up say that this option of the agent is so.
+    pub fn configure(&self, option: &str, value: Value) {
+        lock(&self.shared.options).insert(option.to_owned(), value);
+    }
+
     /// Every request whose path begins so, so far.
     pub fn asked(&self, path: &str) -> Vec<Asked> {
         lock(&self.shared.asked).iter().filter(|asked| asked.target.starts_with(path)).cloned().collect()
@@ -132,7 +139,7 @@ impl Shared {
             let open = self.opened.wait_while(lock(&self.open), |open| !*open);
             drop(open.unwrap_or_else(PoisonError::into_inner));
         }
-        let (status, reply) = reply(&path);
+        let (status, reply) = reply(&path, &lock(&self.options));
         let text = if reply.is_null() { String::new() } else { reply.to_string() };
         write!(
             reader.into_inner(),
@@ -167,14 +174,16 @@ fn read_request(reader: &mut impl BufRead) -> Result<Asked> {
     Ok(Asked { method, target, version, body: serde_json::from_slice(&body).unwrap_or_default() })
 }
 
-fn reply(path: &str) -> (&'static str, Value) {
+fn reply(path: &str, options: &Map<String, Value>) -> (&'static str, Value) {
     match path {
         "/" | "/v1" | "/v1/" => {
             let version = json!({"id": "v1", "status": "CURRENT", "min_version": "1.1", "version": "1.115"});
             ("200 OK", json!({"default_version": version, "versions": [version], "version": version}))
         }
         "/v1/lookup" => {
-            let config = json!({"heartbeat_timeout": 300, "agent_token": TOKEN, "metrics": {}, "metrics_statsd": {}});
+            let mut config =
+                json!({"heartbeat_timeout": 300, "agent_token": TOKEN, "metrics": {}, "metrics_statsd": {}});
+            config.as_object_mut().into_iter().for_each(|config| config.extend(options.clone()));
             let node = json!({"uuid": NODE, "properties": {}, "instance_info": {}, "driver_internal_info": {}});
             ("200 OK", json!({"node": node, "config": config}))
         }

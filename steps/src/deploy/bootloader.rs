@@ -61,6 +61,9 @@ fn install(context: &Context, arguments: &Arguments) -> Result<(), StepError> {
     if uefi {
         return Err(StepError::InvalidImage("The image brings no UEFI boot loader in /boot/efi/EFI".to_string()));
     }
+    if arguments.get("prep_boot_part_uuid").is_some_and(|uuid| !uuid.is_null()) {
+        return Err(StepError::Execution("Installing GRUB2 to a PReP partition is not supported by this agent".into()));
+    }
     grub::install(context, &root_device::choose(context)?, root)
 }
 

@@ -41,7 +41,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`StepError::ImageWrite`] when they do not fit, [`StepError::Deployment`] when the disk is not partitioned as it
-    /// must be to preserve its ephemeral partition, [`StepError::Execution`] when a program is missing.
+    /// must be to preserve its ephemeral partition or the machine needs a PReP partition, [`StepError::Execution`] when a program is missing.
     pub(super) fn new(
         context: &Context,
         device: &EligibleDevice,
@@ -49,6 +49,7 @@ impl Plan {
         drive_bytes: u64,
     ) -> Result<Option<Self>, StepError> {
         let Some(wanted) = &info.layout else { return Ok(None) };
+        layout::refuse_prep(context)?;
         let disk = OpenDevice::open(&context.machine, device, Access::Read)?;
         let boot = BootMode::of(context, info);
         let roles = layout::roles(boot, wanted, drive_bytes, Sizes::of(&context.options));

@@ -2,9 +2,11 @@
 //! is why an option has to permit it.
 
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use ferric_hardware::block::EligibleDevice;
+use ferric_hardware::opened::{Access, OpenDevice};
 use ferric_hardware::tool::Tools;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -17,16 +19,29 @@ use crate::step::Context;
 const BOUND: [&str; 4] = ["dev", "proc", "run", "sys"];
 /// GRUB 2 under the name of either family of distributions, and the directory of its configuration.
 const NAMES: [&str; 2] = ["grub2", "grub"];
+/// Where udev names file systems by their UUID.
+const BY_UUID: &str = "/dev/disk/by-uuid";
 
 /// Installs the boot loader of the file system `root_uuid` to the disk and has it write its configuration.
 ///
 /// # Errors
 /// [`StepError::DeviceNotFound`] without that partition, [`StepError::Execution`] when the image has no GRUB or that fails.
 pub(super) fn install(context: &Context, disk: &EligibleDevice, root_uuid: &str) -> Result<(), StepError> {
+    let root = assets::find(context, disk, root_uuid)?;
+    run_programs(context, disk, &root, root_uuid)?;
+    // GRUB's core is in no file system whose end would tell that it reached the medium.
+    Ok(OpenDevice::open(&context.machine, disk, Access::Read)?.flush()?)
+}
+
+fn run_programs(
+    context: &Context,
+    disk: &EligibleDevice,
+    root: &EligibleDevice,
+    root_uuid: &str,
+) -> Result<(), StepError> {
     let failed = |error: &dyn std::fmt::Display| {
         StepError::Execution(format!("Installing GRUB2 boot loader to device {} failed with {error}.", disk.name))
     };
-    let root = assets::find(context, disk, root_uuid)?;
     let image = Mounted::with_programs(context, &root.name).map_err(|error| failed(&error))?;
     let _bound = Bound::below(context, image.point()).map_err(|error| failed(&error))?;
     let tools = Tools::in_directories([], Some(image.point()));
@@ -35,6 +50,7 @@ pub(super) fn install(context: &Context, disk: &EligibleDevice, root_uuid: &str)
     context.progress.activity(format!("installing {name} to {}", disk.name));
     let cancelled = || context.cancel.is_cancelled();
     installer.run([&disk.name]).cancelled(&cancelled).output().map_err(|error| failed(&error))?;
+    let _link = UuidLink::ensure(context, root, root_uuid).map_err(|error| failed(&error))?;
     let configuration = format!("/boot/{name}/grub.cfg");
     let configure = tools.find(&format!("{name}-mkconfig")).map_err(|error| failed(&error))?;
     let run = configure.run(["-o", &configuration]).env("GRUB_DISABLE_OS_PROBER", "true");
@@ -70,6 +86,37 @@ impl Drop for Bound {
             if let Err(error) = umount2(place, MntFlags::MNT_DETACH) {
                 tracing::error!(place = %place.display(), %error, "cannot unmount");
             }
+        }
+    }
+}
+
+/// The link to a partition that udev would have made of its file system's UUID; gone when this is dropped, if it was
+/// made here. Without it, GRUB's configuration names the root file system by the kernel's name of today.
+#[derive(Debug)]
+struct UuidLink(Option<PathBuf>);
+
+impl UuidLink {
+    fn ensure(context: &Context, partition: &EligibleDevice, uuid: &str) -> io::Result<Self> {
+        let directory = context.machine.path(BY_UUID);
+        let link = directory.join(uuid);
+        if link.exists() {
+            return Ok(Self(None));
+        }
+        std::fs::create_dir_all(directory)?;
+        // One that leads nowhere is left from an earlier partition.
+        std::fs::remove_file(&link).ok();
+        symlink(Path::new("../..").join(partition.name.trim_start_matches("/dev/")), &link)?;
+        Ok(Self(Some(link)))
+    }
+}
+
+impl Drop for UuidLink {
+    fn drop(&mut self) {
+        let Some(link) = &self.0 else { return };
+        std::fs::remove_file(link).ok();
+        // The directories too, as long as nothing else is in them.
+        for directory in link.ancestors().skip(1).take(2) {
+            std::fs::remove_dir(directory).ok();
         }
     }
 }

@@ -50,6 +50,20 @@ impl BootMode {
     }
 }
 
+/// Refuses a machine that boots from a PReP partition.
+///
+/// # Errors
+/// [`StepError::Deployment`] on POWER.
+pub(super) fn refuse_prep(context: &Context) -> Result<(), StepError> {
+    let architecture = context.machine.read("/proc/sys/kernel/arch").unwrap_or_default();
+    if !architecture.starts_with("ppc64") {
+        return Ok(());
+    }
+    Err(StepError::Deployment(format!(
+        "Partition images on {architecture} need a PReP partition, which this agent does not make. The disk was not touched."
+    )))
+}
+
 /// What a partition is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -266,6 +280,17 @@ mod tests {
         assert_eq!(boot_mode(json!({}), json!({})), BootMode::BiosMbr);
         let secure = json!({"instance_info": {"capabilities": {"secure_boot": "True"}, "deploy_boot_mode": "bios"}});
         assert_eq!(boot_mode(secure, json!({})), BootMode::Uefi);
+    }
+
+    #[test]
+    fn a_machine_that_would_need_a_prep_partition_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
+        let context = Context::new(Machine::at(root.path()), Arc::new(StepOptions::none()));
+        for (architecture, refused) in [("x86_64", false), ("ppc64le", true)] {
+            std::fs::write(root.path().join("proc/sys/kernel/arch"), format!("{architecture}\n")).unwrap();
+            assert_eq!(refuse_prep(&context).is_err(), refused, "{architecture}");
+        }
     }
 
     #[test]
