@@ -33,7 +33,7 @@ demo: setup
 	target/release/conductor-stub demo
 
 static: setup
-	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
+	OPENSSL_STATIC=1 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
 		cargo build --release --target $(target) --package ferric-agent
 
 container: static

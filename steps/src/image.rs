@@ -37,8 +37,8 @@ pub use extent::{Content, Emit, Extent, Finished, Format, RandomAccess};
 pub use find::{Found, find};
 pub use qcow2::Qcow2;
 pub use request::{
-    Authorization, FormatChoice, HttpOptions, Location, ReadBack, Region, Retries, Seconds, Verify, WriteRequest,
-    WriteSummary,
+    Authorization, Decoded, FormatChoice, HttpOptions, Location, ReadBack, Region, Retries, Seconds, Verify,
+    WriteRequest, WriteSummary,
 };
 pub(crate) use source::http;
 pub use write::write;

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use ferric_tests::fault_server::{Fault, FaultServer, Manners};
-use ferric_tests::image::{State, bootable, state, used_disk};
+use ferric_tests::image::{Packing, State, bootable, state, used_disk};
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::process::program;
 
@@ -117,6 +117,30 @@ fn the_digest_may_be_in_a_file_beside_the_image() {
     let output = write_image(&disk, &["--url", &server.url("/other.raw"), "--checksum-url", &url]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(state(&disk, &image).unwrap(), State::Wiped);
+}
+
+#[test]
+fn the_image_behind_its_compression_may_have_a_digest_of_its_own() {
+    let image = bootable(IMAGE_BYTES);
+    let packed = Packing::Zstd.pack(&image).unwrap();
+    let server = FaultServer::start(packed.clone(), Manners::default(), Vec::new()).unwrap();
+    let (url, served) = (server.url("/a.raw.zst"), sha256(&packed));
+    let disk = used_disk(8 << 20).unwrap();
+    let output = write_image(&disk, &["--url", &url, "--checksum", &served, "--decoded-checksum", "sha256"]);
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["digest"], served);
+    assert_eq!(summary["decoded_digest"], sha256(&image), "reported");
+    assert_eq!(state(&disk, &image).unwrap(), State::Written);
+
+    let output = write_image(&disk, &["--url", &url, "--checksum", &served, "--decoded-checksum", &served]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains(&sha256(&image)) && message.contains(&served), "{message}");
+    assert_eq!(state(&disk, &image).unwrap(), State::Wiped);
+
+    let output = write_image(&disk, &["--url", &url, "--checksum", &served, "--decoded-checksum", &sha256(&image)]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(state(&disk, &image).unwrap(), State::Written);
 }
 
 #[test]

@@ -11,8 +11,8 @@ use ferric_hardware::block::{self, DevicePolicy};
 use ferric_hardware::machine::Machine;
 use ferric_steps::fetch;
 use ferric_steps::image::{
-    self, Digest, FormatChoice, HttpOptions, ImageError, Location, Retries, Verify, WriteRequest, WriteSummary,
-    checksum, oci,
+    self, Decoded, Digest, FormatChoice, HttpOptions, ImageError, Location, Retries, Verify, WriteRequest,
+    WriteSummary, checksum, oci,
 };
 use ferric_steps::progress::Progress;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,9 @@ pub struct Arguments {
     /// Write without verifying
     #[arg(long)]
     pub no_checksum: bool,
+    /// Also the digest of the image behind its compression: to be reported (ALGO), or to be the expected one (ALGO:HEX)
+    #[arg(long, value_name = "ALGO[:HEX]", value_parser = str::parse::<Decoded>)]
+    pub decoded_checksum: Option<Decoded>,
     /// Format of the image
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = ["auto", "raw", "qcow2"])]
     pub format: String,
@@ -102,6 +105,7 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
             "qcow2" => FormatChoice::Qcow2,
             _ => FormatChoice::Auto,
         },
+        decoded: arguments.decoded_checksum,
         read_back: arguments.read_back,
         http: found.http,
         ..WriteRequest::new(found.locations, device, verify)

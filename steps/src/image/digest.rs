@@ -1,14 +1,16 @@
 //! Checksums: their names, how they are written, and how they are computed while bytes pass.
 
+mod hasher;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use digest::DynDigest;
 use serde::{Serialize, Serializer};
 
+use self::hasher::Hasher;
 use super::Chunk;
 
 /// A checksum algorithm that an image may be verified with.
@@ -74,22 +76,13 @@ impl Algorithm {
 
     /// Length of a digest in bytes.
     pub fn digest_bytes(self) -> usize {
-        self.hasher().output_size()
-    }
-
-    /// A fresh state.
-    pub(crate) fn hasher(self) -> Box<dyn DynDigest + Send> {
         match self {
-            Self::Md5 => Box::new(md5::Md5::default()),
-            Self::Sha1 => Box::new(sha1::Sha1::default()),
-            Self::Sha224 => Box::new(sha2::Sha224::default()),
-            Self::Sha256 => Box::new(sha2::Sha256::default()),
-            Self::Sha384 => Box::new(sha2::Sha384::default()),
-            Self::Sha512 => Box::new(sha2::Sha512::default()),
-            Self::Sha3_224 => Box::new(sha3::Sha3_224::default()),
-            Self::Sha3_256 => Box::new(sha3::Sha3_256::default()),
-            Self::Sha3_384 => Box::new(sha3::Sha3_384::default()),
-            Self::Sha3_512 => Box::new(sha3::Sha3_512::default()),
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha224 | Self::Sha3_224 => 28,
+            Self::Sha256 | Self::Sha3_256 => 32,
+            Self::Sha384 | Self::Sha3_384 => 48,
+            Self::Sha512 | Self::Sha3_512 => 64,
         }
     }
 }
@@ -119,9 +112,9 @@ impl Digest {
 
     /// The digest of `bytes`.
     pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Self {
-        let mut hasher = algorithm.hasher();
+        let mut hasher = Hasher::new(algorithm);
         hasher.update(bytes);
-        Self { algorithm, value: hasher.finalize().into_vec() }
+        Self { algorithm, value: hasher.finish() }
     }
 
     /// The digits alone, in lower case.
@@ -164,14 +157,14 @@ impl Hashing {
     pub(crate) fn start(algorithm: Algorithm, capacity: usize) -> (SyncSender<Chunk>, Self) {
         let (sender, chunks) = sync_channel::<Chunk>(capacity);
         let thread = std::thread::spawn(move || {
-            let mut hasher = algorithm.hasher();
+            let mut hasher = Hasher::new(algorithm);
             let mut busy = Duration::ZERO;
             for chunk in chunks {
                 let started = Instant::now();
                 hasher.update(&chunk);
                 busy += started.elapsed();
             }
-            (Digest { algorithm, value: hasher.finalize().into_vec() }, busy)
+            (Digest { algorithm, value: hasher.finish() }, busy)
         });
         (sender, Self(thread))
     }
@@ -196,11 +189,22 @@ mod tests {
             "md5:900150983cd24fb0d6963f7d28e17f72",
             "sha1:a9993e364706816aba3e25717850c26c9cd0d89d",
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "sha384:cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7",
+            "sha512:ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
             "sha3_256:3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532",
         ] {
             let digest: Digest = text.parse().unwrap();
             assert_eq!(Digest::of(digest.algorithm, b"abc"), digest);
             assert_eq!(digest.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn digests_are_as_long_as_their_algorithms_say() {
+        for algorithm in Algorithm::ALL {
+            let digest = Digest::of(algorithm, b"abc");
+            assert_eq!(digest.value.len(), algorithm.digest_bytes(), "{}", algorithm.name());
+            assert_eq!(Digest::from_hex(algorithm, &digest.hex()), Ok(digest));
         }
     }
 

@@ -43,6 +43,14 @@ pub enum ImageError {
         /// What came.
         actual: Digest,
     },
+    /// The file behind its compression is not the one that was promised.
+    #[error("decompressed image checksum: {expected} verification checksum: {actual}")]
+    DecodedChecksum {
+        /// What was promised.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
     /// The device holds something else than what was written to it.
     #[error("{device} does not read back as it was written")]
     ReadBack {
@@ -104,7 +112,7 @@ impl From<ImageError> for StepError {
             ImageError::TooLarge { .. } | ImageError::ReadBack { .. } | ImageError::Disk { .. } => {
                 Self::ImageWrite(text)
             }
-            ImageError::Checksum { .. } => Self::ImageChecksum(text),
+            ImageError::Checksum { .. } | ImageError::DecodedChecksum { .. } => Self::ImageChecksum(text),
             ImageError::Device(_) => Self::DeviceNotFound(text),
             ImageError::Cancelled => Self::Cancelled(text),
         }

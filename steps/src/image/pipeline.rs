@@ -23,7 +23,7 @@ use super::decode::Compression;
 use super::digest::Hashing;
 use super::disk::{Done, Target};
 use super::source::{Event, Feed, Received, Source};
-use super::{Algorithm, Digest, FormatChoice, ImageError, Pool, ReadBack, Verify};
+use super::{Decoded, Digest, FormatChoice, ImageError, Pool, ReadBack, Verify};
 use crate::progress::Progress;
 
 /// Size of each buffer: large enough for fast disks, small enough for caches.
@@ -32,7 +32,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// What one try does to the bytes of a source.
 pub(crate) struct Plan {
     pub(crate) verify: Verify,
-    pub(crate) decoded_digest: Option<Algorithm>,
+    pub(crate) decoded: Option<Decoded>,
     pub(crate) format: FormatChoice,
     pub(crate) buffer_budget: Bytes,
     pub(crate) read_back: bool,
@@ -87,6 +87,11 @@ pub(crate) fn run(
     }
     if cancel.is_cancelled() {
         return Err(ImageError::Cancelled);
+    }
+    if let (Some(Decoded::Verify(expected)), Some(actual)) = (&plan.decoded, &ended.decoded_digest)
+        && expected != actual
+    {
+        return Err(ImageError::DecodedChecksum { expected: expected.clone(), actual: actual.clone() });
     }
     let committed = ended.disk.commit(ended.image_bytes)?;
     Ok(Outcome {

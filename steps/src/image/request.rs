@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ pub struct WriteRequest {
     pub region: Option<Region>,
     /// What the bytes as served must be.
     pub verify: Verify,
-    /// Also compute this digest of the decoded image.
-    pub decoded_digest: Option<Algorithm>,
+    /// What of the file behind its compression is to be known.
+    pub decoded: Option<Decoded>,
     /// What the image is.
     pub format: FormatChoice,
     /// How to speak to HTTP servers.
@@ -51,7 +52,7 @@ impl WriteRequest {
             device,
             region: None,
             verify,
-            decoded_digest: None,
+            decoded: None,
             format: FormatChoice::Auto,
             http: HttpOptions::default(),
             retries: Retries::default(),
@@ -127,6 +128,37 @@ pub enum Verify {
     Digest(Digest),
     /// Anything: somebody said in so many words that no digest is needed.
     Unchecked,
+}
+
+/// What of a file behind its compression is to be known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// Its digest, for the summary.
+    Compute(Algorithm),
+    /// Whether it has this digest, besides that of the file as served.
+    Verify(Digest),
+}
+
+impl Decoded {
+    /// The algorithm of the digest.
+    pub fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Compute(algorithm) => *algorithm,
+            Self::Verify(digest) => digest.algorithm,
+        }
+    }
+}
+
+impl FromStr for Decoded {
+    type Err = String;
+
+    /// `sha256` to compute, `sha256:HEX` to verify.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Algorithm::from_name(&text.to_ascii_lowercase()) {
+            Some(algorithm) => Ok(Self::Compute(algorithm)),
+            None => text.parse().map(Self::Verify),
+        }
+    }
 }
 
 /// What an image is.
@@ -217,7 +249,7 @@ pub struct WriteSummary {
     pub zeroed_bytes: u64,
     /// Digest of the file as served, if one was needed.
     pub digest: Option<Digest>,
-    /// Digest of the decoded image, if asked for.
+    /// Digest of the file behind its compression, if asked for.
     pub decoded_digest: Option<Digest>,
     /// Where the time went.
     pub seconds: Seconds,
@@ -267,6 +299,15 @@ mod tests {
         assert_eq!(Location::parse("file:///srv/a.raw"), Ok(Location::File("/srv/a.raw".into())));
         assert!(matches!(Location::parse("https://host/x"), Ok(Location::Http(_))));
         assert!(Location::parse("ftp://host/x").unwrap_err().contains("ftp"));
+    }
+
+    #[test]
+    fn a_decoded_digest_is_computed_or_verified() {
+        assert_eq!("SHA512".parse(), Ok(Decoded::Compute(Algorithm::Sha512)));
+        let digest = Digest::of(Algorithm::Sha256, b"x");
+        assert_eq!(digest.to_string().parse(), Ok(Decoded::Verify(digest)));
+        assert!("sha256:12".parse::<Decoded>().unwrap_err().contains("64 hexadecimal digits"));
+        assert!("crc32".parse::<Decoded>().is_err());
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub async fn write(
     let (device, region) = (request.device.clone(), request.region);
     let plan = Arc::new(Plan {
         verify: request.verify.clone(),
-        decoded_digest: request.decoded_digest,
+        decoded: request.decoded.clone(),
         format: request.format,
         buffer_budget: request.buffer_budget,
         read_back: request.read_back,

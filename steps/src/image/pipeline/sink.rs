@@ -72,7 +72,7 @@ impl<'a> Sink<'a> {
             access: Some(access),
             decoded_bytes: served_bytes.map(Bytes),
             begun: None,
-            hashing: plan.decoded_digest.map(|algorithm| Hashing::start(algorithm, pool.count())),
+            hashing: plan.decoded.as_ref().map(|decoded| Hashing::start(decoded.algorithm(), pool.count())),
             decoded_digest: None,
             pool,
             waited: Duration::ZERO,

@@ -129,7 +129,7 @@ fn write(
     let target = Arc::clone(target);
     let plan = Plan {
         verify: Verify::Digest(Digest::of(Algorithm::Sha256, promised)),
-        decoded_digest: None,
+        decoded: None,
         format: FormatChoice::Auto,
         buffer_budget: Bytes::mib(4),
         read_back,
