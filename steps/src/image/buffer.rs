@@ -86,6 +86,12 @@ impl Pool {
         }
     }
 
+    /// Waits until `condition()`. When what it says changes, somebody must call [`Pool::wake`].
+    pub(crate) fn wait_until(&self, condition: impl Fn() -> bool) {
+        let state = self.0.lock();
+        let _state = self.0.returned.wait_while(state, |_| !condition()).unwrap_or_else(PoisonError::into_inner);
+    }
+
     /// Makes those who wait look again.
     pub(crate) fn wake(&self) {
         // With the lock, so that nobody is between looking and waiting.

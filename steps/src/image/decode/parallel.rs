@@ -3,79 +3,54 @@
 //! The thread that owns this gets the file's bytes and must never wait for decoded ones while more bytes may come;
 //! so workers tell it by [`Event::Ready`], in the channel that brings the bytes.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+mod block;
+mod worker;
 
-use super::split::{Belongs, Grammar, Next, grammar};
-use super::{Compression, Decoder, Output, broken};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use self::worker::{Decoded, Part, Shared, work};
+use super::split::{Cut, Input, Split, split};
+use super::{Compression, Output, broken};
 use crate::image::source::Event;
 use crate::image::{Chunk, ImageError, Pool};
 
-/// Parts are joined, with what lies between them, up to this many compressed bytes where the format permits it.
-const JOIN: u64 = 512 << 10;
-/// Buffers that only the part whose turn it is may take, so that the others cannot starve it.
-const SPARE: usize = 2;
-
 /// A decoder on several threads.
 pub(crate) struct Parallel {
-    compression: Compression,
-    grammar: Box<dyn Grammar>,
-    /// The field being collected, and how long it will be.
-    field: (Vec<u8>, usize),
-    skip: u64,
-    /// Where the bytes go now, and how many have gone there.
-    part: Option<(Sender<Input>, u64)>,
-    jobs: Option<Sender<Part>>,
-    parts: usize,
-    outputs: VecDeque<Receiver<Decoded>>,
-    shared: Arc<Shared>,
+    split: Box<dyn Split>,
+    queue: Queue,
+    /// The sum over the blocks handed on since the last [`Cut::Sum`].
+    sum: u32,
     threads: Vec<JoinHandle<()>>,
 }
 
-struct Shared {
-    compression: Compression,
-    pool: Pool,
-    /// The part whose output is handed on now.
-    turn: AtomicUsize,
-    busy_nanoseconds: AtomicU64,
-    events: Sender<Event>,
+/// The parts of the file, from being cut to being handed on.
+struct Queue {
+    /// Where the bytes go now.
+    part: Option<Sender<Input>>,
+    jobs: Option<Sender<Part>>,
+    begun: usize,
+    outputs: VecDeque<Expected>,
+    shared: Arc<Shared>,
 }
 
-/// A part of the file that can be decoded on its own.
-struct Part {
-    index: usize,
-    input: Receiver<Input>,
-    output: Sender<Decoded>,
-}
-
-enum Input {
-    Field(Vec<u8>),
-    Chunk(Chunk),
-}
-
-/// What a worker hands back: data, or how the part ended.
-enum Decoded {
-    Chunk(Chunk),
-    End(Result<(), ImageError>),
+/// What is handed on, or looked at, when its turn comes.
+enum Expected {
+    Part(Receiver<Decoded>),
+    Sum(u32),
 }
 
 impl Parallel {
     /// A decoder for a file that begins with `start`, if it can be divided.
     pub(crate) fn new(compression: Compression, start: &[u8], pool: &Pool, events: &Sender<Event>) -> Option<Self> {
-        let grammar = grammar(compression, start)?;
+        let split = split(compression, start)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = cores.min(pool.count() / 4).max(1);
-        let shared = Arc::new(Shared {
-            compression,
-            pool: pool.clone(),
-            turn: AtomicUsize::new(0),
-            busy_nanoseconds: AtomicU64::new(0),
-            events: events.clone(),
-        });
+        let shared = Arc::new(Shared::new(compression, pool.clone(), events.clone()));
         let (jobs, parts) = channel();
         let parts = Arc::new(Mutex::new(parts));
         let threads = (0..workers)
@@ -84,179 +59,114 @@ impl Parallel {
                 std::thread::spawn(move || work(&shared, &parts))
             })
             .collect();
-        Some(Self {
-            compression,
-            field: (Vec::new(), grammar.first()),
-            grammar,
-            skip: 0,
-            part: None,
-            jobs: Some(jobs),
-            parts: 0,
-            outputs: VecDeque::new(),
-            shared,
-            threads,
-        })
+        let queue = Queue { part: None, jobs: Some(jobs), begun: 0, outputs: VecDeque::new(), shared };
+        Some(Self { split, queue, sum: 0, threads })
     }
 
     /// Takes the next piece of the file, and hands on what is decoded by now.
     pub(crate) fn push(&mut self, chunk: &Chunk, out: Output<'_>) -> Result<(), ImageError> {
-        let mut at = 0;
-        while at < chunk.len() {
-            if self.skip > 0 {
-                let part = usize::try_from(self.skip).unwrap_or(usize::MAX).min(chunk.len() - at);
-                self.skip -= part as u64;
-                self.feed(Input::Chunk(chunk.slice(at..at + part)));
-                at += part;
-                continue;
-            }
-            let (field, length) = &mut self.field;
-            let part = (*length - field.len()).min(chunk.len() - at);
-            field.extend_from_slice(&chunk[at..at + part]);
-            at += part;
-            if field.len() == *length {
-                let field = std::mem::take(field);
-                let next = self.grammar.read(&field).map_err(|e| broken(self.compression, &e))?;
-                self.follow(field, next);
-            }
-        }
+        let (split, queue) = (&mut self.split, &mut self.queue);
+        split.push(&Input::Chunk(chunk.clone()), &mut |cut| queue.put(cut)).map_err(|e| self.broken(&e))?;
         self.ready(out)
     }
 
     /// Hands on what is decoded by now.
     pub(crate) fn ready(&mut self, out: Output<'_>) -> Result<(), ImageError> {
-        while let Some(front) = self.outputs.front() {
-            match front.try_recv() {
-                Ok(decoded) => self.take(decoded, out)?,
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return Err(self.lost()),
-            }
-        }
-        Ok(())
+        self.hand_on(Receiver::try_recv, out)
     }
 
     /// The file is complete: hands on the rest.
     pub(crate) fn finish(&mut self, out: Output<'_>) -> Result<(), ImageError> {
-        self.part = None;
-        self.jobs = None;
-        if !self.field.0.is_empty() || self.skip > 0 || !self.grammar.may_end() {
-            return Err(broken(self.compression, &"the data end before their end mark"));
-        }
-        while let Some(front) = self.outputs.front() {
-            let decoded = front.recv().map_err(|_| self.lost())?;
-            self.take(decoded, out)?;
-        }
-        Ok(())
+        let (split, queue) = (&mut self.split, &mut self.queue);
+        split.finish(&mut |cut| queue.put(cut)).map_err(|e| self.broken(&e))?;
+        self.queue.jobs = None;
+        self.hand_on(|output| Ok(output.recv()?), out)
     }
 
     /// Time spent on decoding, all threads together.
     pub(crate) fn busy(&self) -> Duration {
-        Duration::from_nanos(self.shared.busy_nanoseconds.load(Ordering::Relaxed))
+        Duration::from_nanos(self.queue.shared.busy_nanoseconds.load(Ordering::Relaxed))
     }
 
-    fn follow(&mut self, field: Vec<u8>, Next { belongs, skip, field: length }: Next) {
-        let joins = self.grammar.can_join();
-        if !matches!(belongs, Belongs::Same) {
-            self.part = self.part.take().filter(|(_, fed)| joins && *fed < JOIN);
-        }
-        if let (Belongs::New(before), None) = (belongs, &self.part) {
-            self.begin();
-            self.feed(Input::Field(before));
-        }
-        self.feed(Input::Field(field));
-        self.skip = skip;
-        self.field.1 = length;
-    }
-
-    fn begin(&mut self) {
-        let ((input, inputs), (output, outputs)) = (channel(), channel());
-        self.outputs.push_back(outputs);
-        // Workers end only after the queue, so somebody takes it.
-        if let Some(jobs) = &self.jobs {
-            let _ = jobs.send(Part { index: self.parts, input: inputs, output });
-        }
-        self.parts += 1;
-        self.part = Some((input, 0));
-    }
-
-    fn feed(&mut self, input: Input) {
-        if let Some((part, fed)) = &mut self.part {
-            *fed += input.len() as u64;
-            // A worker that has failed has said so in its output.
-            let _ = part.send(input);
-        }
-    }
-
-    fn take(&mut self, decoded: Decoded, out: Output<'_>) -> Result<(), ImageError> {
-        match decoded {
-            Decoded::Chunk(chunk) => out(chunk),
-            Decoded::End(result) => {
-                self.outputs.pop_front();
-                self.shared.turn.fetch_add(1, Ordering::Relaxed);
-                self.shared.pool.wake();
-                result
+    /// Hands on what `receive` brings, until there is nothing.
+    fn hand_on(
+        &mut self,
+        receive: impl Fn(&Receiver<Decoded>) -> Result<Decoded, TryRecvError>,
+        out: Output<'_>,
+    ) -> Result<(), ImageError> {
+        while let Some(front) = self.queue.outputs.front() {
+            match front {
+                Expected::Part(output) => match receive(output) {
+                    Ok(Decoded::Chunk(chunk)) => out(chunk)?,
+                    Ok(Decoded::End(result)) => {
+                        self.queue.next();
+                        if let Some(sum) = result? {
+                            self.sum = self.sum.rotate_left(1) ^ sum;
+                        }
+                    }
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return Err(self.broken("a decoder thread is gone")),
+                },
+                Expected::Sum(sum) => {
+                    if self.queue.shared.unfinished().is_some() || std::mem::take(&mut self.sum) != *sum {
+                        return Err(self.broken("the blocks and the sum at the end of their stream disagree"));
+                    }
+                    self.queue.next();
+                }
             }
         }
+        Ok(())
     }
 
-    fn lost(&self) -> ImageError {
-        broken(self.compression, &"a decoder thread is gone")
+    fn broken(&self, error: &str) -> ImageError {
+        broken(self.queue.shared.compression, &error)
+    }
+}
+
+impl Queue {
+    fn put(&mut self, cut: Cut) {
+        match cut {
+            Cut::Begin { header, skip_bits } => {
+                let ((input, inputs), (output, outputs)) = (channel(), channel());
+                self.expect(Expected::Part(outputs));
+                // Workers end only after the queue, so somebody takes it.
+                if let Some(jobs) = &self.jobs {
+                    let _ = jobs.send(Part { index: self.begun - 1, header, skip_bits, input: inputs, output });
+                }
+                self.part = Some(input);
+            }
+            Cut::Bytes(input) => {
+                if let Some(part) = &self.part {
+                    // A worker that has failed has said so in its output.
+                    let _ = part.send(input);
+                }
+            }
+            Cut::End => self.part = None,
+            Cut::Sum(sum) => self.expect(Expected::Sum(sum)),
+        }
+    }
+
+    fn expect(&mut self, expected: Expected) {
+        self.outputs.push_back(expected);
+        self.begun += 1;
+    }
+
+    /// It is the next one's turn.
+    fn next(&mut self) {
+        self.outputs.pop_front();
+        self.shared.next_turn();
     }
 }
 
 impl Drop for Parallel {
     fn drop(&mut self) {
-        self.part = None;
-        self.jobs = None;
-        self.outputs.clear();
-        self.shared.turn.store(usize::MAX, Ordering::Relaxed);
-        self.shared.pool.wake();
+        self.queue.part = None;
+        self.queue.jobs = None;
+        self.queue.outputs.clear();
+        self.queue.shared.every_turn();
         for thread in self.threads.drain(..) {
             // Its panic has been printed, and its part has failed.
             let _ = thread.join();
         }
-    }
-}
-
-impl Input {
-    fn len(&self) -> usize {
-        match self {
-            Self::Field(bytes) => bytes.len(),
-            Self::Chunk(chunk) => chunk.len(),
-        }
-    }
-}
-
-fn work(shared: &Shared, parts: &Mutex<Receiver<Part>>) {
-    loop {
-        let next = parts.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(part) = next else { return };
-        let result = decode(shared, &part);
-        let _ = part.output.send(Decoded::End(result));
-        let _ = shared.events.send(Event::Ready);
-    }
-}
-
-fn decode(shared: &Shared, part: &Part) -> Result<(), ImageError> {
-    let mut out = |chunk| {
-        let sent = part.output.send(Decoded::Chunk(chunk));
-        let _ = shared.events.send(Event::Ready);
-        sent.map_err(|_| ImageError::Cancelled)
-    };
-    let take =
-        || shared.pool.take_leaving(|| if part.index <= shared.turn.load(Ordering::Relaxed) { 0 } else { SPARE });
-    let mut decoder = Decoder::new(shared.compression)?;
-    for input in &part.input {
-        let (started, waited) = (Instant::now(), decoder.waited());
-        match input {
-            Input::Field(bytes) => decoder.push(&bytes, &take, &mut out)?,
-            Input::Chunk(chunk) => decoder.push(&chunk, &take, &mut out)?,
-        }
-        let busy = started.elapsed().saturating_sub(decoder.waited().saturating_sub(waited));
-        shared.busy_nanoseconds.fetch_add(busy.as_nanos() as u64, Ordering::Relaxed);
-    }
-    match shared.compression {
-        // The index and the end mark of the stream are not part of a block; the length of the block was known.
-        Compression::Xz => decoder.finish_part(&take, &mut out),
-        _ => decoder.finish(&take, &mut out),
     }
 }
