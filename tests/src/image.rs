@@ -28,7 +28,7 @@ pub enum Packing {
     Xz,
     /// xz, many blocks that say how long they are.
     XzBlocks,
-    /// bzip2.
+    /// bzip2, one stream of many blocks.
     Bzip2,
     /// bzip2, many streams.
     Bzip2Streams,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source ─┬─► digest                        one thread
-//!         └─► decode ─► format ─► disk ─►   this thread, then several writers; zstd and xz on several before it
+//!         └─► decode ─► format ─► disk ─►   this thread, then several writers; zstd, xz, bzip2 on several before it
 //! ```
 //! Buffers come from fixed pools, so a slow stage makes the ones before it wait.
 

@@ -14,6 +14,9 @@ use crate::image::decode::{Compression, Decoder, broken};
 /// The most that a block can take: 900,000 symbols of 20 bits, and its tables.
 const MAX_BYTES: usize = 2_400_000;
 
+/// Bytes that are shifted at one time.
+const PIECE: usize = 16 << 10;
+
 /// A block, or what may be one.
 pub(super) struct Block {
     /// Header of the stream and mark.
@@ -38,20 +41,34 @@ impl Block {
         self.append(&next.bytes[usize::from(next.skip_bits > 0).min(next.bytes.len())..])
     }
 
-    /// The beginning of a stream of this block alone.
-    fn stream(&self) -> Vec<u8> {
-        let shifted = |pair: &[u8]| (u16::from_be_bytes([pair[0], pair[1]]) >> (8 - self.skip_bits)) as u8;
-        let mut stream = Vec::with_capacity(self.header.len() + self.bytes.len());
-        stream.extend_from_slice(&self.header);
-        stream.extend(self.bytes.windows(2).map(shifted));
-        stream.extend(self.bytes.last().map(|last| last << self.skip_bits));
-        stream
+    /// The bytes of a stream of this block alone, as far as they are known, in pieces.
+    fn stream(&self, mut piece: impl FnMut(&[u8]) -> Result<(), ImageError>) -> Result<(), ImageError> {
+        piece(&self.header)?;
+        let mut shifted = Vec::with_capacity(PIECE);
+        for start in (0..self.bytes.len()).step_by(PIECE) {
+            let end = self.bytes.len().min(start + PIECE);
+            let pairs = self.bytes[start..self.bytes.len().min(end + 1)].windows(2);
+            shifted.clear();
+            shifted.extend(pairs.map(|pair| (u16::from_be_bytes([pair[0], pair[1]]) >> (8 - self.skip_bits)) as u8));
+            if end == self.bytes.len() {
+                shifted.push(self.bytes[end - 1] << self.skip_bits);
+            }
+            piece(&shifted)?;
+        }
+        Ok(())
+    }
+
+    /// The sum of its data, which follows the mark.
+    fn sum(&self) -> u32 {
+        let start = self.bytes.iter().take(5).fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        (start >> (8 - self.skip_bits)) as u32
     }
 }
 
-/// Decodes a part; gives the sum of the block if one ended with it.
-pub(super) fn decode(shared: &Shared, part: &Part) -> Result<Option<u32>, ImageError> {
-    let mut block = Block { header: part.header.clone(), skip_bits: part.skip_bits, bytes: Vec::new() };
+/// Decodes a part; gives the sum of the block if one ended with it. `memory` is used again from part to part.
+pub(super) fn decode(shared: &Shared, part: &Part, memory: &mut Vec<u8>) -> Result<Option<u32>, ImageError> {
+    memory.clear();
+    let mut block = Block { header: part.header.clone(), skip_bits: part.skip_bits, bytes: std::mem::take(memory) };
     for input in &part.input {
         block.append(&input)?;
     }
@@ -66,7 +83,11 @@ pub(super) fn decode(shared: &Shared, part: &Part) -> Result<Option<u32>, ImageE
         }
     }
     match outcome {
-        Outcome::Decoded(sum) => sum.map(Some),
+        Outcome::Decoded(result) => {
+            let sum = block.sum();
+            *memory = block.bytes;
+            result.map(|()| Some(sum))
+        }
         Outcome::Nothing(result) => {
             *shared.unfinished() = Some(block);
             result.map(|()| None)
@@ -75,8 +96,8 @@ pub(super) fn decode(shared: &Shared, part: &Part) -> Result<Option<u32>, ImageE
 }
 
 enum Outcome {
-    /// Data were handed back; the sum is that of the block, unless it failed further on.
-    Decoded(Result<u32, ImageError>),
+    /// Data were handed back; whether they were right to the end.
+    Decoded(Result<(), ImageError>),
     /// No data; whether that is because they end too early, or wrong.
     Nothing(Result<(), ImageError>),
 }
@@ -88,21 +109,12 @@ fn attempt(shared: &Shared, part: &Part, block: &Block) -> Outcome {
         shared.hand_back(part, chunk)
     };
     let take = || shared.take(part);
-    let stream = block.stream();
     let started = Instant::now();
     let result = Decoder::new(Compression::Bzip2).and_then(|mut decoder| {
-        decoder.push(&stream, &take, &mut out)?;
+        block.stream(|piece| decoder.push(piece, &take, &mut out))?;
         decoder.finish_part(&take, &mut out)?;
         shared.was_busy(started.elapsed().saturating_sub(decoder.waited()));
         Ok(())
     });
-    match any {
-        // The sum follows the mark.
-        true => Outcome::Decoded(result.map(|()| sum(&stream[block.header.len()..]))),
-        false => Outcome::Nothing(result),
-    }
-}
-
-fn sum(start: &[u8]) -> u32 {
-    start.iter().take(4).fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+    if any { Outcome::Decoded(result) } else { Outcome::Nothing(result) }
 }

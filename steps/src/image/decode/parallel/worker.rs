@@ -87,11 +87,12 @@ impl Shared {
 }
 
 pub(super) fn work(shared: &Shared, parts: &Mutex<Receiver<Part>>) {
+    let mut memory = Vec::new();
     loop {
         let next = parts.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(part) = next else { return };
         let result = match shared.compression {
-            Compression::Bzip2 => block::decode(shared, &part),
+            Compression::Bzip2 => block::decode(shared, &part, &mut memory),
             _ => decode(shared, &part).map(|()| None),
         };
         let _ = part.output.send(Decoded::End(result));
