@@ -2,13 +2,15 @@
 //! error that names the device, and a disk that cannot boot.
 
 use std::fs::{self, File};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
 use ferric_hardware::block::{self, DevicePolicy, EligibleDevice};
 use ferric_hardware::machine::Machine as Host;
-use ferric_steps::image::{self, Algorithm, Digest, ImageError, Location, Verify, WriteRequest};
+use ferric_hardware::units::Bytes;
+use ferric_steps::image::{self, Algorithm, Digest, ImageError, Location, Region, Verify, WriteRequest};
 use ferric_steps::progress::Progress;
 use ferric_tests::image::bootable;
 use ferric_tests::vm::Machine;
@@ -17,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 /// The disk below, of which only the first part is used.
 const BELOW: &str = "/dev/sda";
 const DISK: &str = "/dev/dm-1";
+const IMAGE: &str = "/tmp/image";
 const MIB: usize = 1 << 20;
 const DISK_BYTES: usize = 8 * MIB;
-/// As large as the disk, so that its end matters.
-const IMAGE_BYTES: usize = DISK_BYTES;
 /// Sectors that fail, together.
 const BAD: usize = 8;
-/// Image data, and a run of zeroes, of [`bootable`].
+/// In the first end of the disk; in data and in a run of zeroes of [`bootable`].
+const FIRST: usize = 64 << 10;
 const DATA: usize = 3 * MIB;
 const ZEROES: usize = (17 * 192 + 64) << 10;
 
@@ -66,39 +68,50 @@ fn content() -> Vec<u8> {
     content
 }
 
+/// Writes an image that fills the disk, or the region, where `target` fails at byte `at`; gives back why that ended and
+/// whether all that can be written of a range is zero.
+async fn attempt(at: usize, target: &str, region: Option<Region>) -> (ImageError, impl Fn(Range<usize>) -> bool) {
+    let image = bootable(region.map_or(DISK_BYTES, |region| region.len.0 as usize));
+    fs::write(IMAGE, &image).unwrap();
+    let verify = Verify::Digest(Digest::of(Algorithm::Sha256, &image));
+    let mut request = WriteRequest::new(vec![Location::parse(IMAGE).unwrap()], failing(at, target), verify);
+    (request.read_back, request.region) = (true, region);
+    let outcome = image::write(request, &Progress::default(), &CancellationToken::new()).await;
+    dmsetup(&["remove", "failing"]);
+    let Err(error) = outcome else { panic!("{target} at {at} was not noticed") };
+    assert!(matches!(error, ImageError::Disk { .. } | ImageError::ReadBack { .. }), "{error:?}");
+    let bad = if target == "error" { at..at + BAD * 512 } else { 0..0 };
+    let content = content();
+    (error, move |range: Range<usize>| range.filter(|byte| !bad.contains(byte)).all(|byte| content[byte] == 0))
+}
+
 /// Runs in the virtual machine, on a disk that nobody needs.
 pub(super) async fn inside() {
-    let image = bootable(IMAGE_BYTES);
+    let image = bootable(DISK_BYTES);
     assert!(image[DATA..][..BAD * 512].iter().any(|byte| *byte != 0));
     assert!(image[ZEROES..][..BAD * 512].iter().all(|byte| *byte == 0));
-    fs::write("/tmp/image", &image).unwrap();
     dmsetup(&["create", "unreadable", "--table", &format!("0 {BAD} error")]);
     let unreadable = format!("delay /dev/dm-0 0 0 {BELOW} AT 0");
     let forgetful = format!("flakey {BELOW} AT 0 600 1 drop_writes");
     for (at, target, expected) in [
-        (64 << 10, "error", "wiping /dev/dm-1 at byte 0"),
+        (FIRST, "error", "wiping /dev/dm-1 at byte 0"),
         (DATA, "error", "writing /dev/dm-1 at byte 3145728"),
         (ZEROES, "error", "zeroing /dev/dm-1 at byte "),
         (DISK_BYTES - BAD * 512, "error", "wiping /dev/dm-1 at byte 7340032"),
         (DATA, unreadable.as_str(), "reading back /dev/dm-1 at byte 3145728"),
         (DATA, forgetful.as_str(), "/dev/dm-1 does not read back as it was written"),
     ] {
-        let device = failing(at, target);
-        let verify = Verify::Digest(Digest::of(Algorithm::Sha256, &image));
-        let mut request = WriteRequest::new(vec![Location::parse("/tmp/image").unwrap()], device, verify);
-        request.read_back = true;
-        let outcome = image::write(request, &Progress::default(), &CancellationToken::new()).await;
-        dmsetup(&["remove", "failing"]);
-        let Err(error) = outcome else { panic!("{target} at {at} was not noticed") };
-        assert!(matches!(error, ImageError::Disk { .. } | ImageError::ReadBack { .. }), "{error:?}");
+        let (error, is_wiped) = attempt(at, target, None).await;
         assert!(error.to_string().starts_with(expected), "{target} at {at}: {}", error.chain());
-        let content = content();
-        let wiped = |range: std::ops::Range<usize>| {
-            let is_bad = |byte: &usize| target == "error" && (at..at + BAD * 512).contains(byte);
-            range.filter(|byte| !is_bad(byte)).all(|byte| content[byte] == 0)
-        };
-        assert!(wiped(0..MIB), "{target} at {at}: the first end is not empty");
-        assert!(wiped(DISK_BYTES - MIB..DISK_BYTES), "{target} at {at}: the last end is not empty");
+        assert!(is_wiped(0..MIB), "{target} at {at}: the first end is not empty");
+        assert!(is_wiped(DISK_BYTES - MIB..DISK_BYTES), "{target} at {at}: the last end is not empty");
+    }
+    // A partition image: the ends of the disk are those of no partition.
+    let region = Region { start: Bytes::mib(2), len: Bytes::mib(4), keeps_table: false };
+    let (error, is_wiped) = attempt(FIRST, "error", Some(region)).await;
+    assert!(error.to_string().starts_with("wiping the ends of /dev/dm-1"), "{}", error.chain());
+    for end in [0, 2, 5, 7] {
+        assert!(is_wiped(end * MIB..(end + 1) * MIB), "the MiB at {end} is not empty");
     }
     dmsetup(&["remove", "unreadable"]);
 }

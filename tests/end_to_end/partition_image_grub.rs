@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ferric_tests::conductor::{Conductor, NODE, TOKEN};
@@ -47,29 +47,20 @@ fn ramdisk(conductor: &Conductor, agent: u16, disks: &[PathBuf]) -> Result<Proce
     Process::start(qemu.args(disks.iter().flat_map(|disk| drive(disk))))
 }
 
-/// What the agent answers.
-fn ask(agent: u16, path: &str, body: Option<&Value>) -> Result<Value> {
-    let url = format!("https://127.0.0.1:{agent}/v1/commands/{path}agent_token={TOKEN}");
-    let mut curl = Command::new("curl");
-    curl.args(["-sSk", "--max-time", "60", &url]);
-    if let Some(body) = body {
-        curl.args(["-H", "Content-Type: application/json", "-d", &body.to_string()]);
-    }
-    let answer = curl.output()?;
-    ensure!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
-    Ok(serde_json::from_slice(&answer.stdout)?)
+/// What the agent answers to a command: at once, or when it has ended.
+fn post(agent: u16, wait: bool, name: &str, params: Value) -> Result<Value> {
+    let url = format!("https://127.0.0.1:{agent}/v1/commands/?wait={wait}&agent_token={TOKEN}");
+    let body = json!({"name": name, "params": params}).to_string();
+    let limit = LIMIT.as_secs().to_string();
+    let header = "Content-Type: application/json";
+    let sent = Command::new("curl").args(["-sSk", "--max-time", &limit, "-H", header, "-d", &body, &url]).output()?;
+    ensure!(sent.status.success(), "{name}: {}", String::from_utf8_lossy(&sent.stderr));
+    Ok(serde_json::from_slice(&sent.stdout)?)
 }
 
-/// Runs a command of the agent to its end and returns its result, as the conductor does.
+/// Runs a command of the agent to its end and returns its result.
 fn command(agent: u16, name: &str, params: Value) -> Result<Value> {
-    let start = Instant::now();
-    let mut command = ask(agent, "?wait=false&", Some(&json!({"name": name, "params": params})))?;
-    let id = command["id"].as_str().with_context(|| format!("{name}: {command}"))?.to_owned();
-    while command["command_status"] == "RUNNING" {
-        ensure!(start.elapsed() < LIMIT, "{name} does not end: {command}");
-        std::thread::sleep(Duration::from_millis(200));
-        command = ask(agent, &format!("{id}?"), None)?;
-    }
+    let mut command = post(agent, true, name, params)?;
     ensure!(command["command_status"] == "SUCCEEDED", "{name}: {command}");
     Ok(command["command_result"].take())
 }
@@ -114,7 +105,7 @@ fn grub_of_a_partition_image_boots_bios_machines() -> Result<()> {
         let root = deploy(agent, disk, capabilities, &info).with_context(|| machine.log())?;
         assert_eq!(root, uuid.as_str());
     }
-    ask(agent, "?wait=false&", Some(&json!({"name": "standby.power_off", "params": {}})))?;
+    post(agent, false, "standby.power_off", json!({}))?;
     machine.wait(LIMIT)?;
 
     for disk in &disks {

@@ -105,8 +105,11 @@ impl UuidLink {
         std::fs::create_dir_all(directory)?;
         // One that leads nowhere is left from an earlier partition.
         std::fs::remove_file(&link).ok();
-        symlink(Path::new("../..").join(partition.name.trim_start_matches("/dev/")), &link)?;
-        Ok(Self(Some(link)))
+        match symlink(Path::new("../..").join(partition.name.trim_start_matches("/dev/")), &link) {
+            // udev came in between.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Self(None)),
+            result => result.map(|()| Self(Some(link))),
+        }
     }
 }
 
