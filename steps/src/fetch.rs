@@ -6,7 +6,7 @@ use reqwest::Response;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::image::http::{Http, Refusal, chain};
+use crate::image::http::{Http, Refusal, chain, uncoded};
 use crate::image::{HttpOptions, Location, Retries};
 use crate::step::Context;
 
@@ -80,7 +80,8 @@ pub(crate) async fn get(client: &Http, url: &Url, shown: &str, limit_bytes: usiz
 }
 
 /// The body of an answer, at most `limit_bytes` long.
-pub(crate) async fn collect(mut response: Response, shown: &str, limit_bytes: usize) -> Result<Vec<u8>, Refusal> {
+pub(crate) async fn collect(response: Response, shown: &str, limit_bytes: usize) -> Result<Vec<u8>, Refusal> {
+    let mut response = uncoded(response, shown)?;
     let mut body = Vec::new();
     let broken = |error| Refusal::Again(format!("URL: {shown}; Error: {}", chain(&error)));
     while let Some(chunk) = response.chunk().await.map_err(broken)? {

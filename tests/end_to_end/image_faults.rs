@@ -14,7 +14,7 @@ use ferric_tests::loop_device::LoopDevice;
 use tokio_util::sync::CancellationToken;
 
 /// As large as the disks of these tests, so that both ends matter.
-const IMAGE_BYTES: usize = 6 << 20;
+pub(super) const IMAGE_BYTES: usize = 6 << 20;
 
 fn eligible(disk: &LoopDevice) -> EligibleDevice {
     let machine = Machine::host();
@@ -22,7 +22,7 @@ fn eligible(disk: &LoopDevice) -> EligibleDevice {
     block::list(&machine, &policy).find(&machine, disk.path().to_str().unwrap()).unwrap().clone()
 }
 
-fn request(disk: &LoopDevice, urls: &[String], file: &[u8]) -> WriteRequest {
+pub(super) fn request(disk: &LoopDevice, urls: &[String], file: &[u8]) -> WriteRequest {
     let digest = Digest::of(Algorithm::Sha256, file);
     let locations = urls.iter().map(|url| Location::parse(url).unwrap()).collect();
     let retries = Retries {
@@ -34,7 +34,7 @@ fn request(disk: &LoopDevice, urls: &[String], file: &[u8]) -> WriteRequest {
     WriteRequest { retries, ..WriteRequest::new(locations, eligible(disk), Verify::Digest(digest)) }
 }
 
-fn write(request: WriteRequest) -> Result<WriteSummary, ImageError> {
+pub(super) fn write(request: WriteRequest) -> Result<WriteSummary, ImageError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(image::write(request, &Progress::default(), &CancellationToken::new()))
 }

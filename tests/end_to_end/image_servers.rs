@@ -79,6 +79,8 @@ impl Nginx {
         let certificates = Certificates::new().unwrap();
         let [plain, tls, for_known_clients] = [0; 3].map(|_| free_port().unwrap());
         std::fs::copy(image.path(), certificates.file("image.raw")).unwrap();
+        let packed = Packing::Gzip.pack(&std::fs::read(image.path()).unwrap()).unwrap();
+        std::fs::write(certificates.file("image.raw.gz"), packed).unwrap();
         std::fs::write(certificates.file("passwords"), "user:{PLAIN}secret\n").unwrap();
         let root = certificates.directory().display();
         let configuration = format!(
@@ -92,7 +94,8 @@ impl Nginx {
                server {{
                  listen 127.0.0.1:{plain};
                  location = /image.raw {{ }}
-                 location = /coded {{ alias {root}/image.raw; gzip off; add_header Content-Encoding gzip; }}
+                 location = /stored {{ alias {root}/image.raw.gz; gzip off; add_header Content-Encoding gzip; }}
+                 location = /mislabelled {{ alias {root}/image.raw; gzip off; add_header Content-Encoding gzip; }}
                }}
                server {{
                  listen 127.0.0.1:{tls} ssl;
@@ -185,12 +188,13 @@ fn proxies_are_asked_except_for_hosts_that_need_none() {
 }
 
 #[test]
-fn bytes_are_never_taken_in_a_coding() {
+fn no_coding_is_asked_for_and_what_was_stored_in_one_is_decoded() {
     let target = Target::new();
     let nginx = Nginx::start(&target.image);
     // This server would compress for everybody who takes that.
     target.deploy(&nginx.url(nginx.plain, "image.raw"), json!({})).unwrap();
-    target.refused(&nginx.url(nginx.plain, "coded"), json!({}), "Content-Encoding gzip");
+    target.deploy(&nginx.url(nginx.plain, "stored"), json!({})).unwrap();
+    target.refused(&nginx.url(nginx.plain, "mislabelled"), json!({}), "Content-Encoding gzip");
 }
 
 /// The registry, with what was pushed to it.

@@ -19,6 +19,7 @@ mod failing_disk;
 mod ignition_config;
 mod ignition_engine;
 mod ignition_iso;
+mod image_coding;
 mod image_command;
 mod image_faults;
 mod image_kill;

@@ -47,6 +47,8 @@ pub struct Manners {
     pub ranges: bool,
     /// Whether it announces the length; else the body is chunked.
     pub length: bool,
+    /// The `Content-Encoding` that it says the file is in.
+    pub coding: Option<String>,
     /// The `Authorization` header without which it answers 401.
     pub authorization: Option<String>,
     /// Where it redirects all requests to.
@@ -91,6 +93,7 @@ impl Default for Manners {
             etag: Some("\"1\"".into()),
             ranges: true,
             length: true,
+            coding: None,
             authorization: None,
             redirect: None,
             doorman: None,
@@ -253,6 +256,7 @@ impl Shared {
         };
         let mut headers = Vec::new();
         headers.extend(etag.map(|etag| ("ETag", etag)));
+        headers.extend(self.manners.coding.clone().map(|coding| ("Content-Encoding", coding)));
         let status = if wanted.is_some() { 206 } else { 200 };
         if wanted.is_some() {
             let announced = if let Fault::WrongRange(other) = fault { *other } else { first };

@@ -8,7 +8,8 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use self::codec::{Codec, Step};
+use self::codec::Codec;
+pub(crate) use self::codec::Step;
 pub(crate) use self::parallel::Parallel;
 use super::buffer::Buffer;
 use super::{Chunk, ImageError};
@@ -26,6 +27,8 @@ pub(crate) enum Compression {
     Zstd,
     Xz,
     Bzip2,
+    /// With or without the frame of zlib (RFC 1950, RFC 1951): a coding of HTTP, not of files.
+    Deflate,
 }
 
 impl Compression {
@@ -51,16 +54,61 @@ impl Compression {
             Self::Zstd => "zstd",
             Self::Xz => "xz",
             Self::Bzip2 => "bzip2",
+            Self::Deflate => "deflate",
         }
     }
 }
 
 /// Decompresses a stream of any number of members, one after the other.
-pub(crate) struct Decoder {
+pub(crate) struct Members {
     compression: Compression,
     codec: Box<dyn Codec>,
     /// Where the stream is: inside a member, or between two.
     inside: bool,
+}
+
+impl Members {
+    pub(crate) fn new(compression: Compression) -> Result<Self, ImageError> {
+        let codec = codec::open(compression).map_err(|e| broken(compression, &e))?;
+        // A zero may be the first byte of deflated data; nothing else begins with one.
+        Ok(Self { compression, codec, inside: compression == Compression::Deflate })
+    }
+
+    /// Goes on as far as `input` and `output` allow.
+    pub(crate) fn run(&mut self, mut input: &[u8], output: &mut [u8]) -> Result<Step, ImageError> {
+        let mut padding = 0;
+        if !self.inside {
+            // Files may be padded with zeroes behind a member.
+            padding = input.iter().take_while(|byte| **byte == 0).count();
+            input = &input[padding..];
+            self.inside = !input.is_empty();
+            if !self.inside {
+                return Ok(Step { consumed: padding, produced: 0, ended: false });
+            }
+        }
+        let step = self.codec.run(input, output).map_err(|e| broken(self.compression, &e))?;
+        if step.consumed == 0 && step.produced == 0 && !step.ended && !input.is_empty() {
+            return Err(broken(self.compression, &"the decoder is stuck"));
+        }
+        if step.ended {
+            self.inside = false;
+            self.codec.reset().map_err(|e| broken(self.compression, &e))?;
+        }
+        Ok(Step { consumed: padding + step.consumed, ..step })
+    }
+
+    /// The stream is complete.
+    pub(crate) fn end(&self) -> Result<(), ImageError> {
+        match self.inside {
+            true => Err(broken(self.compression, &"the data end before their end mark")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Decompresses a stream into buffers.
+pub(crate) struct Decoder {
+    members: Members,
     buffer: Option<(Buffer, usize)>,
     /// Time spent waiting for free buffers.
     waited: Duration,
@@ -68,39 +116,27 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     pub(crate) fn new(compression: Compression) -> Result<Self, ImageError> {
-        let codec = codec::open(compression).map_err(|e| broken(compression, &e))?;
-        Ok(Self { compression, codec, inside: false, buffer: None, waited: Duration::ZERO })
+        Ok(Self { members: Members::new(compression)?, buffer: None, waited: Duration::ZERO })
     }
 
     /// Takes the next piece of the file.
     pub(crate) fn push(&mut self, mut input: &[u8], take: Take<'_>, out: Output<'_>) -> Result<(), ImageError> {
-        loop {
-            if !self.inside {
-                // Files may be padded with zeroes behind a member.
-                let padding = input.iter().take_while(|byte| **byte == 0).count();
-                input = &input[padding..];
-            }
-            if input.is_empty() {
-                return Ok(());
-            }
-            self.inside = true;
+        while !input.is_empty() {
             input = &input[self.step(input, take, out)?.consumed..];
         }
+        Ok(())
     }
 
     /// The file is complete: what is left comes out.
     pub(crate) fn finish(&mut self, take: Take<'_>, out: Output<'_>) -> Result<(), ImageError> {
         self.finish_part(take, out)?;
-        if self.inside {
-            return Err(broken(self.compression, &"the data end before their end mark"));
-        }
-        Ok(())
+        self.members.end()
     }
 
     /// As [`Decoder::finish`], for a part whose end somebody else has seen.
     fn finish_part(&mut self, take: Take<'_>, out: Output<'_>) -> Result<(), ImageError> {
         // A codec may still hold output that did not fit.
-        while self.inside && self.step(&[], take, out)?.produced > 0 {}
+        while self.members.inside && self.step(&[], take, out)?.produced > 0 {}
         match self.buffer.take() {
             Some((buffer, filled)) if filled > 0 => out(buffer.freeze(filled)),
             _ => Ok(()),
@@ -122,19 +158,12 @@ impl Decoder {
                 (buffer, 0)
             }
         };
-        let step = self.codec.run(input, &mut buffer[filled..]).map_err(|e| broken(self.compression, &e))?;
-        if step.consumed == 0 && step.produced == 0 && !step.ended && !input.is_empty() {
-            return Err(broken(self.compression, &"the decoder is stuck"));
-        }
+        let step = self.members.run(input, &mut buffer[filled..])?;
         let filled = filled + step.produced;
         if filled == buffer.len() {
             out(buffer.freeze(filled))?;
         } else {
             self.buffer = Some((buffer, filled));
-        }
-        if step.ended {
-            self.inside = false;
-            self.codec.reset().map_err(|e| broken(self.compression, &e))?;
         }
         Ok(step)
     }

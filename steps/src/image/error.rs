@@ -19,6 +19,9 @@ pub enum ImageError {
     /// The file became another one while it was transferred.
     #[error("{0}")]
     Changed(String),
+    /// The bytes that came make no sense in the coding they were sent in.
+    #[error("{0}")]
+    Damaged(String),
     /// The time limit of the whole transfer passed.
     #[error("{0}")]
     DownloadTimeout(String),
@@ -105,7 +108,9 @@ impl From<ImageError> for StepError {
     fn from(error: ImageError) -> Self {
         let text = error.chain();
         match error {
-            ImageError::Download(_) | ImageError::Changed(_) | ImageError::File { .. } => Self::ImageDownload(text),
+            ImageError::Download(_) | ImageError::Changed(_) | ImageError::Damaged(_) | ImageError::File { .. } => {
+                Self::ImageDownload(text)
+            }
             ImageError::DownloadFatal(_) => Self::ImageDownloadFatal(text),
             ImageError::DownloadTimeout(_) => Self::ImageDownloadTimeout(text),
             ImageError::Invalid(_) => Self::InvalidImage(text),

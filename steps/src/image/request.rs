@@ -239,7 +239,7 @@ pub struct WriteSummary {
     pub format: &'static str,
     /// `gzip`, `zstd`, `xz`, `bzip2`, when the file was compressed.
     pub compression: Option<&'static str>,
-    /// Bytes of the file as served.
+    /// Bytes of the file as served, in the coding of HTTP if there was one.
     pub served_bytes: u64,
     /// Bytes of the disk image.
     pub image_bytes: u64,
@@ -247,7 +247,7 @@ pub struct WriteSummary {
     pub written_bytes: u64,
     /// Bytes that were zeroed by the kernel or device.
     pub zeroed_bytes: u64,
-    /// Digest of the file as served, if one was needed.
+    /// Digest of the file as served, if one was needed; a coding of HTTP is no part of the file.
     pub digest: Option<Digest>,
     /// Digest of the file behind its compression, if asked for.
     pub decoded_digest: Option<Digest>,

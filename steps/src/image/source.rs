@@ -1,6 +1,7 @@
 //! Bytes from one or many URLs or a file, in order, in full buffers.
 
 mod backoff;
+mod coding;
 mod file;
 pub(crate) mod http;
 mod object;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::file::{FileAccess, FileSource};
 use self::transfer::{HttpAccess, Transfer};
 use super::buffer::Buffer;
+use super::decode::Members;
 use super::{Chunk, HttpOptions, ImageError, Location, Pool, RandomAccess, Retries};
 
 /// An open source: its first answer is there, none of its bytes are read.
@@ -26,7 +28,7 @@ pub(crate) enum Source {
 /// What a source did.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
-    /// Bytes of the file.
+    /// Bytes of the file, as coded for transport.
     pub(crate) bytes: u64,
     /// How often it went on where it had stopped.
     pub(crate) resumes: u32,
@@ -59,7 +61,7 @@ impl Source {
         }
     }
 
-    /// Size of the file, where it is known.
+    /// Size of the file, where it is known before its end.
     pub(crate) fn total_bytes(&self) -> Option<u64> {
         match self {
             Self::Http(transfer) => transfer.total_bytes(),
@@ -78,7 +80,7 @@ impl Source {
     /// The way to random access to the same bytes, for a stage that turns out to need it.
     pub(crate) fn access(&self) -> Access {
         match self {
-            Self::Http(transfer) => Access::Http(transfer.access()),
+            Self::Http(transfer) => Access::Http(transfer.access().map(Box::new)),
             Self::File(file) => Access::File(file.access()),
         }
     }
@@ -105,7 +107,7 @@ impl Source {
 
 /// The way to random access; nothing is asked of a server before [`Access::open`].
 pub(crate) enum Access {
-    Http(Option<HttpAccess>),
+    Http(Option<Box<HttpAccess>>),
     File(Option<FileAccess>),
 }
 
@@ -113,7 +115,7 @@ impl Access {
     /// Random access, where the source has it. Blocks: a server is asked for one byte.
     pub(crate) fn open(self) -> Option<Box<dyn RandomAccess>> {
         match self {
-            Self::Http(access) => access.filter(HttpAccess::works).map(|access| Box::new(access) as _),
+            Self::Http(access) => access.filter(|access| access.works()).map(|access| access as _),
             Self::File(access) => access.map(|access| Box::new(access) as _),
         }
     }
@@ -162,29 +164,61 @@ impl Feed {
     /// Copies `bytes` into buffers and sends those that are full.
     async fn put(&mut self, mut bytes: &[u8]) -> Result<(), Closed> {
         while !bytes.is_empty() {
-            let (mut buffer, filled) = match self.buffer.take() {
-                Some(begun) => begun,
-                None => {
-                    let started = Instant::now();
-                    let buffer = self.pool.take().await;
-                    self.waited += started.elapsed();
-                    (buffer, 0)
-                }
-            };
-            let part = bytes.len().min(buffer.len() - filled);
-            buffer[filled..filled + part].copy_from_slice(&bytes[..part]);
+            let room = self.room().await;
+            let part = bytes.len().min(room.len());
+            room[..part].copy_from_slice(&bytes[..part]);
             bytes = &bytes[part..];
-            self.buffer = Some((buffer, filled + part));
-            if self.buffer.as_ref().is_some_and(|(buffer, filled)| *filled == buffer.len()) {
-                self.send()?;
-            }
+            self.advance(part)?;
         }
         Ok(())
     }
 
+    /// As [`Feed::put`], for `bytes` that are still compressed.
+    async fn decode(&mut self, mut bytes: &[u8], members: &mut Members) -> Result<Result<(), Closed>, ImageError> {
+        loop {
+            let room = self.room().await;
+            let size = room.len();
+            let step = members.run(bytes, room)?;
+            bytes = &bytes[step.consumed..];
+            if self.advance(step.produced).is_err() {
+                return Ok(Err(Closed));
+            }
+            // A full room may mean that there is more to come of bytes that are consumed.
+            if bytes.is_empty() && step.produced < size {
+                return Ok(Ok(()));
+            }
+        }
+    }
+
+    /// Where the next bytes go.
+    async fn room(&mut self) -> &mut [u8] {
+        let (buffer, filled) = match self.buffer.take() {
+            Some(begun) => begun,
+            None => {
+                let started = Instant::now();
+                let buffer = self.pool.take().await;
+                self.waited += started.elapsed();
+                (buffer, 0)
+            }
+        };
+        let (buffer, filled) = self.buffer.insert((buffer, filled));
+        &mut buffer[*filled..]
+    }
+
+    /// So many bytes have gone into the room; a full buffer is sent.
+    fn advance(&mut self, bytes: usize) -> Result<(), Closed> {
+        match &mut self.buffer {
+            Some((buffer, filled)) => {
+                *filled += bytes;
+                if *filled == buffer.len() { self.send() } else { Ok(()) }
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Sends what is in the buffer.
     fn send(&mut self) -> Result<(), Closed> {
-        let Some((buffer, filled)) = self.buffer.take() else { return Ok(()) };
+        let Some((buffer, filled)) = self.buffer.take().filter(|(_, filled)| *filled > 0) else { return Ok(()) };
         let chunk = buffer.freeze(filled);
         if let Some(digest) = &self.digest {
             digest.send(chunk.clone()).map_err(|_| Closed)?;

@@ -52,7 +52,9 @@ pub async fn write(
                 changes += 1;
                 notes.push(format!("{}; started again", error.chain()));
             }
-            Err((error @ ImageError::Checksum { .. }, Some(used))) if locations.len() > 1 => {
+            Err((error @ (ImageError::Checksum { .. } | ImageError::Damaged(_)), Some(used)))
+                if locations.len() > 1 =>
+            {
                 locations.retain(|location| *location != used);
                 notes.push(format!("{used}: {}; tried the next", error.chain()));
             }

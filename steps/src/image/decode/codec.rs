@@ -1,4 +1,4 @@
-//! The four decompressors behind one call.
+//! The decompressors behind one call.
 
 use std::fmt::Display;
 
@@ -11,13 +11,13 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// What one call did.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// Bytes taken from the input.
-    pub(super) consumed: usize,
+    pub(crate) consumed: usize,
     /// Bytes put into the output.
-    pub(super) produced: usize,
+    pub(crate) produced: usize,
     /// Whether a member (stream, frame) ended.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 /// A decompressor of one member at a time.
@@ -35,6 +35,7 @@ pub(super) fn open(compression: Compression) -> Result<Box<dyn Codec>, Box<dyn D
         Compression::Zstd => Box::new(Zstd::new()?),
         Compression::Xz => Box::new(Xz(xz()?)),
         Compression::Bzip2 => Box::new(Bzip2(bzip2::Decompress::new(false))),
+        Compression::Deflate => Box::new(Deflate(None)),
     })
 }
 
@@ -47,19 +48,47 @@ fn gzip() -> flate2::Decompress {
 
 impl Codec for Gzip {
     fn run(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Box<dyn Display>> {
-        let before = (self.0.total_in(), self.0.total_out());
-        let status = self.0.decompress(input, output, flate2::FlushDecompress::None).map_err(boxed)?;
-        Ok(Step {
-            consumed: (self.0.total_in() - before.0) as usize,
-            produced: (self.0.total_out() - before.1) as usize,
-            ended: status == flate2::Status::StreamEnd,
-        })
+        inflate(&mut self.0, input, output)
     }
 
     fn reset(&mut self) -> Result<(), Box<dyn Display>> {
         self.0 = gzip();
         Ok(())
     }
+}
+
+/// Opened when the first byte has come.
+struct Deflate(Option<flate2::Decompress>);
+
+impl Codec for Deflate {
+    fn run(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Box<dyn Display>> {
+        let decompress = match (&mut self.0, input.first()) {
+            (Some(open), _) => open,
+            (none, Some(first)) => {
+                // The method of the zlib format. Bare data hardly begin so: that would be a block of a kind whose
+                // unused bits every encoder leaves empty.
+                let is_zlib = first & 0x0f == 8;
+                none.insert(flate2::Decompress::new(is_zlib))
+            }
+            (None, None) => return Ok(Step { consumed: 0, produced: 0, ended: false }),
+        };
+        inflate(decompress, input, output)
+    }
+
+    fn reset(&mut self) -> Result<(), Box<dyn Display>> {
+        self.0 = None;
+        Ok(())
+    }
+}
+
+fn inflate(decompress: &mut flate2::Decompress, input: &[u8], output: &mut [u8]) -> Result<Step, Box<dyn Display>> {
+    let before = (decompress.total_in(), decompress.total_out());
+    let status = decompress.decompress(input, output, flate2::FlushDecompress::None).map_err(boxed)?;
+    Ok(Step {
+        consumed: (decompress.total_in() - before.0) as usize,
+        produced: (decompress.total_out() - before.1) as usize,
+        ended: status == flate2::Status::StreamEnd,
+    })
 }
 
 struct Zstd(zstd::zstd_safe::DCtx<'static>);

@@ -76,6 +76,6 @@ pub(super) fn split(compression: Compression, start: &[u8]) -> Option<Box<dyn Sp
         Compression::Zstd => Some(Box::new(Fields::new(Zstd::default()))),
         Compression::Xz if xz::has_sizes(start) => Some(Box::new(Fields::new(Xz::default()))),
         Compression::Bzip2 => Some(Box::new(Bzip2::default())),
-        Compression::Xz | Compression::Gzip => None,
+        Compression::Xz | Compression::Gzip | Compression::Deflate => None,
     }
 }

@@ -33,6 +33,11 @@ fn compress(compression: Compression, data: &[u8]) -> Vec<u8> {
             encoder.write_all(data).unwrap();
             encoder.finish().unwrap()
         }
+        Compression::Deflate => {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(data).unwrap();
+            encoder.finish().unwrap()
+        }
     }
 }
 
@@ -141,17 +146,34 @@ fn damage_to_a_divided_file_is_an_error() {
     }
 }
 
-const ALL: [Compression; 4] = [Compression::Gzip, Compression::Zstd, Compression::Xz, Compression::Bzip2];
+const ALL: [Compression; 5] =
+    [Compression::Gzip, Compression::Zstd, Compression::Xz, Compression::Bzip2, Compression::Deflate];
 
 #[test]
 fn every_compression_comes_back_in_pieces_of_any_size() {
     for compression in ALL {
         let file = compress(compression, &sample());
-        assert_eq!(Compression::detect(&file), Some(compression));
+        // Only files say what they are.
+        assert_eq!(Compression::detect(&file), Some(compression).filter(|c| *c != Compression::Deflate));
         for piece in [7, 4096, file.len()] {
             assert!(decode(compression, &file, piece).unwrap() == sample(), "{compression:?} by {piece}");
         }
     }
+}
+
+#[test]
+fn deflated_data_need_no_frame() {
+    // Level 0 begins with a zero.
+    for level in [0, 6] {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(level));
+        encoder.write_all(&sample()).unwrap();
+        let bare = encoder.finish().unwrap();
+        for piece in [1, 4096] {
+            assert!(decode(Compression::Deflate, &bare, piece).unwrap() == sample(), "level {level} by {piece}");
+        }
+        assert!(decode(Compression::Deflate, &bare[..bare.len() - 1], 4096).is_err());
+    }
+    assert!(decode(Compression::Deflate, &[], 1).is_err());
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderValue, IF_RANGE, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Client, NoProxy, Proxy, RequestBuilder, Response, StatusCode};
 use url::Url;
 
+use super::coding;
 use crate::image::oci::Login;
 use crate::image::{Authorization, HttpOptions, ImageError};
 use crate::trust;
@@ -109,24 +110,30 @@ pub(crate) async fn answer(request: RequestBuilder, url: &str) -> Result<Respons
     })
 }
 
-/// An answer that is neither 200 nor 206, or comes coded, is a refusal.
+/// An answer that is neither 200 nor 206 is a refusal.
 fn judge(response: Response, url: &str) -> Result<Response, Refusal> {
     let status = response.status();
     if matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
-        let coding =
-            response.headers().get(CONTENT_ENCODING).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-        return match coding {
-            // A digest of coded bytes would prove nothing about the file.
-            Some(coding) if coding != "identity" => {
-                Err(Refusal::Fatal(format!("{url} comes with Content-Encoding {coding} though identity was asked for")))
-            }
-            _ => Ok(response),
-        };
+        return Ok(response);
     }
     let text = format!("Received status code {} from {url}, expected 200", status.as_u16());
     let temporary = status.is_server_error()
         || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
     Err(if temporary { Refusal::Again(text) } else { Refusal::Fatal(text) })
+}
+
+/// Refuses an answer whose body is coded.
+pub(crate) fn uncoded(response: Response, url: &str) -> Result<Response, Refusal> {
+    match coding::of(response.headers()) {
+        Ok(None) => Ok(response),
+        Ok(Some(known)) => Err(coded(url, known.name())),
+        Err(unknown) => Err(coded(url, &unknown)),
+    }
+}
+
+/// A digest of coded bytes would prove nothing about the file.
+pub(crate) fn coded(url: &str, coding: &str) -> Refusal {
+    Refusal::Fatal(format!("{url} comes with Content-Encoding {coding} though identity was asked for"))
 }
 
 /// An error with all its causes in one line, without the URL (it may hold a password).

@@ -3,11 +3,16 @@
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 
+use super::coding;
+use crate::image::decode::Compression;
+
 /// What a server said of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Object {
-    /// Its size, unless it is sent in chunks of unknown number.
+    /// Its size, as coded, unless it is sent in chunks of unknown number.
     pub(crate) total: Option<u64>,
+    /// How it is coded. All positions are those of the coded bytes.
+    pub(crate) coding: Option<Compression>,
     etag: Option<String>,
     last_modified: Option<String>,
 }
@@ -19,7 +24,8 @@ impl Object {
             StatusCode::PARTIAL_CONTENT => ContentRange::of(headers).and_then(|range| range.total),
             _ => text(headers, &CONTENT_LENGTH).and_then(|length| length.parse().ok()),
         };
-        Self { total, etag: text(headers, &ETAG), last_modified: text(headers, &LAST_MODIFIED) }
+        let coding = coding::of(headers).ok().flatten();
+        Self { total, coding, etag: text(headers, &ETAG), last_modified: text(headers, &LAST_MODIFIED) }
     }
 
     /// What to send as `If-Range`: a strong ETag, or the date (RFC 9110 section 13.1.5).
@@ -39,11 +45,15 @@ impl Object {
             (Some(a), Some(b)) if a != b => return changed("date", a, b),
             _ => {}
         }
-        self.differs_in_size(other)
+        self.differs_in_bytes(other)
     }
 
     /// Why `other`, from another server, cannot be a copy.
-    pub(crate) fn differs_in_size(&self, other: &Self) -> Option<String> {
+    pub(crate) fn differs_in_bytes(&self, other: &Self) -> Option<String> {
+        if self.coding != other.coding {
+            let name = |coding: Option<Compression>| coding.map_or("identity", Compression::name);
+            return Some(format!("its Content-Encoding was {} and is {}", name(self.coding), name(other.coding)));
+        }
         match (self.total, other.total) {
             (Some(a), Some(b)) if a != b => Some(format!("its length was {a} and is {b}")),
             _ => None,
@@ -80,6 +90,8 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::CONTENT_ENCODING;
+
     use super::*;
 
     fn object(headers: &[(HeaderName, &str)]) -> Object {
@@ -102,6 +114,8 @@ mod tests {
         assert_eq!(before.differs(&object(&[(CONTENT_LENGTH, "10")])), None);
         assert!(before.differs(&object(&[(ETAG, "\"2\"")])).unwrap().contains("ETag"));
         assert!(before.differs(&object(&[(CONTENT_LENGTH, "11")])).unwrap().contains("11"));
+        let coded = object(&[(CONTENT_LENGTH, "10"), (CONTENT_ENCODING, "gzip")]);
+        assert!(before.differs_in_bytes(&coded).unwrap().contains("identity and is gzip"));
     }
 
     #[test]

@@ -18,7 +18,8 @@ use url::Url;
 use super::backoff::Backoff;
 use super::http::{self, Http, Refusal};
 use super::object::{ContentRange, Object};
-use super::{Closed, Feed, Received};
+use super::{Closed, Feed, Received, coding};
+use crate::image::decode::{Compression, Members};
 use crate::image::{HttpOptions, ImageError, Location, Retries};
 
 mod access;
@@ -74,8 +75,18 @@ impl Transfer {
         Ok(transfer)
     }
 
+    /// Size of the file; nobody says that of a file that comes coded.
     pub(crate) fn total_bytes(&self) -> Option<u64> {
+        self.sent_bytes().filter(|_| self.coding().is_none())
+    }
+
+    /// What the server has to send.
+    fn sent_bytes(&self) -> Option<u64> {
         self.object.as_ref().and_then(|(_, object)| object.total)
+    }
+
+    fn coding(&self) -> Option<Compression> {
+        self.object.as_ref().and_then(|(_, object)| object.coding)
     }
 
     /// Random access by Range, if the server has it; to be called inside the runtime.
@@ -88,13 +99,21 @@ impl Transfer {
     pub(crate) async fn run(mut self, mut feed: Feed) -> Result<Received, ImageError> {
         let started = Instant::now();
         let mut progress_at = PROGRESS;
+        // Its state outlives connections: the next one goes on in the coded bytes.
+        let mut coded = self.coding().map(Members::new).transpose()?;
         loop {
             let broken = match self.next().await? {
                 Ok(Some(bytes)) => {
                     let known = bytes.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
                     self.skip -= known as u64;
                     self.received.bytes += (bytes.len() - known) as u64;
-                    if let Err(Closed) = feed.put(&bytes[known..]).await {
+                    let put = match &mut coded {
+                        None => feed.put(&bytes[known..]).await,
+                        Some(members) => {
+                            feed.decode(&bytes[known..], members).await.map_err(|error| self.damaged(&error))?
+                        }
+                    };
+                    if let Err(Closed) = put {
                         break;
                     }
                     if self.received.bytes >= progress_at {
@@ -103,7 +122,10 @@ impl Transfer {
                     }
                     continue;
                 }
-                Ok(None) if self.total_bytes().is_none_or(|total| total == self.received.bytes) && self.skip == 0 => {
+                Ok(None) if self.sent_bytes().is_none_or(|total| total == self.received.bytes) && self.skip == 0 => {
+                    if let Some(members) = &coded {
+                        members.end().map_err(|error| self.damaged(&error))?;
+                    }
                     // Nobody takes the last piece when the other stages have failed.
                     let _ = feed.send();
                     break;
@@ -122,7 +144,17 @@ impl Transfer {
         }
         self.received.busy = started.elapsed().saturating_sub(feed.waited);
         self.received.location = self.name();
+        if let Some(coding) = self.coding() {
+            let text = format!("{} came with Content-Encoding {}: decoded on the way", self.name(), coding.name());
+            self.received.notes.push(text);
+        }
         Ok(self.received)
+    }
+
+    /// The coded bytes make no sense.
+    fn damaged(&self, error: &ImageError) -> ImageError {
+        let coding = self.coding().map_or("identity", Compression::name);
+        ImageError::Damaged(format!("{} comes with Content-Encoding {coding}: {}", self.name(), error.chain()))
     }
 
     /// The next bytes of the body; nothing at its end.
@@ -171,7 +203,12 @@ impl Transfer {
             }
             _ => self.http.get(url),
         };
-        self.http.send(request, &Location::Http(url.clone()).to_string()).await
+        let name = Location::Http(url.clone()).to_string();
+        let response = self.http.send(request, &name).await?;
+        match coding::of(response.headers()) {
+            Ok(_) => Ok(response),
+            Err(unknown) => Err(http::coded(&name, &unknown)),
+        }
     }
 
     /// Takes an answer when it is the same object, at the right byte.
@@ -190,7 +227,7 @@ impl Transfer {
             let same_server = origin == url;
             let difference = match same_server {
                 true => object.differs(&answer),
-                false => object.differs_in_size(&answer),
+                false => object.differs_in_bytes(&answer),
             };
             if let Some(difference) = difference {
                 return Err(ImageError::Changed(format!("{name} changed: {difference}")));

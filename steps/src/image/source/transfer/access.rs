@@ -22,9 +22,9 @@ pub(crate) struct HttpAccess {
 }
 
 impl HttpAccess {
-    /// Nothing when the size is not known.
+    /// Nothing when the size is not known, or the bytes of the file are not where it says.
     pub(crate) fn new(http: Http, url: Url, object: Object, handle: Handle) -> Option<Self> {
-        let total = object.total?;
+        let total = object.total.filter(|_| object.coding.is_none())?;
         Some(Self { http, url, object, total, handle })
     }
 
@@ -50,7 +50,7 @@ impl HttpAccess {
         let name = Location::Http(self.url.clone()).to_string();
         let last = at.saturating_add(len as u64) - 1;
         let request = self.http.get_range(&self.url, &format!("{at}-{last}"), self.object.if_range());
-        let mut response = self.http.send(request, &name).await?;
+        let mut response = http::uncoded(self.http.send(request, &name).await?, &name)?;
         let range = ContentRange::of(response.headers());
         let wanted = ContentRange { first: at, last, total: Some(self.total) };
         if response.status() != StatusCode::PARTIAL_CONTENT || range != Some(wanted) {

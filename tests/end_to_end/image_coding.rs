@@ -1,0 +1,120 @@
+//! Images that a server sends with a `Content-Encoding`: the file is what was coded, and its digest that of the file.
+
+use std::io::Write;
+
+use ferric_steps::image::{ImageError, Verify};
+use ferric_tests::fault_server::{Fault, FaultServer, Manners};
+use ferric_tests::image::{Packing, State, bootable, state, used_disk};
+
+use super::image_faults::{IMAGE_BYTES, request, write};
+
+/// What stands in the header, and the coded bytes.
+fn coded(coding: &str, file: &[u8]) -> Vec<u8> {
+    let level = flate2::Compression::fast();
+    match coding {
+        "deflate" => {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), level);
+            encoder.write_all(file).unwrap();
+            encoder.finish().unwrap()
+        }
+        _ => Packing::Gzip.pack(file).unwrap(),
+    }
+}
+
+fn with(coding: &str) -> Manners {
+    Manners { coding: Some(coding.into()), ..Manners::default() }
+}
+
+#[test]
+fn a_coded_file_is_decoded_and_goes_on_where_it_stopped() {
+    let image = bootable(IMAGE_BYTES);
+    for packing in [Packing::Raw, Packing::Gzip, Packing::ZstdFrames, Packing::Qcow2, Packing::PackedQcow2] {
+        let file = packing.pack(&image).unwrap();
+        for (coding, ranges, length) in
+            [("gzip", true, true), ("x-gzip", true, false), ("gzip", false, true), ("deflate", true, true)]
+        {
+            let what = format!("{packing:?} {coding} ranges {ranges} length {length}");
+            let body = coded(coding, &file);
+            let cut = body.len() / 2;
+            let manners = Manners { ranges, length, ..with(coding) };
+            let server = FaultServer::start(body.clone(), manners, vec![Fault::Drop(cut)]).unwrap();
+            let disk = used_disk(IMAGE_BYTES as u64).unwrap();
+            let summary = write(request(&disk, &[server.url("/image")], &file)).unwrap();
+            assert_eq!(state(&disk, &image).unwrap(), State::Written, "{what}");
+            assert_eq!((summary.resumes, summary.served_bytes), (1, body.len() as u64), "{what}");
+            let note = format!("Content-Encoding {coding}").replace("x-", "");
+            assert!(summary.notes.iter().any(|text| text.contains(&note)), "{what}: {:?}", summary.notes);
+            // In the coded bytes no table can be found by its place in the file.
+            let asked: Vec<_> = server.journal().into_iter().map(|request| request.range).collect();
+            assert_eq!(asked, [None, Some(format!("bytes={cut}-"))], "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_coded_file_that_is_damaged_or_cut_short_leaves_nothing_to_boot() {
+    let image = bootable(IMAGE_BYTES);
+    for coding in ["gzip", "deflate"] {
+        let body = coded(coding, &image);
+        for length in [true, false] {
+            for fault in [Fault::Flip(body.len() / 2), Fault::Shorter(1), Fault::Shorter(body.len() / 2)] {
+                let what = format!("{coding} length {length} {fault:?}");
+                let manners = || Manners { length, ..with(coding) };
+                let bad = FaultServer::always(body.clone(), manners(), fault).unwrap();
+                let disk = used_disk(IMAGE_BYTES as u64).unwrap();
+                // What has a checksum of its own is found out also where no digest was given.
+                for verify in [request(&disk, &[], &image).verify, Verify::Unchecked] {
+                    let damaged = request(&disk, &[bad.url("/image")], &image);
+                    let error = write(ferric_steps::image::WriteRequest { verify, ..damaged }).unwrap_err();
+                    assert!(matches!(error, ImageError::Damaged(_)), "{what}: {error:?}");
+                    assert!(error.chain().contains(&format!("Content-Encoding {coding}")), "{what}: {error}");
+                    assert_eq!(state(&disk, &image).unwrap(), State::Wiped, "{what}");
+                }
+                let good = FaultServer::start(body.clone(), manners(), Vec::new()).unwrap();
+                write(request(&disk, &[bad.url("/a"), good.url("/b")], &image)).unwrap();
+                assert_eq!(state(&disk, &image).unwrap(), State::Written, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn coded_and_uncoded_bytes_are_not_joined() {
+    let image = bootable(IMAGE_BYTES);
+    let body = coded("gzip", &image);
+    // It breaks off, and then is not there any more.
+    let faults = vec![Fault::Drop(body.len() / 2), Fault::Drop(0), Fault::Drop(0)];
+    let first = FaultServer::start(body, with("gzip"), faults).unwrap();
+    let second = FaultServer::start(image.clone(), Manners::default(), Vec::new()).unwrap();
+    let disk = used_disk(IMAGE_BYTES as u64).unwrap();
+    let summary = write(request(&disk, &[first.url("/a"), second.url("/b")], &image)).unwrap();
+    assert_eq!(state(&disk, &image).unwrap(), State::Written);
+    let changed = "its Content-Encoding was gzip and is identity";
+    assert!(summary.notes.iter().any(|note| note.contains(changed)), "{:?}", summary.notes);
+    assert_eq!(summary.source, second.url("/b"));
+}
+
+#[test]
+fn a_coded_file_ends_at_the_end_of_the_disk() {
+    let bomb = vec![0; 64 << 20];
+    let body = coded("gzip", &bomb);
+    assert!(body.len() < 1 << 20);
+    let server = FaultServer::start(body, with("gzip"), Vec::new()).unwrap();
+    let disk = used_disk(IMAGE_BYTES as u64).unwrap();
+    let error = write(request(&disk, &[server.url("/image")], &bomb)).unwrap_err();
+    assert!(matches!(error, ImageError::TooLarge { .. }), "{error:?}");
+    assert_eq!(state(&disk, &bomb).unwrap(), State::Wiped);
+}
+
+#[test]
+fn codings_that_nobody_knows_here_are_refused() {
+    let image = bootable(IMAGE_BYTES);
+    for coding in ["br", "zstd", "gzip, gzip"] {
+        let server = FaultServer::start(image.clone(), with(coding), Vec::new()).unwrap();
+        let disk = used_disk(IMAGE_BYTES as u64).unwrap();
+        let error = write(request(&disk, &[server.url("/image")], &image)).unwrap_err();
+        assert!(matches!(error, ImageError::DownloadFatal(_)), "{coding}: {error:?}");
+        assert!(error.chain().contains(&format!("Content-Encoding {coding} though")), "{error}");
+        assert_eq!(state(&disk, &image).unwrap(), State::Untouched, "{coding}");
+    }
+}
