@@ -22,6 +22,8 @@ import time
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 PEERS = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "ferric/peers"
 MIB = 1 << 20
+# Decoding takes longer than any disk: they are only measured in memory.
+DECODER_BOUND = ("gzip", "xz", "bzip2")
 
 
 def end_in_order():
@@ -266,14 +268,15 @@ def contenders(images, server, disk, agent, folder):
 def run(images, server, disk, agent, rounds, only, folder):
     """(case, who) -> measurements; everybody has a turn before anybody has a second."""
     results, absent = {}, {}
-    cases = {case: x for case, x in contenders(images, server, disk, agent, folder).items() if only in case}
+    cases = {case: x for case, x in contenders(images, server, disk, agent, folder).items()
+             if only in case and (disk.name == "memory" or not case.startswith(DECODER_BOUND))}
     size = images.size_mib * MIB
     for case, (name, commands) in cases.items():
         for turn in range(rounds + 1):
             for who, command in commands.items():
                 if (case, who) in absent:
                     continue
-                if not who.startswith("limit: ") or who == "limit: write":
+                if who not in ("limit: receive", "limit: hash", "limit: decode"):
                     disk.spoil()
                 try:
                     measured = measure(command)
@@ -335,7 +338,8 @@ def heading(arguments, load):
         "loopback) and disk; medians of the rounds after a first one that warms memory and is not counted. A run ends when the",
         "data are durable. *L* is the larger of the slowest stage alone and the CPU seconds of all stages (server and kernel",
         "included) divided by the cores: what a perfect pipeline could reach on this machine. *Ferric takes* is Ferric's wall",
-        "time as a part of the other's. Ferric always checks the digest; who does not is marked.", "",
+        "time as a part of the other's. Ferric always checks the digest; who does not is marked. Before every turn all blocks of",
+        "the target exist and hold other data. Images whose decoding takes longer than any disk are measured in memory only.", "",
         "| | |", "|---|---|",
         f"| Machine | {os.cpu_count()} cores, {cpu}, {memory} memory,"
         f" Linux {os.uname().release} |",
