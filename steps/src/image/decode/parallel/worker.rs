@@ -87,7 +87,7 @@ impl Shared {
 }
 
 pub(super) fn work(shared: &Shared, parts: &Mutex<Receiver<Part>>) {
-    let mut memory = Vec::new();
+    let mut memory = block::Memory::default();
     loop {
         let next = parts.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(part) = next else { return };

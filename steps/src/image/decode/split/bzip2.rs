@@ -10,9 +10,9 @@
 use super::{Cut, Cuts, Input, Split};
 
 /// What a block begins with.
-const BLOCK: u64 = 0x3141_5926_5359;
+pub(in crate::image::decode) const BLOCK_MARK: u64 = 0x3141_5926_5359;
 /// What a stream ends with.
-const END: u64 = 0x1772_4538_5090;
+pub(in crate::image::decode) const END_MARK: u64 = 0x1772_4538_5090;
 const MARK_BITS: u32 = 48;
 const MARK: u64 = (1 << MARK_BITS) - 1;
 
@@ -31,7 +31,7 @@ const fn candidates() -> [u64; 1024] {
     let mut table = [0; 1024];
     let mut shift = 0;
     while shift < 8 {
-        let pairs = [(BLOCK << shift >> 16) as u16, (END << shift >> 16) as u16];
+        let pairs = [(BLOCK_MARK << shift >> 16) as u16, (END_MARK << shift >> 16) as u16];
         table[(pairs[0] >> 6) as usize] |= 1 << (pairs[0] & 63);
         table[(pairs[1] >> 6) as usize] |= 1 << (pairs[1] & 63);
         shift += 1;
@@ -95,7 +95,7 @@ impl Bzip2 {
             }
             for rest_bits in 0..8 {
                 let mark = last >> rest_bits & MARK;
-                if mark == BLOCK || mark == END {
+                if mark == BLOCK_MARK || mark == END_MARK {
                     self.last = last;
                     return Some(Found { mark, at, rest_bits });
                 }
@@ -113,7 +113,7 @@ impl Bzip2 {
             at += found.at + 1;
             // The mark behind a block makes its last byte whole.
             cuts(Cut::Bytes(input.slice(start..at)));
-            if found.mark == END {
+            if found.mark == END_MARK {
                 let (mark, rest_bits) = (self.last, found.rest_bits);
                 self.state = State::Between(Between { doubtful: true, mark, rest_bits, ..Between::default() });
                 return at;
@@ -138,7 +138,7 @@ impl Bzip2 {
             Some(mark) => {
                 between.close(cuts);
                 self.level = between.header[3];
-                self.state = if mark == BLOCK {
+                self.state = if mark == BLOCK_MARK {
                     cuts(begin(self.level, 0));
                     State::Block
                 } else {
@@ -175,7 +175,7 @@ impl Between {
         let (header, mark) = self.header.split_at(4);
         let mark = mark.iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte));
         let is_header = matches!(header, [b'B', b'Z', b'h', b'1'..=b'9']);
-        (is_header && (mark == BLOCK || mark == END)).then_some(mark)
+        (is_header && (mark == BLOCK_MARK || mark == END_MARK)).then_some(mark)
     }
 
     /// The end mark was one.
@@ -216,7 +216,7 @@ impl Split for Bzip2 {
 }
 
 fn begin(level: u8, skip_bits: u32) -> Cut {
-    let mark = &BLOCK.to_be_bytes()[2..];
+    let mark = &BLOCK_MARK.to_be_bytes()[2..];
     Cut::Begin { header: [b"BZh", &[level][..], mark].concat(), skip_bits }
 }
 

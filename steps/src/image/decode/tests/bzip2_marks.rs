@@ -1,10 +1,8 @@
 //! bzip2 files in whose blocks something looks like a mark. A block may list more Huffman tables to be used than it
 //! has symbols for; what is listed behind those has no meaning, and every short run of ones is a table's number.
 
+use super::split::{BLOCK_MARK, END_MARK};
 use super::*;
-
-const BLOCK: u64 = 0x3141_5926_5359;
-const END: u64 = 0x1772_4538_5090;
 
 fn bits(bytes: &[u8]) -> Vec<bool> {
     bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1)).collect()
@@ -49,7 +47,7 @@ fn mark(mark: u64) -> Vec<bool> {
 #[test]
 fn what_looks_like_a_mark_in_a_block_is_data() {
     let file = compress(Compression::Bzip2, &sample());
-    let (block, end, zeroes) = (mark(BLOCK), mark(END), vec![false; 900]);
+    let (block, end, zeroes) = (mark(BLOCK_MARK), mark(END_MARK), vec![false; 900]);
     for looks_like in
         [&[&block[..]][..], &[&block, &zeroes, &block, &block], &[&end], &[&end, &block], &[&end, &zeroes, &block]]
     {
@@ -68,7 +66,7 @@ fn what_looks_like_a_mark_in_a_block_is_data() {
 #[test]
 fn a_block_that_looks_like_two_streams_is_refused_at_worst() {
     let file = compress(Compression::Bzip2, &sample());
-    let between = [mark(END), vec![false; 32], bits(b"BZh9"), mark(BLOCK)].concat();
+    let between = [mark(END_MARK), vec![false; 32], bits(b"BZh9"), mark(BLOCK_MARK)].concat();
     let refused = (0..8).filter(|shift| {
         let file = with_tables(&file, &[&vec![false; *shift], &between[..]].concat());
         match decode_parallel(Compression::Bzip2, &file, 4096).unwrap() {
