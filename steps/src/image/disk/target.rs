@@ -39,6 +39,8 @@ pub(crate) trait Target: Send + Sync {
 const PAGE: u64 = ALIGNMENT as u64;
 /// The pieces in which zeroes are written where the kernel cannot do it.
 const ZERO_PIECE: usize = 1 << 20;
+/// The pieces in which data are copied that lie at no whole page of memory.
+const COPY_PIECE: usize = 256 << 10;
 /// Shorter runs are written: that is cheaper than the call that zeroes.
 const ZERO_BY_CALL: u64 = 64 << 10;
 
@@ -109,10 +111,10 @@ impl BlockTarget {
             return self.cached.write_all_at(data, at);
         }
         if !data.as_ptr().addr().is_multiple_of(ALIGNMENT) {
-            let mut copy = AlignedBuffer::new(data.len().min(ZERO_PIECE));
+            let mut copy = AlignedBuffer::new(data.len().min(COPY_PIECE));
             for (index, piece) in data.chunks(copy.len()).enumerate() {
                 copy[..piece.len()].copy_from_slice(piece);
-                self.write_pages(at + (index * ZERO_PIECE) as u64, &copy[..piece.len()])?;
+                self.write_pages(at + (index * COPY_PIECE) as u64, &copy[..piece.len()])?;
             }
             return Ok(());
         }

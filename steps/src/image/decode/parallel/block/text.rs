@@ -183,6 +183,8 @@ impl Text {
         let mut waiting = 0..segments.len();
         for lane in &mut *lanes {
             lane.text.clear();
+            // Enough for nearly all, so that memory does not grow in steps.
+            lane.text.reserve_exact(length / LANES * 5 / 4);
             lane.place = start;
         }
         loop {
