@@ -31,6 +31,8 @@ mod source;
 mod write;
 
 pub use buffer::{Chunk, Pool};
+#[cfg(fuzzing)]
+pub use decode::compare as compare_decoders;
 pub use digest::{Algorithm, Digest};
 pub use error::ImageError;
 pub use extent::{Content, Emit, Extent, Finished, Format, RandomAccess};

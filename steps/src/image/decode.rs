@@ -5,12 +5,16 @@ mod parallel;
 mod split;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, fuzzing))]
+mod whole;
 
 use std::time::{Duration, Instant};
 
 use self::codec::Codec;
 pub(crate) use self::codec::Step;
 pub(crate) use self::parallel::Parallel;
+#[cfg(fuzzing)]
+pub use self::whole::compare;
 use super::buffer::Buffer;
 use super::{Chunk, ImageError};
 

@@ -4,11 +4,8 @@ mod bzip2_marks;
 
 use std::io::Write;
 
-use ferric_hardware::units::Bytes;
-
+use super::whole::{decode, decode_parallel};
 use super::*;
-use crate::image::Pool;
-use crate::image::source::Event;
 
 fn sample() -> Vec<u8> {
     let noise = (0..300_000_u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8);
@@ -39,56 +36,6 @@ fn compress(compression: Compression, data: &[u8]) -> Vec<u8> {
             encoder.finish().unwrap()
         }
     }
-}
-
-fn decode(compression: Compression, file: &[u8], piece: usize) -> Result<Vec<u8>, ImageError> {
-    let mut decoded = Vec::new();
-    let mut out = |chunk: Chunk| {
-        decoded.extend_from_slice(&chunk);
-        Ok(())
-    };
-    let pool = Pool::new(Bytes::kib(128), 64 << 10);
-    let take = || pool.take_blocking();
-    let mut decoder = Decoder::new(compression).unwrap();
-    for piece in file.chunks(piece) {
-        decoder.push(piece, &take, &mut out)?;
-    }
-    decoder.finish(&take, &mut out)?;
-    Ok(decoded)
-}
-
-/// As `decode`, on several threads, as the pipeline does it; nothing when the file cannot be divided.
-fn decode_parallel(compression: Compression, file: &[u8], piece: usize) -> Option<Result<Vec<u8>, ImageError>> {
-    let (events, received) = std::sync::mpsc::channel();
-    let (served, pool) = (Pool::new(Bytes::mib(1), piece), Pool::new(Bytes::kib(512), 64 << 10));
-    let mut decoder = Parallel::new(compression, file, &pool, &events)?;
-    let pieces: Vec<Vec<u8>> = file.chunks(piece).map(<[u8]>::to_vec).collect();
-    std::thread::spawn(move || {
-        for piece in pieces {
-            let mut buffer = served.take_blocking();
-            buffer[..piece.len()].copy_from_slice(&piece);
-            if events.send(Event::Bytes(buffer.freeze(piece.len()))).is_err() {
-                return;
-            }
-        }
-        let _ = events.send(Event::End);
-    });
-    let mut decoded = Vec::new();
-    let mut out = |chunk: Chunk| {
-        decoded.extend_from_slice(&chunk);
-        Ok(())
-    };
-    for event in received {
-        let result = match event {
-            Event::Bytes(chunk) => decoder.push(&chunk, &mut out),
-            Event::Ready => decoder.ready(&mut out),
-            Event::End => break,
-        };
-        if let Err(error) = result {
-            return Some(Err(error));
-        }
-    }
-    Some(decoder.finish(&mut out).map(|()| decoded))
 }
 
 /// zstd in frames, xz in blocks and bzip2 in streams, as parallel compressors make them; and bzip2 as all make it.
