@@ -1,7 +1,7 @@
 # make demo   the whole life of one machine on a loop device (root)
 # make test   everything this machine can check (root)
 # make fuzz   every fuzz target for FUZZ_SECONDS (20) each
-# make bench  Ferric beside what else writes images, into docs/benchmarks.md (root; 20 minutes on a quiet machine)
+# make bench  Ferric beside what else writes images, into docs/benchmarks.md (root; half an hour on a quiet machine)
 # make bench-ironic  agents under a real Ironic, beside the Python one, into the same file (root; 10 minutes)
 # make static     the agent as one file without shared libraries
 # make container  its container image, in podman's storage and target/container/ (root)
