@@ -23,8 +23,8 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 PEERS = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "ferric/peers"
 MIB = 1 << 20
 # Where a disk can be the slowest stage; where decoding is, one target tells all.
-ON_DISK = ("raw", "qcow2")
-# Cases of minutes, whose outcomes lie far apart: one round.
+ON_DISK = ("raw", "qcow2,")
+# Cases of minutes, whose outcomes lie far apart: one round, and none to warm up.
 LONG = ("xz, one block", "bzip2")
 
 
@@ -149,7 +149,7 @@ class Disk:
     """A loop device over a preallocated file."""
 
     def __init__(self, name, folder, size_mib, direct):
-        self.name, self.size_mib = name, size_mib
+        self.name, self.size_mib, self.direct = name, size_mib, direct
         self.file = pathlib.Path(tempfile.mkdtemp(prefix="ferric-bench-", dir=folder)) / "disk.raw"
         with open(self.file, "wb") as file:
             for _ in range(size_mib):
@@ -160,10 +160,14 @@ class Disk:
     def holds(self, image, size):
         return subprocess.run(["cmp", "-s", "-n", str(size), image, self.device]).returncode == 0
 
-    def spoil(self):
-        """Before every turn: all blocks of the file exist, and hold nothing of the image."""
+    def spoil(self, wholly):
+        """Before every turn: all blocks of the file exist (on a disk: were written), and its start, or all of it, is not the
+        image's."""
+        if not self.direct:
+            with open(self.file, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, self.size_mib * MIB)
         with open(self.device, "wb") as device:
-            for _ in range(self.size_mib):
+            for _ in range(self.size_mib if wholly or self.direct else 8):
                 device.write(b"\xa5" * MIB)
             device.flush()
             os.fsync(device.fileno())
@@ -274,12 +278,13 @@ def run(images, server, disk, agent, rounds, only, folder):
              if only in case and (disk.name == "memory" or case.startswith(ON_DISK))}
     size = images.size_mib * MIB
     for case, (name, commands) in cases.items():
-        for turn in range((1 if case.startswith(LONG) else rounds) + 1):
+        # The first round warms memory and proves that the disk is right.
+        for turn in range(1 if case.startswith(LONG) else rounds + 1):
             for who, command in commands.items():
                 if (case, who) in absent:
                     continue
                 if who not in ("limit: receive", "limit: hash", "limit: decode"):
-                    disk.spoil()
+                    disk.spoil(wholly=turn == 0)
                 try:
                     measured = measure(command)
                 except RuntimeError as error:
@@ -287,11 +292,11 @@ def run(images, server, disk, agent, rounds, only, folder):
                     print(f"{disk.name}: {case}: {who} does not run here: {error}", file=sys.stderr)
                     continue
                 (folder / "decoded").unlink(missing_ok=True)
-                if turn == 0:
-                    # The first round warms memory and proves that the disk is right.
-                    if not who.startswith("limit") and not disk.holds(images.folder / "image.raw", size):
-                        absent[case, who] = "wrote something else"
-                        print(f"{disk.name}: {case}: {who} wrote something else", file=sys.stderr)
+                if turn == 0 and not who.startswith("limit") and not disk.holds(images.folder / "image.raw", size):
+                    absent[case, who] = "wrote something else"
+                    print(f"{disk.name}: {case}: {who} wrote something else", file=sys.stderr)
+                    continue
+                if turn == 0 and not case.startswith(LONG):
                     continue
                 results.setdefault((case, who), []).append(measured)
                 print(f"{disk.name:8} {case:26} {who:32} {measured['wall']:7.2f} s", file=sys.stderr)
@@ -341,8 +346,8 @@ def heading(arguments, load):
         "data are durable. *L* is the larger of the slowest stage alone and the CPU seconds of all stages (server and kernel",
         "included) divided by the cores: what a perfect pipeline could reach on this machine. *Ferric takes* is Ferric's wall",
         "time as a part of the other's. Ferric always checks the digest; who does not is marked. Before every turn all blocks of",
-        "the target exist and hold other data. Where decoding is the slowest stage, the target is in memory only; xz in one block",
-        "and bzip2 have one round.", "",
+        "the target exist. Where decoding is the slowest stage, the target is in memory only; xz in one block and bzip2 have one",
+        "round, and none before it.", "",
         "| | |", "|---|---|",
         f"| Machine | {os.cpu_count()} cores, {cpu}, {memory} memory,"
         f" Linux {os.uname().release} |",
