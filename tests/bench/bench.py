@@ -354,11 +354,11 @@ def heading(arguments, load):
         f"| Load before the run | {load} |",
         f"| Image | {arguments.size_mib} MiB: half incompressible, a quarter compressible, a quarter zeroes; {arguments.rounds} rounds |",
         f"| Ferric | {version(f'git -C {REPOSITORY} rev-parse --short HEAD')} |",
-        f"| ironic-python-agent | {version(f'{PEERS}/venv/bin/pip show ironic-python-agent | sed -n "s/^Version: //p"')} |",
-        f"| coreos-installer | {version(f'{PEERS}/bin/coreos-installer --version | cut -d" " -f2')} |",
+        f"| ironic-python-agent | {version(f'{PEERS}/venv/bin/pip show ironic-python-agent | grep ^Version').split()[-1]} |",
+        f"| coreos-installer | {version(f'{PEERS}/bin/coreos-installer --version').split()[-1]} |",
         f"| qemu-img | {version('qemu-img --version')} |",
         f"| curl | {version('curl --version | cut -c1-11')} |",
-        f"| xz, zstd | {version('xz --version')}, {version('zstd --version | grep -o "v[0-9.]*" | tail -1')} |", "",
+        f"| xz, zstd | {version('xz --version')}, {version('zstd --version').split(',')[0]} |", "",
     ]
 
 
