@@ -33,6 +33,20 @@ def end_in_order():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
+def directory(text):
+    """A directory that exists; as type of an argument."""
+    if not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a directory")
+    return pathlib.Path(text)
+
+
+def program(text):
+    """A program that can be run; as type of an argument."""
+    if not os.path.isfile(text) or not os.access(text, os.X_OK):
+        raise argparse.ArgumentTypeError(f"{text} cannot be run (`make bench` builds it)")
+    return pathlib.Path(text)
+
+
 def sh(command, **options):
     return subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True, capture_output=True, text=True, **options)
 
@@ -375,9 +389,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds (default 3)")
     parser.add_argument("--quick", action="store_true", help="does everything work? 256 MiB, one round; the figures mean little")
     parser.add_argument("--only", default="", help="only cases whose name contains this")
-    parser.add_argument("--memory", type=pathlib.Path, default=pathlib.Path("/dev/shm"), help="a folder in memory")
+    parser.add_argument("--memory", type=directory, default="/dev/shm", help="a folder in memory")
     parser.add_argument("--disk", type=pathlib.Path, default=pathlib.Path("/var/tmp"), help="a folder on a disk; 'none' for none")
-    parser.add_argument("--agent", type=pathlib.Path, default=REPOSITORY / "target/release/ferric-agent")
+    parser.add_argument("--agent", type=program, default=str(REPOSITORY / "target/release/ferric-agent"))
     parser.add_argument("--output", type=pathlib.Path, help="default: docs/benchmarks.md, or with --quick a file in memory")
     arguments = parser.parse_args()
     end_in_order()

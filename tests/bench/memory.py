@@ -87,8 +87,8 @@ def section(found, sizes_gib, commit):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes-gib", type=int, nargs="+", default=[1, 8, 64], help="sizes of the image (default 1 8 64)")
-    parser.add_argument("--memory", type=pathlib.Path, default=pathlib.Path("/dev/shm"), help="a folder in memory")
-    parser.add_argument("--agent", type=pathlib.Path, default=bench.REPOSITORY / "target/release/ferric-agent")
+    parser.add_argument("--memory", type=bench.directory, default="/dev/shm", help="a folder in memory")
+    parser.add_argument("--agent", type=bench.program, default=str(bench.REPOSITORY / "target/release/ferric-agent"))
     parser.add_argument("--output", type=pathlib.Path, default=bench.REPOSITORY / "docs/benchmarks.md")
     arguments = parser.parse_args()
     bench.end_in_order()
