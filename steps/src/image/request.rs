@@ -154,10 +154,11 @@ impl FromStr for Decoded {
 
     /// `sha256` to compute, `sha256:HEX` to verify.
     fn from_str(text: &str) -> Result<Self, String> {
-        match Algorithm::from_name(&text.to_ascii_lowercase()) {
-            Some(algorithm) => Ok(Self::Compute(algorithm)),
-            None => text.parse().map(Self::Verify),
+        if text.contains(':') {
+            return text.parse().map(Self::Verify);
         }
+        let algorithm = Algorithm::from_name(&text.to_ascii_lowercase());
+        algorithm.map(Self::Compute).ok_or_else(|| format!("unknown algorithm {text:?}"))
     }
 }
 
@@ -307,7 +308,7 @@ mod tests {
         let digest = Digest::of(Algorithm::Sha256, b"x");
         assert_eq!(digest.to_string().parse(), Ok(Decoded::Verify(digest)));
         assert!("sha256:12".parse::<Decoded>().unwrap_err().contains("64 hexadecimal digits"));
-        assert!("crc32".parse::<Decoded>().is_err());
+        assert!("crc32".parse::<Decoded>().unwrap_err().contains("unknown algorithm"));
     }
 
     #[test]
