@@ -12,7 +12,10 @@
 .PHONY: fuzz setup check unit test demo bench bench-ironic static container ramdisk live-system grub-image
 
 target := x86_64-unknown-linux-gnu
-static_agent := target/$(target)/release/ferric-agent
+# Where cargo builds, as an absolute path: cargo and the scripts below start in different folders.
+export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+out := $(CARGO_TARGET_DIR)
+static_agent := $(out)/$(target)/release/ferric-agent
 
 setup:
 	@.ci/setup
@@ -30,32 +33,32 @@ test: check unit
 
 demo: setup
 	cargo build --release --workspace --bins
-	target/release/conductor-stub demo
+	$(out)/release/conductor-stub demo
 
 static: setup
 	OPENSSL_STATIC=1 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
 		cargo build --release --target $(target) --package ferric-agent
 
 container: static
-	container/build $(static_agent) target/container
+	container/build $(static_agent) $(out)/container
 
 ramdisk: static
-	container/ramdisk/build $(static_agent) target/ramdisk
+	container/ramdisk/build $(static_agent) $(out)/ramdisk
 
 live-system: setup
-	tests/live_system/build "$$(.ci/peers)/bin/coreos-installer" target/live-system
+	tests/live_system/build "$$(.ci/peers)/bin/coreos-installer" $(out)/live-system
 
 grub-image: setup
-	tests/grub_image/build target/grub-image
+	tests/grub_image/build $(out)/grub-image
 
 bench: setup
 	.ci/peers
 	cargo build --release --package ferric-agent
-	python3 tests/bench/bench.py $(BENCH)
+	python3 tests/bench/bench.py --agent $(out)/release/ferric-agent $(BENCH)
 
 bench-ironic: static
 	.ci/peers
-	python3 tests/bench/cycle.py
+	python3 tests/bench/cycle.py --agent $(static_agent)
 
 fuzz: setup
 	@.ci/fuzz

@@ -1,8 +1,5 @@
-//! The real Ironic, unmodified and driven by its own client, with the real agent on a loop device.
-//!
-//! The machine is switched by Redfish: its BMC starts the agent when it is to boot a ramdisk.
+//! The real programs on the other side: Ironic, its clients, sushy and sushy-tools.
 
-mod containers;
-mod failures;
-mod lab;
-mod life;
+mod ironic;
+mod redfish;
+mod stub_clients;

@@ -2,7 +2,8 @@
 //!
 //! - [`loop_device`]: a disk
 //! - [`image`], [`disk_image`], [`coreos_image`]: what is deployed to it, and what became of it
-//! - [`process`]: a running program, and where ours are found
+//! - [`process`]: a running program, and where ours are found; [`artefact`]: what `make` builds; [`deployment`]: a disk that
+//!   was deployed
 //! - [`conductor`]: the least that an agent takes for one
 //! - [`network`]: a free port, waiting for a server; [`namespace`]: networks apart from the machine's own
 //! - [`file_server`]: a web server; [`fault_server`]: one that misbehaves as told
@@ -12,9 +13,11 @@
 //!   agent that could do harm
 
 pub mod agent_box;
+pub mod artefact;
 pub mod certificates;
 pub mod conductor;
 pub mod coreos_image;
+pub mod deployment;
 pub mod disk_image;
 pub mod fault_server;
 pub mod file_server;

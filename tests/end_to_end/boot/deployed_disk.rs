@@ -7,7 +7,7 @@ use conductor_stub::boot_image::BootImage;
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::process::Process;
 
-use crate::deployment;
+use ferric_tests::deployment;
 
 const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";

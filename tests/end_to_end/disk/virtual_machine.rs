@@ -18,7 +18,8 @@ use ferric_steps::step::{Arguments, Context, StepOptions};
 use ferric_tests::vm::Machine;
 use serde_json::{Value, json};
 
-use super::{failing_disk, partition_image_boot};
+use super::failing_disk;
+use crate::image::partition_image_boot;
 
 const MIB: u64 = 1 << 20;
 const DISK: u64 = 96 * MIB;
@@ -87,7 +88,7 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
     machine.program(Path::new("/sbin/mdadm")).unwrap();
     machine.program(Path::new("/sbin/lvm")).unwrap();
     let name = this.file_name().unwrap().to_str().unwrap();
-    let command = format!("{name} --ignored --exact vm_disks::inside --nocapture --test-threads 1");
+    let command = format!("{name} --ignored --exact disk::virtual_machine::inside --nocapture --test-threads 1");
     let console = machine.run(&command, LIMIT).unwrap();
     assert!(console.contains("1 passed"), "{console}");
     for file in erased {

@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
+use crate::process::program;
 use anyhow::Result;
 use conductor_stub::boot_image::BootImage;
 use conductor_stub::demo::display::Display;
 use conductor_stub::demo::machine::Machine;
 use conductor_stub::demo::{Demo, default_cache};
-use ferric_tests::process::program;
 use serde_json::json;
 
 /// The programs under test.
-pub(crate) fn programs() -> Demo {
+pub fn programs() -> Demo {
     Demo { cache: default_cache(), agent: program("ferric-agent"), conductor: program("conductor-stub") }
 }
 
 /// Takes a machine whose only disk is `disk` through its life until `image` runs on it.
-pub(crate) async fn deploy(disk: &Path, image: &BootImage) -> Result<()> {
+pub async fn deploy(disk: &Path, image: &BootImage) -> Result<()> {
     let work = tempfile::tempdir()?;
     let display = Display::new();
     let machine = Machine::start(&programs(), work.path(), disk).await?;

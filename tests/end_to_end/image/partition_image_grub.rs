@@ -7,13 +7,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ferric_tests::artefact;
 use ferric_tests::conductor::{Conductor, NODE, TOKEN};
 use ferric_tests::file_server::FileServer;
 use ferric_tests::network::free_port;
 use ferric_tests::process::Process;
 use serde_json::{Value, json};
-
-use crate::ramdisk::artefact;
 
 /// For one boot or one command, emulated, on a busy host.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -21,13 +20,6 @@ const LIMIT: Duration = Duration::from_secs(300);
 const DISK_GIB: u64 = 5;
 const EMULATOR: [&str; 10] =
     ["-accel", "tcg", "-machine", "q35", "-cpu", "max", "-nographic", "-no-reboot", "-device", "virtio-rng-pci"];
-
-/// A file that `make grub-image` made.
-fn image_file(name: &str) -> Result<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/grub-image").join(name);
-    ensure!(path.exists(), "{} is missing: run `make grub-image` first", path.display());
-    Ok(path)
-}
 
 fn drive(file: &Path) -> [String; 2] {
     ["-drive".to_owned(), format!("if=virtio,format=raw,file={}", file.display())]
@@ -41,7 +33,7 @@ fn ramdisk(conductor: &Conductor, agent: u16, disks: &[PathBuf]) -> Result<Proce
     );
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(EMULATOR).args(["-m", "1024", "-append", &arguments]);
-    qemu.arg("-kernel").arg(artefact("vmlinuz")?).arg("-initrd").arg(artefact("initramfs.img")?);
+    qemu.arg("-kernel").arg(artefact::ramdisk("vmlinuz")?).arg("-initrd").arg(artefact::ramdisk("initramfs.img")?);
     qemu.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
     qemu.args(["-netdev", &format!("user,id=net,hostfwd=tcp:127.0.0.1:{agent}-:9999")]);
     Process::start(qemu.args(disks.iter().flat_map(|disk| drive(disk))))
@@ -82,8 +74,8 @@ fn deploy(agent: u16, disk: &str, capabilities: &str, image_info: &Value) -> Res
 
 #[test]
 fn grub_of_a_partition_image_boots_bios_machines() -> Result<()> {
-    let image = image_file("root.img.zst")?;
-    let uuid = fs::read_to_string(image_file("uuid")?)?.trim().to_owned();
+    let image = artefact::grub_image("root.img.zst")?;
+    let uuid = fs::read_to_string(artefact::grub_image("uuid")?)?.trim().to_owned();
     let folder = tempfile::Builder::new().prefix("ferric-grub-").tempdir()?;
     let disks = ["msdos", "gpt"].map(|name| folder.path().join(name));
     for disk in &disks {

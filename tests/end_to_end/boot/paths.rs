@@ -9,13 +9,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use ferric_tests::artefact;
 use ferric_tests::ironic::Client;
 use ferric_tests::live_iso;
 use ferric_tests::namespace::{BRIDGE, BRIDGE_ADDRESS, Namespace};
 use ferric_tests::process::{Process, program};
 use serde_json::{Value, json};
-
-use crate::ramdisk::artefact;
 
 const UUID: &str = "0c3f9a52-0a3b-4a57-9d0c-5f6f6d1f2b02";
 const MAC: &str = "52:54:00:fe:44:2c";
@@ -40,7 +39,7 @@ impl Lab {
         let path = |name: &str| folder.path().join(name);
         let url = format!("http://{BRIDGE_ADDRESS}:6385");
         let config = json!({
-            "ramdisk_efi": artefact("ferric.efi")?, "ramdisk_iso": artefact("ferric.iso")?,
+            "ramdisk_efi": artefact::ramdisk("ferric.efi")?, "ramdisk_iso": artefact::ramdisk("ferric.iso")?,
             "heartbeat_timeout_seconds": 30, "callback_timeout_seconds": BOOT.as_secs(),
             "dhcp": {"interface": BRIDGE, "range": ["172.31.77.100", "172.31.77.150"]},
             "bmc": {"account": {"user": "admin", "password": "secret"}, "machines": [
@@ -134,7 +133,7 @@ fn kill_dnsmasq(lab: &mut Lab) -> Result<()> {
 fn a_machine_boots_an_iso_over_http_then_by_dhcp_then_a_live_system() -> Result<()> {
     let mut lab = Lab::start()?;
     let credentials = json!({"redfish_address": "http://127.0.0.1:8000", "redfish_username": "admin",
-        "redfish_password": "secret", "deploy_iso": artefact("ferric.iso")?});
+        "redfish_password": "secret", "deploy_iso": artefact::ramdisk("ferric.iso")?});
     let node =
         json!({"driver": "redfish", "name": "node-0", "boot_interface": "redfish-https", "driver_info": credentials});
     let node = lab.client.call("create_node", node)?;

@@ -11,8 +11,8 @@ use ferric_tests::process::program;
 use ferric_tests::token_registry::{Rules, TokenRegistry};
 use serde_json::Value;
 
-use super::image_command;
-use super::image_servers::{Target, of_registry};
+use super::command;
+use super::servers::{Target, of_registry};
 
 /// Basic authorization of `user` with the password `secret`.
 const PASSWORD: &str = "Basic dXNlcjpzZWNyZXQ=";
@@ -115,7 +115,7 @@ fn a_storage_behind_the_registry_sees_no_token_and_each_signature_once() {
 fn write_image(certificates: &Certificates, disk: &LoopDevice, url: &str, more: &[&str]) -> Output {
     let mut command = Command::new(program("ferric-agent"));
     command.env("SSL_CERT_FILE", certificates.file("ca.pem"));
-    image_command::run(&mut command, disk, &[&["--url", url], more].concat())
+    command::run(&mut command, disk, &[&["--url", url], more].concat())
 }
 
 #[test]

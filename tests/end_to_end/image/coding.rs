@@ -6,7 +6,7 @@ use ferric_steps::image::{ImageError, Verify};
 use ferric_tests::fault_server::{Fault, FaultServer, Manners};
 use ferric_tests::image::{Packing, State, bootable, state, used_disk};
 
-use super::image_faults::{IMAGE_BYTES, request, write};
+use super::faults::{IMAGE_BYTES, request, write};
 
 /// What stands in the header, and the coded bytes.
 fn coded(coding: &str, file: &[u8]) -> Vec<u8> {

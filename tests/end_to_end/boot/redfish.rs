@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use conductor_stub::boot_image::BootImage;
+use ferric_tests::artefact;
 use ferric_tests::ironic::Client;
 use ferric_tests::network::{free_port, wait_for_port};
 use ferric_tests::process::{Process, program};
 use serde_json::{Value, json};
 
-use crate::deployment;
-use crate::ramdisk::artefact;
+use ferric_tests::deployment;
 
 const UUID: &str = "0c3f9a52-0a3b-4a57-9d0c-5f6f6d1f2b01";
 const MAC: &str = "52:54:00:fe:44:2b";
@@ -111,7 +111,7 @@ fn start_conductor(folder: &Path, port: u16) -> Result<Process> {
     let config = folder.join("conductor.json");
     let options = json!({
         "public_url": format!("http://10.0.2.2:{port}"), "external_http_url": format!("http://127.0.0.1:{port}"),
-        "ramdisk_efi": artefact("ferric.efi")?, "ramdisk_iso": artefact("ferric.iso")?,
+        "ramdisk_efi": artefact::ramdisk("ferric.efi")?, "ramdisk_iso": artefact::ramdisk("ferric.iso")?,
         "heartbeat_timeout_seconds": 30, "callback_timeout_seconds": BOOT.as_secs(),
     });
     fs::write(&config, options.to_string())?;
@@ -143,7 +143,7 @@ fn one_command_takes_a_blank_machine_to_a_deployed_one() -> Result<()> {
     let (api, agent, bmc) = (free_port()?, free_port()?, free_port()?);
     let config = json!({
         "public_url": format!("http://10.0.2.2:{api}"),
-        "ramdisk_efi": artefact("ferric.efi")?,
+        "ramdisk_efi": artefact::ramdisk("ferric.efi")?,
         "bmc": {"listen": format!("127.0.0.1:{bmc}"), "account": {"user": "admin", "password": "secret"}, "machines": [
             {"uuid": UUID, "name": "machine-0", "macs": [MAC], "qemu": {"state_dir": path("machine"), "console": path("console"),
              "disks": [{"file": path("disk"), "bus": "nvme", "size_gib": DISK_GIB}], "network": format!("user,hostfwd=tcp:127.0.0.1:{agent}-:9999")}}]},

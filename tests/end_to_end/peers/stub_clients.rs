@@ -9,7 +9,7 @@ use conductor_stub::demo::machine::{MAC, Machine};
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::process::Process;
 
-use crate::deployment;
+use ferric_tests::deployment;
 
 /// Installs the peers if they are not there, and finds them.
 fn python() -> PathBuf {

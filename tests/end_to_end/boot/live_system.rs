@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use ferric_tests::artefact;
 use ferric_tests::conductor::Conductor;
 use ferric_tests::coreos_image::{BootPartition, KERNEL_ARGUMENTS, metal_image};
 use ferric_tests::disk_image::{digest, run};
@@ -26,13 +27,6 @@ const BOOT: Duration = Duration::from_secs(400);
 const DISK_BYTES: u64 = 5 << 30;
 /// This host, as a guest of QEMU's user network sees it.
 const HOST: &str = "10.0.2.2";
-
-/// A file that `make live-system` made.
-fn artefact(name: &str) -> Result<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/live-system").join(name);
-    ensure!(path.exists(), "{} is missing: run `make live-system` first", path.display());
-    Ok(path.canonicalize()?)
-}
 
 /// A BIOS machine on QEMU's user network, with these further settings of it.
 fn machine(network: &str) -> Command {
@@ -63,7 +57,7 @@ fn ipxe_boots_it_podman_runs_the_agent_and_coreos_is_installed() -> Result<()> {
     down.set_reuseaddr(true)?;
     down.bind(([127, 0, 0, 1], registry_port).into())?;
     for name in ["vmlinuz", "initramfs.img", "rootfs.img"] {
-        symlink(artefact(name)?, web.join(name))?;
+        symlink(artefact::live_system(name)?, web.join(name))?;
     }
     metal_image(&web)?;
     let server = FileServer::start(&web)?;
@@ -159,8 +153,8 @@ fn conductor(folder: &Path, port: u16) -> Result<Process> {
 fn its_iso_with_an_embedded_config_runs_the_bare_binary() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let conductor = Conductor::start()?;
-    let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/x86_64-unknown-linux-gnu/release/ferric-agent");
-    fs::copy(&agent, folder.path().join("ferric-agent")).context("run `make static` first")?;
+    let agent = artefact::static_agent()?;
+    fs::copy(&agent, folder.path().join("ferric-agent"))?;
     let server = FileServer::start(folder.path())?;
     let config = ferric_ignition(&[
         "config",
@@ -170,7 +164,8 @@ fn its_iso_with_an_embedded_config_runs_the_bare_binary() -> Result<()> {
     ])?;
     let (config_file, iso) = (folder.path().join("agent.ign"), folder.path().join("node.iso"));
     fs::write(&config_file, config)?;
-    let [live, config_file, iso] = [&artefact("live.iso")?, &config_file, &iso].map(|path| path.display().to_string());
+    let [live, config_file, iso] =
+        [&artefact::live_system("live.iso")?, &config_file, &iso].map(|path| path.display().to_string());
     ferric_ignition(&["iso", "embed", &live, "-i", &config_file, "-o", &iso])?;
 
     let mut machine = machine("restrict=off");

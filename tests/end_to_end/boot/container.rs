@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use conductor_stub::boot_image::BootImage;
 use conductor_stub::demo::verify;
+use ferric_tests::artefact;
 use ferric_tests::conductor::{Conductor, TOKEN};
 use ferric_tests::ironic::Client;
 use ferric_tests::loop_device::LoopDevice;
@@ -17,7 +18,7 @@ use ferric_tests::network::{free_port, wait_for_port};
 use ferric_tests::process::{Process, program};
 use serde_json::{Value, json};
 
-use crate::deployment;
+use ferric_tests::deployment;
 
 const MAC: &str = "52:54:00:fe:44:2d";
 const START: Duration = Duration::from_secs(120);
@@ -69,8 +70,7 @@ fn adapted(arguments: &[String], conf: &Path, container: &Container) -> Vec<Stri
 
 #[test]
 fn the_image_is_small() -> Result<()> {
-    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/container/ferric-agent.oci.tar");
-    let size_bytes = fs::metadata(&archive).context("run `make container` first")?.len();
+    let size_bytes = fs::metadata(artefact::container()?)?.len();
     assert!(size_bytes < 12 * MEBIBYTE, "{size_bytes} bytes");
     Ok(())
 }

@@ -59,7 +59,7 @@ fn boot_arguments(context: &Context) -> Arguments {
 }
 
 /// What the virtual machine needs for [`deploy_in_the_machine`].
-pub(super) fn prepare(machine: &VirtualMachine) {
+pub(crate) fn prepare(machine: &VirtualMachine) {
     let csv: Vec<u8> =
         format!("\u{feff}shimx64.efi,{LABEL},,text\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
     let image = file_system(&[
@@ -81,7 +81,7 @@ pub(super) fn prepare(machine: &VirtualMachine) {
 }
 
 /// Deploys a partition image to `/dev/vda` and has the firmware boot it.
-pub(super) async fn deploy_in_the_machine() {
+pub(crate) async fn deploy_in_the_machine() {
     let mut options = StepOptions::none();
     options.values.insert("efi_system_partition_size".to_string(), "34".to_string());
     let mut context = Context::new(Machine::host(), Arc::new(options));
@@ -100,7 +100,7 @@ pub(super) async fn deploy_in_the_machine() {
 }
 
 /// What [`deploy_in_the_machine`] left on the disk, seen from outside.
-pub(super) fn verify(disk: &Path) {
+pub(crate) fn verify(disk: &Path) {
     let verdict = tool("sgdisk", &["-v", disk.to_str().unwrap()]);
     assert!(verdict.contains("No problems found"), "{verdict}");
     let volume = format!("{}@@1M", disk.display());

@@ -2,7 +2,7 @@
 //! parameters on the kernel command line, and can switch the machine off.
 
 use std::fs::{self, File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use ferric_ignition::kernel_arguments::KernelArgument;
 use ferric_ignition::patch;
 use ferric_ignition::uki::Uki;
+use ferric_tests::artefact;
 use ferric_tests::conductor::{Conductor, TOKEN};
 use ferric_tests::network::free_port;
 use ferric_tests::peers;
@@ -19,13 +20,6 @@ use ferric_tests::process::{Process, program};
 const BOOT: Duration = Duration::from_secs(300);
 const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const FIRMWARE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
-
-/// A file that `make ramdisk` made.
-pub(crate) fn artefact(name: &str) -> Result<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/ramdisk").join(name);
-    ensure!(path.exists(), "{} is missing: run `make ramdisk` first", path.display());
-    Ok(path)
-}
 
 /// A machine with a virtio, an NVMe and a SATA disk. The conductor is at 10.0.2.2; the agent's port is at `agent` here.
 fn machine(folder: &Path, medium: &[String], agent: u16) -> Result<Process> {
@@ -66,7 +60,7 @@ fn the_iso_boots_as_virtual_media() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (conductor, agent) = (Conductor::start()?, free_port()?);
     let iso = folder.path().join("node.iso");
-    fs::copy(artefact("ferric.iso")?, &iso)?;
+    fs::copy(artefact::ramdisk("ferric.iso")?, &iso)?;
     let url = format!("ipa-api-url=http://10.0.2.2:{}", conductor.port());
     let done =
         Command::new(program("ferric-ignition")).args(["iso", "kargs", "append"]).arg(&iso).arg(&url).status()?;
@@ -88,7 +82,7 @@ fn the_efi_program_boots_with_arguments_of_its_own() -> Result<()> {
     let boot = folder.path().join("esp/EFI/BOOT");
     fs::create_dir_all(&boot)?;
     let program = boot.join("BOOTX64.EFI");
-    fs::copy(artefact("ferric.efi")?, &program)?;
+    fs::copy(artefact::ramdisk("ferric.efi")?, &program)?;
     let url = format!("http://10.0.2.2:{}", conductor.port());
     let arguments = [
         ("ipa-api-url", url.as_str()),

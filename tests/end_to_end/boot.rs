@@ -1,0 +1,9 @@
+//! A machine finds what it is to run: firmware, DHCP, virtual media, our ramdisk, a live system, the container.
+
+mod container;
+mod deployed_disk;
+mod dhcp;
+mod live_system;
+mod paths;
+mod ramdisk;
+mod redfish;

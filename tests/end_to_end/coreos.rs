@@ -1,0 +1,7 @@
+//! CoreOS: Ignition configs, live ISOs, and installing it.
+
+mod ignition_config;
+mod ignition_engine;
+mod ignition_iso;
+mod install_coreos;
+mod installer;

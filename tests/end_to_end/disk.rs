@@ -1,0 +1,9 @@
+//! What happens to disks besides images: who may be touched, erasing, partition tables, disks that fail.
+
+mod cleaning;
+mod eligible_device;
+mod erase;
+mod failing_disk;
+mod loop_device;
+mod partitions;
+mod virtual_machine;

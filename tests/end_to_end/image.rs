@@ -1,0 +1,15 @@
+//! Images and their way to the disk: servers, faults, formats, partitions, what is left after a failure.
+
+mod bootc;
+mod coding;
+mod command;
+mod faults;
+mod inject_files;
+mod kill;
+mod partition_image;
+pub(crate) mod partition_image_boot;
+mod partition_image_grub;
+mod qcow2_corpus;
+mod registry;
+mod servers;
+mod write_image;

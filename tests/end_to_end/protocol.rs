@@ -1,0 +1,4 @@
+//! The agent's protocol beside that of the Python agent.
+
+mod differential;
+mod discovery;
