@@ -118,13 +118,12 @@ impl Agent {
     /// What steps get, with the ports that came with the request.
     pub fn context(&self, running: &Running, ports: Value) -> Context {
         Context {
-            machine: self.machine.clone(),
-            options: Arc::new(self.config().step_options()),
             node: self.node(),
             ports: Arc::new(ports),
             progress: running.progress.clone(),
             cancel: running.cancel.clone(),
             memory: self.memory.clone(),
+            ..Context::new(self.machine.clone(), Arc::new(self.config().step_options()))
         }
     }
 

@@ -7,12 +7,13 @@ pub mod ini;
 pub mod kernel;
 pub mod kind;
 pub mod options;
+mod steps;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use ferric_steps::step::StepOptions;
+use ferric_steps::options::{CoreOs, Options};
 pub use options::Spec;
 
 /// The merged configuration.
@@ -22,6 +23,7 @@ pub struct Config {
     values: BTreeMap<String, String>,
     boot_interface: Option<String>,
     benchmarks: Option<String>,
+    core_os: CoreOs,
 }
 
 /// Why there is no configuration. Fatal at start-up.
@@ -81,6 +83,7 @@ impl Config {
         let mut config = Self::with_defaults();
         config.boot_interface = sources.kernel.get("BOOTIF").cloned();
         config.benchmarks = sources.kernel.get("ipa-inspection-benchmarks").cloned();
+        config.core_os = steps::core_os(&sources.environment);
         for spec in options::ALL {
             if let Some((parameter, text)) = spec.kernel.and_then(|name| sources.kernel.get_key_value(name)) {
                 config.set(spec, text, parameter)?;
@@ -116,7 +119,7 @@ impl Config {
             .iter()
             .filter_map(|spec| spec.default.map(|default| (spec.key(), default.to_string())))
             .collect();
-        Self { values, boot_interface: None, benchmarks: None }
+        Self { values, boot_interface: None, benchmarks: None, core_os: CoreOs::default() }
     }
 
     /// Sets an option.
@@ -197,15 +200,8 @@ impl Config {
     }
 
     /// What steps need of it.
-    pub fn step_options(&self) -> StepOptions {
-        let devices: Vec<PathBuf> =
-            self.list(&options::ALLOWED_DEVICES).iter().map(Path::new).map(Path::to_path_buf).collect();
-        StepOptions {
-            allowed_devices: (!devices.is_empty()).then_some(devices),
-            host_root: self.host_root(),
-            steps_dir: self.path(&options::STEPS_DIR).unwrap_or_default(),
-            values: self.values.clone(),
-        }
+    pub fn step_options(&self) -> Options {
+        steps::options(self)
     }
 }
 
@@ -243,6 +239,8 @@ fn interpolate(text: &str, sections: &ini::Sections, group: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn sources(directory: &Path) -> Sources {
@@ -303,15 +301,5 @@ mod tests {
         let config = Config::load(&sources(directory.path())).unwrap();
         assert_eq!(config.text(&options::LISTEN_HOST), Some("a"));
         assert_eq!(config.text(&options::IMAGE_SERVER_PASSWORD), Some("p$w$x"));
-    }
-
-    #[test]
-    fn steps_see_every_option_by_name() {
-        let mut config = Config::with_defaults();
-        config.set(&options::ALLOWED_DEVICES, "/dev/loop7", "test").unwrap();
-        let options = config.step_options();
-        assert_eq!(options.allowed_devices, Some(vec![PathBuf::from("/dev/loop7")]));
-        assert_eq!(options.values["image_download_connection_retries"], "9");
-        assert_eq!(options.values["container.runner"], "podman");
     }
 }

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use ferric_steps::trust::{self, TrustError};
+use ferric_steps::image::HttpOptions;
+use ferric_steps::trust::{self, Permitted, TrustError};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::pem::PemObject;
@@ -116,7 +117,7 @@ fn server_config(config: &Config, certificates: &[u8], key: &[u8], path: &str) -
     let error = |reason: rustls_pki_types::pem::Error| TlsError::File { path: path.into(), reason: reason.to_string() };
     let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>().map_err(error)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(error)?;
-    let permitted = config.step_options().permitted_tls();
+    let permitted = Permitted::of(&config.step_options().tls);
     let server = ServerConfig::builder_with_provider(permitted.provider())
         .with_protocol_versions(permitted.versions())?
         .with_no_client_auth()
@@ -133,7 +134,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 /// # Errors
 /// A client certificate or authority file that cannot be used.
 pub fn client_config(config: &Config) -> Result<ClientConfig, TlsError> {
-    Ok(trust::client_config(&config.step_options().http_options())?)
+    Ok(trust::client_config(&HttpOptions::of(&config.step_options().tls))?)
 }
 
 #[cfg(test)]

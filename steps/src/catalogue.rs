@@ -83,21 +83,19 @@ mod tests {
     use std::sync::Arc;
 
     use ferric_hardware::machine::Machine;
+    use ferric_hardware::tool::Tools;
 
     use super::*;
-    use crate::step::StepOptions;
+    use crate::options::Options;
 
     /// A machine without any tool and without a host root.
-    fn bare() -> StepOptions {
-        let mut options = StepOptions::none();
-        options.host_root = "/nonexistent".into();
-        options.steps_dir = "/nonexistent".into();
-        options.values.insert("tool_path".into(), "/nonexistent".into());
-        options
+    fn bare() -> Options {
+        Options { host_root: "/nonexistent".into(), steps_dir: "/nonexistent".into(), ..Options::default() }
     }
 
-    fn context(options: StepOptions) -> Context {
-        Context::new(Machine::at("/nonexistent"), Arc::new(options))
+    fn context(options: Options) -> Context {
+        let context = Context::new(Machine::at("/nonexistent"), Arc::new(options));
+        Context { tools: Tools::default(), ..context }
     }
 
     fn names(steps: &Value) -> Vec<&str> {
@@ -169,7 +167,7 @@ mod tests {
     #[test]
     fn the_priority_of_inject_files_is_an_option() {
         let mut options = bare();
-        options.values.insert("inject_files_priority".into(), "45".into());
+        options.inject_files_priority = 45;
         let deploy = list(Kind::Deploy, &context(options));
         assert_eq!(step(&deploy["deploy_steps"]["GenericHardwareManager"], "inject_files")["priority"], 45);
     }

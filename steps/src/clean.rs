@@ -6,7 +6,7 @@
 //! - [`raid`]: software RAID
 //! - [`burnin`]: load tests
 //! - [`pstore`], [`uefi_nvram`]: what the firmware remembers
-//! - [`guard`], [`options`]: which devices never, and how the node wants it
+//! - [`guard`]: which devices never
 
 pub mod burnin;
 mod discard;
@@ -14,7 +14,6 @@ pub mod erase;
 pub mod express;
 pub mod guard;
 pub mod metadata;
-pub mod options;
 mod overwrite;
 pub mod pstore;
 pub mod raid;
@@ -130,7 +129,7 @@ mod tests {
         machine.file("sys/class/block/sda/dev", "8:0");
         machine.file("sys/class/block/sda/size", "131072");
         machine.file("dev/sda", "former user's data");
-        let context = machine.context_with(&[], json!({}));
+        let context = machine.context_with(|_| {}, json!({}));
         let failed = metadata::erase_devices_metadata(&context, &Arguments::new()).await.unwrap_err().to_string();
         assert!(failed.contains("/dev/sda") && failed.contains("no mount table"), "{failed}");
         assert_eq!(machine.read("dev/sda"), "former user's data");

@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// # Errors
 /// Only when `fail_if_clock_not_set` is on; a failure is logged otherwise.
 pub fn set(context: &Context) -> Result<(), StepError> {
-    match context.options.text("ntp_server") {
+    match &context.options.clock.ntp_server {
         Some(server) if !context.is_local_run() => judge(query(server, context), context),
         _ => Ok(()),
     }
@@ -31,7 +31,7 @@ pub fn store(context: &Context) -> Result<(), StepError> {
         return Ok(());
     }
     let stored = context
-        .tools()
+        .tools
         .find("hwclock")
         .and_then(|hwclock| hwclock.run(["-v", "--systohc"]).timeout(LIMIT).output())
         .map_err(|error| format!("Failed to sync hardware clock: {error}"));
@@ -45,7 +45,7 @@ fn query(server: &str, context: &Context) -> Result<(), String> {
     }
     let failed = |error| format!("Failed to sync with ntp server: {server}: {error}");
     let run = |tool: Tool, arguments: Vec<String>| tool.run(arguments).timeout(LIMIT).output().map_err(failed);
-    let tools = context.tools();
+    let tools = &context.tools;
     if let Ok(chronyd) = tools.find("chronyd") {
         if let Ok(chronyc) = tools.find("chronyc") {
             // A running chronyd holds the port; that there is none is fine.
@@ -61,7 +61,7 @@ fn query(server: &str, context: &Context) -> Result<(), String> {
 
 fn judge(result: Result<(), String>, context: &Context) -> Result<(), StepError> {
     match result {
-        Err(reason) if context.options.flag("fail_if_clock_not_set", false) => Err(StepError::ClockSync(reason)),
+        Err(reason) if context.options.clock.required => Err(StepError::ClockSync(reason)),
         Err(reason) => {
             tracing::warn!(%reason, "the clock may be wrong");
             Ok(())

@@ -11,12 +11,11 @@ use serde_json::Value;
 use crate::StepError;
 use crate::catalogue::manager::Manager;
 use crate::catalogue::offer::{Action, Argument, Offer};
+use crate::options::Runner;
 use crate::step::{Arguments, Context, Kind};
 
 /// Steps that take an image from their arguments; the second is an old name of the first.
 const GENERIC_STEPS: [&str; 2] = ["generic_container_step", "container_clean_step"];
-const DEFAULT_STEPS_FILE: &str = "/etc/ironic-python-agent.d/mysteps.yaml";
-const DEFAULT_RUN_OPTIONS: &str = "--rm,--network=host";
 /// How long a runner may take to tell its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 /// Names of registries' transports. Others name local storage, which the allowlist does not speak of.
@@ -24,10 +23,10 @@ const TRANSPORTS: [&str; 2] = ["docker://", "oci://"];
 
 /// The container manager and its steps; nothing when no container runner works here.
 pub(crate) fn all(context: &Context) -> Option<(Arc<Manager>, Vec<Offer>)> {
-    let tools = context.tools();
+    let tools = &context.tools;
     let works =
         |name| tools.find(name).is_ok_and(|tool| tool.run(["--version"]).timeout(VERSION_LIMIT).output().is_ok());
-    if !works("podman") && !works("docker") {
+    if !Runner::ALL.into_iter().map(Runner::program).any(works) {
         return None;
     }
     let class = "ContainerHardwareManager".to_string();
@@ -84,12 +83,12 @@ impl Words {
 
 /// A steps file that cannot be read is logged: the other steps must work all the same.
 fn steps_of_file(context: &Context) -> Vec<FileStep> {
-    let path = context.options.text("container.container_steps_file").unwrap_or(DEFAULT_STEPS_FILE);
+    let path = &context.options.container.steps_file;
     let Ok(text) = std::fs::read_to_string(context.machine.path(path)) else { return Vec::new() };
     match serde_saphyr::from_str::<Option<StepsFile>>(&text) {
         Ok(file) => file.unwrap_or_default().steps,
         Err(error) => {
-            tracing::error!(path, %error, "the container steps cannot be used");
+            tracing::error!(path = %path.display(), %error, "the container steps cannot be used");
             Vec::new()
         }
     }
@@ -147,16 +146,16 @@ fn run_untrusted(context: &Context, arguments: &Arguments) -> Result<Value, Step
     let image = arguments["container_url"].as_str().filter(|image| !image.is_empty());
     let image =
         image.ok_or_else(|| StepError::InvalidParameters("container_url must be a non-empty string".to_string()))?;
-    if context.options.flag("container.allow_arbitrary_containers", false) {
+    if context.options.container.allow_any {
         let words = |name: &str| {
             let words = arguments.get(name).and_then(|value| serde_json::from_value::<Words>(value.clone()).ok());
             words.map(|words| words.list()).filter(|words| !words.is_empty())
         };
         return pull_and_run(image, words("pull_options"), words("run_options"), context);
     }
-    let allowed = context.options.text("container.allowed_containers").unwrap_or_default();
-    if !allowed.split(',').any(|allowed| without_transport(allowed.trim()) == without_transport(image)) {
-        tracing::error!(image, allowed, "the container is not listed in [container]allowed_containers");
+    let allowed = &context.options.container.allowed;
+    if !allowed.iter().any(|allowed| without_transport(allowed) == without_transport(image)) {
+        tracing::error!(image, ?allowed, "the container is not listed in [container]allowed_containers");
         return Err(StepError::ContainerNotPermitted(image.to_string()));
     }
     // Options alone can make an image do anything: whoever may not choose the image may not choose them either.
@@ -173,17 +172,13 @@ fn pull_and_run(
     run_options: Option<Vec<String>>,
     context: &Context,
 ) -> Result<Value, StepError> {
-    let of_option = |name: &str, default: &str| {
-        let text = context.options.text(name).unwrap_or(default);
-        text.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_string).collect::<Vec<String>>()
-    };
-    let runner = context.options.text("container.runner").unwrap_or("podman");
-    let tool = context.tools().find(runner)?;
+    let policy = &context.options.container;
+    let tool = context.tools.find(policy.runner.program())?;
     context.progress.activity(format!("pulling the container {image}"));
-    let options = pull_options.unwrap_or_else(|| of_option("container.pull_options", ""));
+    let options = pull_options.unwrap_or_else(|| policy.pull_options.clone());
     call(&tool, "pull", options, image, context)?;
     context.progress.activity(format!("running the container {image}"));
-    let options = run_options.unwrap_or_else(|| of_option("container.run_options", DEFAULT_RUN_OPTIONS));
+    let options = run_options.unwrap_or_else(|| policy.run_options.clone());
     call(&tool, "run", options, image, context)?;
     Ok(Value::Null)
 }
@@ -201,6 +196,7 @@ mod tests {
 
     use super::*;
     use crate::catalogue;
+    use crate::options::Container;
     use crate::testing::Fake;
 
     const FILE: &str = "steps:\n  - name: wipe\n    image: docker://host/wipe:1\n    interface: deploy\n    \
@@ -212,9 +208,10 @@ mod tests {
         fake
     }
 
-    async fn run(fake: &Fake, options: &[(&str, &str)], step: &str, arguments: Value) -> Result<Value, StepError> {
+    async fn run(fake: &Fake, policy: Container, step: &str, arguments: Value) -> Result<Value, StepError> {
         let Value::Object(arguments) = arguments else { panic!("no object") };
-        catalogue::execute(Kind::Clean, step, arguments, fake.context_with(options, Value::Null)).await
+        let context = fake.context_with(|options| options.container = policy, Value::Null);
+        catalogue::execute(Kind::Clean, step, arguments, context).await
     }
 
     #[test]
@@ -235,20 +232,22 @@ mod tests {
         );
         let deploy = catalogue::list(Kind::Deploy, &fake.context());
         assert_eq!(deploy["deploy_steps"]["ContainerHardwareManager"][2]["priority"], 0);
-        run(&fake, &[], "wipe", json!({})).await.unwrap();
+        run(&fake, Container::default(), "wipe", json!({})).await.unwrap();
         assert_eq!(fake.read("calls"), "pull docker://host/wipe:1\nrun --rm --privileged docker://host/wipe:1\n");
     }
 
     #[tokio::test]
     async fn an_image_of_the_arguments_must_be_listed_and_gets_no_options_of_its_own() {
         let fake = machine();
-        let options = [("container.allowed_containers", "docker://host/a:1, host/b:2")];
+        let allowed = ["docker://host/a:1", "host/b:2"].map(str::to_string).to_vec();
+        let policy = Container { allowed, ..Container::default() };
         let arguments = json!({"container_url": "host/a:1", "run_options": "--privileged"});
-        run(&fake, &options, "generic_container_step", arguments).await.unwrap();
+        run(&fake, policy.clone(), "generic_container_step", arguments).await.unwrap();
         assert_eq!(fake.read("calls"), "pull host/a:1\nrun --rm --network=host host/a:1\n");
         for image in ["host/c:1", "containers-storage:host/a:1"] {
-            let error =
-                run(&fake, &options, "generic_container_step", json!({"container_url": image})).await.unwrap_err();
+            let error = run(&fake, policy.clone(), "generic_container_step", json!({"container_url": image}))
+                .await
+                .unwrap_err();
             assert!(matches!(error, StepError::ContainerNotPermitted(_)), "{error:?}");
         }
     }
@@ -256,10 +255,10 @@ mod tests {
     #[tokio::test]
     async fn any_image_with_any_option_runs_where_the_operator_allows_it() {
         let fake = machine();
-        let options = [("container.allow_arbitrary_containers", "true")];
+        let policy = Container { allow_any: true, ..Container::default() };
         let arguments =
             json!({"container_url": "any", "run_options": "--rm -v /dev:/dev", "pull_options": ["--quiet"]});
-        run(&fake, &options, "container_clean_step", arguments).await.unwrap();
+        run(&fake, policy, "container_clean_step", arguments).await.unwrap();
         assert_eq!(fake.read("calls"), "pull --quiet any\nrun --rm -v /dev:/dev any\n");
     }
 }

@@ -1,7 +1,5 @@
 //! Small documents from HTTP servers: checksum files, config drives, files to inject.
 
-use std::time::Duration;
-
 use reqwest::Response;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -16,7 +14,7 @@ use crate::step::Context;
 /// # Errors
 /// A sentence with the URL (without passwords) and the reason.
 pub async fn document(url: &str, http: &HttpOptions, limit_bytes: usize, context: &Context) -> Result<Vec<u8>, String> {
-    body(url, http, limit_bytes, &context.options.retries(), &context.cancel).await
+    body(url, http, limit_bytes, &context.options.download.retries, &context.cancel).await
 }
 
 /// [`document`] for callers that run no step.
@@ -93,25 +91,11 @@ pub(crate) async fn collect(response: Response, shown: &str, limit_bytes: usize)
     Ok(body)
 }
 
-impl crate::step::StepOptions {
-    /// How often, how soon and how long to try.
-    pub fn retries(&self) -> Retries {
-        let default = Retries::default();
-        let seconds = |name: &str, default: Duration| Duration::from_secs(self.number(name, default.as_secs()));
-        let max_duration = self.number("image_download_max_duration", 0);
-        Retries {
-            count: self.number("image_download_connection_retries", u64::from(default.count)) as u32,
-            interval: seconds("image_download_connection_retry_interval", default.interval),
-            timeout: seconds("image_download_connection_timeout", default.timeout).max(Duration::from_secs(1)),
-            max_duration: (max_duration > 0).then(|| Duration::from_secs(max_duration)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::time::Duration;
 
     use super::*;
     use crate::testing::Fake;
@@ -136,8 +120,8 @@ mod tests {
 
     async fn fetch(url: &str, limit_bytes: usize) -> Result<Vec<u8>, String> {
         let fake = Fake::new();
-        let options = [("image_download_connection_retries", "1"), ("image_download_connection_retry_interval", "0")];
-        let context = fake.context_with(&options, serde_json::Value::Null);
+        let retries = Retries { count: 1, interval: Duration::ZERO, ..Retries::default() };
+        let context = fake.context_with(|options| options.download.retries = retries, serde_json::Value::Null);
         document(url, &HttpOptions::default(), limit_bytes, &context).await
     }
 

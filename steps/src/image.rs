@@ -30,6 +30,7 @@ pub mod request;
 mod source;
 mod write;
 
+pub use crate::options::Retries;
 pub use buffer::{Chunk, Pool};
 #[cfg(fuzzing)]
 pub use decode::compare as compare_decoders;
@@ -39,8 +40,8 @@ pub use extent::{Content, Emit, Extent, Finished, Format, RandomAccess};
 pub use find::{Found, find};
 pub use qcow2::Qcow2;
 pub use request::{
-    Authorization, Decoded, FormatChoice, HttpOptions, Location, ReadBack, Region, Retries, Seconds, Verify,
-    WriteRequest, WriteSummary,
+    Authorization, Decoded, FormatChoice, HttpOptions, Location, ReadBack, Region, Seconds, Verify, WriteRequest,
+    WriteSummary,
 };
 pub(crate) use source::http;
 pub use write::write;

@@ -1,5 +1,6 @@
 //! What can be done to a machine. Knows nothing of the REST API or the conductor.
 //!
+//! - [`options`]: the agent's options that change what steps do
 //! - [`step`]: what a step is, what it gets and what it answers
 //! - [`catalogue`]: every step in one table, and its dispatch
 //! - [`clean`]: erasing, RAID, burn-in
@@ -27,6 +28,8 @@ pub mod image;
 mod leftover;
 pub mod lockdown;
 pub mod logs;
+mod loose;
+pub mod options;
 pub mod plugin;
 pub mod power;
 pub mod progress;

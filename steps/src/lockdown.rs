@@ -21,7 +21,7 @@ pub fn links_down(context: &Context) {
     let names = entries.flatten().map(|entry| entry.file_name()).filter(|name| name != "lo");
     for name in names {
         let down = context
-            .tools()
+            .tools
             .find("ip")
             .and_then(|ip| ip.run(["link", "set", "dev"]).arg(&name).arg("down").timeout(LINK_LIMIT).output());
         match down {

@@ -63,10 +63,9 @@ pub fn collect(request: &Request, context: &Context) -> Result<String, StepError
     if !has_journal {
         members.extend(files_below(context, Path::new("/var/log")));
     }
-    for option in ["log_file", "log_dir"] {
-        if let Some(path) = context.options.text(option) {
-            members.extend(files_below(context, Path::new(path)));
-        }
+    let logs = &context.options.logs;
+    for path in [&logs.file, &logs.directory].into_iter().flatten() {
+        members.extend(files_below(context, path));
     }
     archive(members, &request.secrets)
         .map(|bytes| STANDARD.encode(bytes))
@@ -74,7 +73,7 @@ pub fn collect(request: &Request, context: &Context) -> Result<String, StepError
 }
 
 fn journal(request: &Request, context: &Context) -> Option<Vec<u8>> {
-    let tool = context.tools().find("journalctl").ok()?;
+    let tool = context.tools.find("journalctl").ok()?;
     let mut run = tool.run(["--full", "--no-pager", "-b"]).timeout(LIMIT);
     if let Some(lines) = request.journal_lines {
         run = run.arg("-n").arg(lines.to_string());
@@ -85,12 +84,11 @@ fn journal(request: &Request, context: &Context) -> Option<Vec<u8>> {
 
 /// Runs all programs side by side.
 fn programs(context: &Context) -> Vec<(String, Vec<u8>)> {
-    let tools = context.tools();
+    let tools = &context.tools;
     std::thread::scope(|scope| {
         let running: Vec<_> = PROGRAMS
             .iter()
             .map(|(name, program, arguments)| {
-                let tools = &tools;
                 let run = move || tools.find(program)?.run(arguments.iter().copied()).timeout(LIMIT).output();
                 (name, scope.spawn(run))
             })
@@ -164,9 +162,10 @@ mod tests {
     use std::sync::Arc;
 
     use ferric_hardware::machine::Machine;
+    use ferric_hardware::tool::Tools;
 
     use super::*;
-    use crate::step::StepOptions;
+    use crate::options::Options;
 
     fn script(directory: &Path, name: &str, body: &str) {
         let path = directory.join(name);
@@ -175,11 +174,10 @@ mod tests {
     }
 
     fn context(root: &Path) -> Context {
-        let mut options = StepOptions::none();
-        options.host_root = root.join("none");
-        options.values.insert("tool_path".into(), root.display().to_string());
-        options.values.insert("log_file".into(), "/var/agent.log".into());
-        Context::new(Machine::at(root), Arc::new(options))
+        let mut options = Options::default();
+        options.logs.file = Some("/var/agent.log".into());
+        let context = Context::new(Machine::at(root), Arc::new(options));
+        Context { tools: Tools::in_directories([root.to_path_buf()], None), ..context }
     }
 
     fn unpack(text: &str) -> BTreeMap<String, String> {

@@ -52,7 +52,7 @@ pub fn change(power: Power, context: &Context) -> Result<Ending, StepError> {
 }
 
 fn ask_init(name: &str, context: &Context) -> Result<(), String> {
-    let tool = context.tools().find_on_host(name).map_err(|error| error.to_string())?;
+    let tool = context.tools.find_on_host(name).map_err(|error| error.to_string())?;
     let said = tool.run([""; 0]).timeout(TOOL_LIMIT).output().map_err(|error| error.to_string())?;
     // What init says from within a chroot, with exit code 0.
     if said.stderr.contains("ignoring request") || said.text().contains("ignoring request") {
@@ -77,9 +77,10 @@ mod tests {
     use std::sync::Arc;
 
     use ferric_hardware::machine::Machine;
+    use ferric_hardware::tool::Tools;
 
     use super::*;
-    use crate::step::StepOptions;
+    use crate::options::Options;
 
     /// A machine in a directory, whose `reboot` and `poweroff` are this script.
     fn machine(root: &Path, script: &str, allowed: Option<Vec<std::path::PathBuf>>) -> Context {
@@ -90,11 +91,9 @@ mod tests {
             std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let mut options = StepOptions::none();
-        options.host_root = root.join("none");
-        options.allowed_devices = allowed;
-        options.values.insert("tool_path".into(), root.display().to_string());
-        Context::new(Machine::at(root), Arc::new(options))
+        let options = Options { allowed_devices: allowed, ..Options::default() };
+        let context = Context::new(Machine::at(root), Arc::new(options));
+        Context { tools: Tools::in_directories([root.to_path_buf()], None), ..context }
     }
 
     fn sysrq(root: &Path) -> String {

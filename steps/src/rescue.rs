@@ -54,11 +54,11 @@ mod tests {
     use ferric_hardware::machine::Machine;
 
     use super::*;
-    use crate::step::StepOptions;
+    use crate::options::Options;
 
     fn machine(root: &Path) -> Context {
         fs::create_dir_all(root.join("etc/ipa-rescue-config")).unwrap();
-        Context::new(Machine::at(root), Arc::new(StepOptions::none()))
+        Context::new(Machine::at(root), Arc::new(Options::default()))
     }
 
     #[test]
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_ramdisk_without_the_directory_is_an_error_that_names_it() {
         let root = tempfile::tempdir().unwrap();
-        let context = Context::new(Machine::at(root.path()), Arc::new(StepOptions::none()));
+        let context = Context::new(Machine::at(root.path()), Arc::new(Options::default()));
         let error = finalize("x", true, &context).unwrap_err().to_string();
         assert!(error.contains(PASSWORD_FILE), "{error}");
     }

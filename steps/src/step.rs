@@ -1,7 +1,5 @@
 //! What a step is, what it gets and what it answers.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use ferric_hardware::block::DevicePolicy;
@@ -11,6 +9,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::StepError;
+use crate::options::Options;
 use crate::progress::Progress;
 
 /// Which of the three step families.
@@ -41,48 +40,6 @@ impl Kind {
             Self::Deploy => StepError::Deployment(text),
             Self::Service => StepError::Servicing(text),
         }
-    }
-}
-
-/// Options of the agent that change what steps do. Names are those of the options.
-#[derive(Debug, Clone)]
-pub struct StepOptions {
-    /// Local restriction of the block devices (`allowed_devices`).
-    pub allowed_devices: Option<Vec<PathBuf>>,
-    /// Where the host's root file system is seen from the container.
-    pub host_root: PathBuf,
-    /// Directory of step plugins.
-    pub steps_dir: PathBuf,
-    /// Every other option by its name, as text (`image_download_connection_retries` → `9`).
-    pub values: BTreeMap<String, String>,
-}
-
-impl StepOptions {
-    /// No options: defaults everywhere, no local restriction.
-    pub fn none() -> Self {
-        Self {
-            allowed_devices: None,
-            host_root: PathBuf::from("/mnt/coreos"),
-            steps_dir: PathBuf::from("/etc/ferric/steps.d"),
-            values: BTreeMap::new(),
-        }
-    }
-
-    /// The text of an option; an empty one counts as not set.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
-    }
-
-    /// A switch, in the words that configuration files use (`true`, `1`, `yes`, `on`, `t`, `y`); anything else is off.
-    pub fn flag(&self, name: &str, default: bool) -> bool {
-        self.text(name).map_or(default, |value| {
-            ["true", "1", "yes", "on", "t", "y"].contains(&value.to_ascii_lowercase().as_str())
-        })
-    }
-
-    /// A number; one that cannot be read is the default.
-    pub fn number(&self, name: &str, default: u64) -> u64 {
-        self.text(name).and_then(|value| value.parse().ok()).unwrap_or(default)
     }
 }
 
@@ -136,7 +93,9 @@ pub struct Context {
     /// The machine it works on.
     pub machine: Machine,
     /// Options, after look-up.
-    pub options: Arc<StepOptions>,
+    pub options: Arc<Options>,
+    /// Where it finds external programs.
+    pub tools: Tools,
     /// Ironic's node object as last received; `null` when unknown.
     pub node: Arc<Value>,
     /// Ironic's ports as received with the step.
@@ -150,9 +109,11 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context without a node, as at the start of an agent.
-    pub fn new(machine: Machine, options: Arc<StepOptions>) -> Self {
+    /// A context without a node, as at the start of an agent. Programs are looked for in the directories of `PATH`, then
+    /// in the host root.
+    pub fn new(machine: Machine, options: Arc<Options>) -> Self {
         Self {
+            tools: Tools::of_environment(Some(&options.host_root)),
             machine,
             options,
             node: Arc::default(),
@@ -173,15 +134,6 @@ impl Context {
     /// files) must then stay as it is.
     pub fn is_local_run(&self) -> bool {
         self.options.allowed_devices.is_some()
-    }
-
-    /// External programs: in the directories of the option `tool_path` (default: `PATH`), else in the host root.
-    pub fn tools(&self) -> Tools {
-        let host_root = Some(self.options.host_root.as_path());
-        match self.options.text("tool_path") {
-            Some(path) => Tools::in_directories(std::env::split_paths(path), host_root),
-            None => Tools::of_environment(host_root),
-        }
     }
 
     /// The node's UUID, or `local` when no node is known.

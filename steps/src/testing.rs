@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferric_hardware::machine::Machine;
+use ferric_hardware::tool::Tools;
 use serde_json::Value;
 
-use crate::step::{Context, StepOptions};
+use crate::options::Options;
+use crate::step::Context;
 
 /// A machine without disks, network and tools but those that a test gives it.
 #[derive(Debug)]
@@ -51,16 +53,21 @@ impl Fake {
 
     /// A context for this machine, without a node.
     pub(crate) fn context(&self) -> Context {
-        self.context_with(&[], Value::Null)
+        self.context_with(|_| {}, Value::Null)
     }
 
     /// A context for this machine with options and a node.
-    pub(crate) fn context_with(&self, options: &[(&str, &str)], node: Value) -> Context {
-        let mut all = StepOptions::none();
-        all.host_root = self.path().join("no-host");
-        all.steps_dir = self.path().join("steps.d");
-        all.values.insert("tool_path".into(), self.path().join("programs").display().to_string());
-        all.values.extend(options.iter().map(|(name, value)| (name.to_string(), value.to_string())));
-        Context { node: Arc::new(node), ..Context::new(Machine::at(self.path()), Arc::new(all)) }
+    pub(crate) fn context_with(&self, change: impl FnOnce(&mut Options), node: Value) -> Context {
+        let mut options = Options {
+            host_root: self.path().join("no-host"),
+            steps_dir: self.path().join("steps.d"),
+            ..Options::default()
+        };
+        change(&mut options);
+        Context {
+            node: Arc::new(node),
+            tools: Tools::in_directories([self.path().join("programs")], None),
+            ..Context::new(Machine::at(self.path()), Arc::new(options))
+        }
     }
 }

@@ -10,10 +10,10 @@ use anyhow::{Context as _, bail};
 use ferric_hardware::block;
 use ferric_hardware::machine::Machine;
 use ferric_hardware::units::Bytes;
-use ferric_steps::clean::options::EraseOptions;
 use ferric_steps::clean::{Outcome, erase, guard, metadata};
+use ferric_steps::options::{Erase, Options};
 use ferric_steps::progress::Progress;
-use ferric_steps::step::{Context, StepOptions};
+use ferric_steps::step::Context;
 
 use super::print;
 
@@ -50,12 +50,12 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let machine = Machine::host();
     let allowed_devices = (!arguments.allow_device.is_empty()).then_some(arguments.allow_device);
-    let options = Arc::new(StepOptions { allowed_devices, ..StepOptions::none() });
+    let options = Arc::new(Options { allowed_devices, ..Options::default() });
     let context = Context::new(machine, options);
     let name = arguments.device.to_str().context("the device's name is not UTF-8")?;
     let listing = block::list(&context.machine, &context.device_policy());
     let disk = listing.find(&context.machine, name)?;
-    let erase_options = EraseOptions { iterations: arguments.passes, ..EraseOptions::of(&context) };
+    let erase_options = Erase { iterations: arguments.passes, ..Erase::default() };
     guard::check(&context.machine, std::slice::from_ref(disk), &erase_options)?;
     context.progress.activity(format!("erasing {}", disk.name));
     context.progress.total(disk.size_bytes);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ferric_hardware::machine::Machine;
 use ferric_steps::catalogue;
-use ferric_steps::step::{Context, Kind, StepOptions};
+use ferric_steps::options::Options;
+use ferric_steps::step::{Context, Kind};
 use serde_json::{Map, Value};
 
 use super::print;
@@ -27,7 +28,7 @@ pub struct Arguments {
 /// # Errors
 /// The reason, for people.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let options = StepOptions { steps_dir: arguments.steps_dir, ..StepOptions::none() };
+    let options = Options { steps_dir: arguments.steps_dir, ..Options::default() };
     let context = Context::new(Machine::host(), Arc::new(options));
     let lists = [Kind::Clean, Kind::Deploy, Kind::Service].map(|kind| (kind, catalogue::list(kind, &context)));
     let mut out = String::new();

@@ -87,7 +87,7 @@ async fn hardware(agent: &Arc<Agent>, name: &str, data: &mut Map<String, Value>)
     let options = CollectOptions {
         lldp_timeout: config.seconds(&options::LLDP_TIMEOUT),
         benchmarks: config.benchmarks().map(str::to_string),
-        tools: agent.context(&Running::default(), Value::Null).tools(),
+        tools: agent.context(&Running::default(), Value::Null).tools,
     };
     let machine = agent.machine.clone();
     let found = tokio::task::spawn_blocking(move || collector.collect(&machine, &options)).await;

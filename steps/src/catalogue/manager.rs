@@ -80,5 +80,5 @@ fn on_coreos(context: &Context) -> bool {
         let value = value.trim_matches('"');
         (key == "VARIANT_ID" && value == "coreos") || (key == "ID" && ["rhcos", "scos"].contains(&value))
     });
-    is_coreos || context.tools().find("coreos-installer").is_ok()
+    is_coreos || context.tools.find("coreos-installer").is_ok()
 }

@@ -6,6 +6,7 @@ use super::manager::Manager;
 use super::offer::{Action, Argument, BuiltIn, Offer};
 use crate::clean;
 use crate::deploy;
+use crate::options::Options;
 use crate::step::{Context, Kind};
 
 /// A step, its priority in each family that has it, and what runs.
@@ -20,8 +21,8 @@ struct Entry {
     service: Option<i64>,
     /// Whether Ironic may abort it as a service step; every clean step may be aborted, no deploy step says.
     abortable_service: bool,
-    /// Option that holds its priority in place of those above.
-    priority_option: Option<&'static str>,
+    /// The option that holds its priority in place of those above.
+    priority_option: Option<fn(&Options) -> i64>,
     /// Name, description, whether it is required.
     arguments: &'static [(&'static str, &'static str, bool)],
     /// Whether Ironic is told of the arguments. It then refuses others, so steps that take what it sends on its own
@@ -138,7 +139,7 @@ const GENERIC: &[Entry] = &[
     Entry {
         deploy: Some(0),
         service: Some(0),
-        priority_option: Some("inject_files_priority"),
+        priority_option: Some(|options| options.inject_files_priority),
         arguments: &[
             ("files", "Files to inject, after those of the node property inject_files.", false),
             ("verify_ca", "Whether certificates of file URLs are verified. Default: true.", false),
@@ -200,7 +201,7 @@ fn offers(entries: &[Entry], manager: &Arc<Manager>, context: &Context) -> Vec<O
 
 impl Entry {
     fn offer(&self, kind: Kind, priority: i64, manager: &Arc<Manager>, context: &Context) -> Offer {
-        let from_option = self.priority_option.and_then(|name| context.options.text(name)?.parse().ok());
+        let from_option = self.priority_option.map(|read| read(&context.options));
         Offer {
             manager: manager.clone(),
             kind,

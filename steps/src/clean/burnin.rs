@@ -1,5 +1,4 @@
-//! Burn-in: wearing the machine in with load, by the tools that are known for it. Settings are keys of the node's
-//! `driver_info` that start with `agent_burnin_`.
+//! Burn-in: wearing the machine in with load, by the tools that are known for it. The settings are the node's.
 
 mod network;
 
@@ -10,8 +9,8 @@ use ferric_hardware::tool::{Tool, ToolError};
 use serde_json::Value;
 
 use super::on_thread;
-use super::options::{as_flag, as_number};
 use crate::StepError;
+use crate::options::BurnIn;
 use crate::step::{Arguments, Context};
 
 pub use network::burnin_network;
@@ -27,15 +26,10 @@ const TICK: Duration = Duration::from_millis(200);
 /// [`StepError::Execution`] when the tool is missing or finds something.
 pub async fn burnin_cpu(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
     on_thread(context, |context| {
-        let settings = Settings(context);
-        let mut arguments = vec!["--cpu".to_string(), settings.text("cpu_cpu", "0")];
-        arguments.extend([
-            "--timeout".to_string(),
-            settings.text("cpu_timeout", "86400"),
-            "--metrics-brief".to_string(),
-        ]);
-        arguments
-            .extend(settings.given("cpu_outputfile").into_iter().flat_map(|file| ["--log-file".to_string(), file]));
+        let load = BurnIn::of(&context.node).cpu;
+        let mut arguments = vec!["--cpu".to_string(), load.workers];
+        arguments.extend(["--timeout".to_string(), load.timeout, "--metrics-brief".to_string()]);
+        arguments.extend(load.output_file.into_iter().flat_map(|file| ["--log-file".to_string(), file]));
         run(context, "stress-ng", "stress-ng (cpu)", &arguments)
     })
     .await
@@ -47,15 +41,10 @@ pub async fn burnin_cpu(context: &Context, _arguments: &Arguments) -> Result<Val
 /// As [`burnin_cpu`].
 pub async fn burnin_memory(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
     on_thread(context, |context| {
-        let settings = Settings(context);
-        let mut arguments = vec!["--vm".to_string(), settings.text("vm_vm", "0")];
-        arguments.extend(["--vm-bytes".to_string(), settings.text("vm_vm-bytes", "98%")]);
-        arguments.extend([
-            "--timeout".to_string(),
-            settings.text("vm_timeout", "86400"),
-            "--metrics-brief".to_string(),
-        ]);
-        arguments.extend(settings.given("vm_outputfile").into_iter().flat_map(|file| ["--log-file".to_string(), file]));
+        let load = BurnIn::of(&context.node).memory;
+        let mut arguments = vec!["--vm".to_string(), load.workers, "--vm-bytes".to_string(), load.bytes];
+        arguments.extend(["--timeout".to_string(), load.timeout, "--metrics-brief".to_string()]);
+        arguments.extend(load.output_file.into_iter().flat_map(|file| ["--log-file".to_string(), file]));
         run(context, "stress-ng", "stress-ng (vm)", &arguments)
     })
     .await
@@ -67,22 +56,21 @@ pub async fn burnin_memory(context: &Context, _arguments: &Arguments) -> Result<
 /// As [`burnin_cpu`]; [`StepError::Cleaning`] when a self-test fails.
 pub async fn burnin_disk(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
     on_thread(context, |context| {
-        let settings = Settings(context);
+        let load = BurnIn::of(&context.node).disk;
         let listing = block::list(&context.machine, &context.device_policy());
         let disks: Vec<String> = listing.eligible.iter().map(|disk| disk.name.clone()).collect();
         if disks.is_empty() {
             tracing::info!("no eligible disk to burn in");
             return Ok(Value::Null);
         }
-        if settings.flag("fio_disk_smart_test") {
+        if load.smart_test {
             smart_tests(context, &disks)?;
         }
         let fixed = "--rw readwrite --bs 4k --direct 1 --ioengine libaio --iodepth 32 --verify crc32c --verify_dump 1 \
                      --continue_on_error verify --time_based";
         let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_string).collect();
-        arguments.extend(["--loops".to_string(), settings.text("fio_disk_loops", "4")]);
-        arguments.extend(["--runtime".to_string(), settings.text("fio_disk_runtime", "0")]);
-        if let Some(file) = settings.given("fio_disk_outputfile") {
+        arguments.extend(["--loops".to_string(), load.loops, "--runtime".to_string(), load.runtime]);
+        if let Some(file) = load.output_file {
             arguments.extend(["--output-format".to_string(), "json".to_string(), "--output".to_string(), file]);
         }
         arguments.extend(disks.into_iter().flat_map(|disk| ["--name".to_string(), disk]));
@@ -97,16 +85,15 @@ pub async fn burnin_disk(context: &Context, _arguments: &Arguments) -> Result<Va
 /// As [`burnin_cpu`]; also when fewer processors are found than the node says.
 pub async fn burnin_gpu(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
     on_thread(context, |context| {
-        let settings = Settings(context);
-        let directory = settings.text("gpu_install_dir", "/opt/gpu-burn");
-        let tool = Tool::at(std::path::Path::new(&directory).join("gpu_burn"));
+        let load = BurnIn::of(&context.node).gpu;
+        let tool = Tool::at(std::path::Path::new(&load.directory).join("gpu_burn"));
         let cancelled = || context.cancel.is_cancelled();
         let gpu_burn = |arguments: &[&str]| {
             // It finds its kernels in its working directory.
-            let run = tool.run(arguments).directory(&directory).cancelled(&cancelled);
+            let run = tool.run(arguments).directory(&load.directory).cancelled(&cancelled);
             run.output().map(|output| output.text()).map_err(|error| failed("gpu-burn", error))
         };
-        let wanted = settings.number("gpu_count", 0);
+        let wanted = load.count;
         if wanted > 0 {
             let listed = gpu_burn(&["-l"])?;
             let found = listed.lines().filter(|line| line.trim_start().starts_with("ID ")).count() as u64;
@@ -115,45 +102,16 @@ pub async fn burnin_gpu(context: &Context, _arguments: &Arguments) -> Result<Val
             }
         }
         context.progress.activity("burning in the GPUs");
-        gpu_burn(&["-m", &settings.text("gpu_memory", "95%"), &settings.text("gpu_timeout", "86400")])?;
+        gpu_burn(&["-m", &load.memory, &load.timeout])?;
         Ok(Value::Null)
     })
     .await
 }
 
-/// The node's `agent_burnin_*` settings.
-struct Settings<'a>(&'a Context);
-
-impl Settings<'_> {
-    fn value(&self, key: &str) -> &Value {
-        &self.0.node["driver_info"][format!("agent_burnin_{key}")]
-    }
-
-    fn given(&self, key: &str) -> Option<String> {
-        match self.value(key) {
-            Value::String(text) if !text.is_empty() => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        }
-    }
-
-    fn text(&self, key: &str, default: &str) -> String {
-        self.given(key).unwrap_or_else(|| default.to_string())
-    }
-
-    fn number(&self, key: &str, default: u64) -> u64 {
-        as_number(self.value(key)).unwrap_or(default)
-    }
-
-    fn flag(&self, key: &str) -> bool {
-        as_flag(self.value(key)).unwrap_or(false)
-    }
-}
-
 /// Finds and runs a tool; `what` is how errors call it.
 fn run(context: &Context, name: &str, what: &str, arguments: &[String]) -> Result<Value, StepError> {
     context.progress.activity(format!("burning in with {what}"));
-    let tool = context.tools().find(name).map_err(|error| failed(what, error))?;
+    let tool = context.tools.find(name).map_err(|error| failed(what, error))?;
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     invoke(context, &tool, &arguments, what)?;
     Ok(Value::Null)
@@ -187,7 +145,7 @@ fn pause(context: &Context, length: Duration) -> Result<(), StepError> {
 /// Starts the long self-test of every disk and waits for all of them.
 fn smart_tests(context: &Context, disks: &[String]) -> Result<(), StepError> {
     const WHAT: &str = "smartctl";
-    let tool = context.tools().find(WHAT).map_err(|error| failed(WHAT, error))?;
+    let tool = context.tools.find(WHAT).map_err(|error| failed(WHAT, error))?;
     for disk in disks {
         invoke(context, &tool, &["-t", "long", disk], WHAT)?;
     }
@@ -232,10 +190,11 @@ mod tests {
     use std::sync::Arc;
 
     use ferric_hardware::machine::Machine;
+    use ferric_hardware::tool::Tools;
     use serde_json::json;
 
     use super::*;
-    use crate::step::StepOptions;
+    use crate::options::Options;
 
     /// A context whose only tools are the given scripts.
     fn context(scripts: &[(&str, &str)], driver_info: Value) -> (tempfile::TempDir, Context) {
@@ -246,9 +205,8 @@ mod tests {
             std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let mut options = StepOptions { host_root: "/nowhere".into(), ..StepOptions::none() };
-        options.values.insert("tool_path".into(), directory.path().display().to_string());
-        let mut context = Context::new(Machine::host(), Arc::new(options));
+        let mut context = Context::new(Machine::host(), Arc::new(Options::default()));
+        context.tools = Tools::in_directories([directory.path().to_path_buf()], None);
         context.node = Arc::new(json!({"driver_info": driver_info}));
         (directory, context)
     }

@@ -8,10 +8,10 @@ use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
 use ferric_hardware::{ata, nvme, partitions, signature};
 use serde_json::{Map, Value};
 
-use super::options::EraseOptions;
 use super::samples::Samples;
 use super::{Outcome, discard, erasable, guard, not_erasable, on_thread, overwrite};
 use crate::StepError;
+use crate::options::Erase;
 use crate::step::{Arguments, Context};
 
 /// Erases every eligible disk. The result has an entry of value null per device, skipped ones included.
@@ -23,7 +23,7 @@ pub async fn erase_devices(context: &Context, _arguments: &Arguments) -> Result<
 }
 
 fn erase_all(context: &Context) -> Result<Value, StepError> {
-    let options = EraseOptions::of(context);
+    let options = context.options.erase.for_node(&context.node);
     let listing = erasable(context)?;
     let disks = &listing.eligible;
     guard::check(&context.machine, disks, &options)?;
@@ -66,7 +66,7 @@ fn erase_all(context: &Context) -> Result<Value, StepError> {
 pub fn erase_disk(
     context: &Context,
     disk: &EligibleDevice,
-    options: &EraseOptions,
+    options: &Erase,
     may_go: &dyn Fn(&str) -> bool,
 ) -> Result<Outcome, DeviceError> {
     if context.cancel.is_cancelled() {
@@ -107,7 +107,7 @@ pub fn erase_disk(
 fn by_itself(
     context: &Context,
     disk: &EligibleDevice,
-    options: &EraseOptions,
+    options: &Erase,
     may_go: &dyn Fn(&str) -> bool,
 ) -> Result<bool, DeviceError> {
     let machine = &context.machine;
@@ -138,7 +138,7 @@ fn by_itself(
 }
 
 /// Discards the disk when that is permitted. False when it is not, or when the disk did not become zeros.
-fn by_discard(context: &Context, disk: &EligibleDevice, options: &EraseOptions) -> Result<bool, DeviceError> {
+fn by_discard(context: &Context, disk: &EligibleDevice, options: &Erase) -> Result<bool, DeviceError> {
     if !options.discard {
         return Ok(false);
     }

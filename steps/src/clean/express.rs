@@ -5,9 +5,9 @@ use ferric_hardware::nvme;
 use ferric_hardware::opened::DeviceError;
 use serde_json::Value;
 
-use super::options::EraseOptions;
 use super::{erasable, guard, metadata, not_erasable, on_thread};
 use crate::StepError;
+use crate::options::Erase;
 use crate::step::{Arguments, Context};
 
 /// Erases every eligible disk the fast way. A device that cannot erase itself loses its metadata.
@@ -16,7 +16,7 @@ use crate::step::{Arguments, Context};
 /// As `erase_devices_metadata`.
 pub async fn erase_devices_express(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
     on_thread(context, |context| {
-        let options = EraseOptions::of(context);
+        let options = context.options.erase.for_node(&context.node);
         let listing = erasable(context)?;
         let disks = &listing.eligible;
         guard::check(&context.machine, disks, &options)?;
@@ -36,7 +36,7 @@ pub async fn erase_devices_express(context: &Context, _arguments: &Arguments) ->
 fn erase_disk(
     context: &Context,
     disk: &EligibleDevice,
-    options: &EraseOptions,
+    options: &Erase,
     may_go: &dyn Fn(&str) -> bool,
 ) -> Result<(), DeviceError> {
     if context.cancel.is_cancelled() {

@@ -6,8 +6,8 @@ use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
 use ferric_hardware::partition_table::PartitionTable;
 use ferric_hardware::signature;
 
-use super::options::EraseOptions;
 use crate::StepError;
+use crate::options::Erase;
 
 /// File systems that several machines mount at once, by libblkid's name.
 const GUARDED_FILE_SYSTEMS: [(&str, &str); 4] = [
@@ -28,7 +28,7 @@ const GUARDED_PARTITIONS: [(&str, &str); 3] = [
 ///
 /// # Errors
 /// [`StepError::ProtectedDevice`] names every protected device; [`StepError::BlockDeviceErase`] when one cannot be read.
-pub fn check(machine: &Machine, disks: &[EligibleDevice], options: &EraseOptions) -> Result<(), StepError> {
+pub fn check(machine: &Machine, disks: &[EligibleDevice], options: &Erase) -> Result<(), StepError> {
     if !options.guard {
         return Ok(());
     }

@@ -6,7 +6,6 @@ use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
 use ferric_hardware::{partitions, signature, wipe};
 use serde_json::Value;
 
-use super::options::EraseOptions;
 use super::{Outcome, erasable, guard, not_erasable, on_thread};
 use crate::StepError;
 use crate::step::{Arguments, Context};
@@ -18,7 +17,7 @@ use crate::step::{Arguments, Context};
 /// [`StepError::ProtectedDevice`] before anything is touched; [`StepError::BlockDeviceErase`] with every failed device.
 pub async fn erase_devices_metadata(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
     on_thread(context, |context| {
-        let options = EraseOptions::of(context);
+        let options = context.options.erase.for_node(&context.node);
         let listing = erasable(context)?;
         guard::check(&context.machine, &listing.eligible, &options)?;
         let mut failures = not_erasable(&listing);

@@ -12,8 +12,8 @@ use ferric_hardware::watch::Watch;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
-use super::options::EraseOptions;
 use super::samples;
+use crate::options::Erase;
 
 const BUFFER_BYTES: usize = 4 << 20;
 /// Buffers under way: one is filled while the other is written.
@@ -26,7 +26,7 @@ const BUFFERS: usize = 2;
 pub(super) fn overwrite(
     machine: &Machine,
     device: &EligibleDevice,
-    options: &EraseOptions,
+    options: &Erase,
     watch: &dyn Watch,
 ) -> Result<(), DeviceError> {
     let passes = options.iterations + u64::from(options.zeroize);

@@ -50,7 +50,7 @@ pub async fn delete_configuration(context: &Context, _arguments: &Arguments) -> 
 /// As `create_configuration` and `delete_configuration`.
 pub async fn apply_configuration(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
     let wanted = arguments.get("raid_config").cloned().unwrap_or_default();
-    let delete_existing = arguments.get("delete_existing").and_then(super::options::as_flag).unwrap_or(true);
+    let delete_existing = arguments.get("delete_existing").and_then(crate::loose::flag).unwrap_or(true);
     on_thread(context, move |context| {
         config::validate(&wanted, &context.node, device_count(context))?;
         if delete_existing {
@@ -82,7 +82,7 @@ fn device_count(context: &Context) -> usize {
 /// Runs mdadm.
 fn mdadm(context: &Context, arguments: &[&str]) -> Result<String, StepError> {
     let failed = |error: ferric_hardware::tool::ToolError| StepError::SoftwareRaid(error.to_string());
-    let tool = context.tools().find("mdadm").map_err(failed)?;
+    let tool = context.tools.find("mdadm").map_err(failed)?;
     let cancelled = || context.cancel.is_cancelled();
     let run = tool.run(arguments.iter().copied()).timeout(MDADM_LIMIT).cancelled(&cancelled);
     Ok(run.output().map_err(failed)?.text())

@@ -33,7 +33,7 @@ fn run(context: &Context) -> Result<Value, StepError> {
     let failed = |error: &dyn std::fmt::Display| {
         StepError::Deployment(format!("Cannot start the Assisted Installer Agent ({UNIT}): {error}"))
     };
-    let systemctl = context.tools().find_on_host("systemctl").map_err(|error| failed(&error))?;
+    let systemctl = context.tools.find_on_host("systemctl").map_err(|error| failed(&error))?;
     let start = systemctl.run(["start", "--no-block", "--job-mode=fail", UNIT]).timeout(CALL_LIMIT).output();
     start.map_err(|error| failed(&error))?;
     context.progress.activity("waiting for the Assisted Installer Agent");

@@ -25,7 +25,7 @@ const SETTINGS_VARIABLE: &str = "CONTAINERS_CONF_OVERRIDE";
 /// [`StepError::ImageDownload`] when the container cannot be pulled, [`StepError::ImageWrite`] when it does not install
 /// itself; those of `write_image` for what follows.
 pub async fn execute_bootc_install(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
-    if context.options.flag("disable_bootc_deploy", false) {
+    if context.options.container.disable_bootc {
         return Err(StepError::Execution(
             "The bootc deploy interface is administratively disabled. Deployment cannot proceed.".to_string(),
         ));
@@ -72,7 +72,7 @@ fn registry_secret(encoded: &str) -> Result<String, StepError> {
 }
 
 fn install(context: &Context, plan: &Plan, device: &EligibleDevice) -> Result<(), StepError> {
-    let podman = context.tools().find("podman")?;
+    let podman = context.tools.find("podman")?;
     let settings = SecretFile::create(&podman, "conf", NO_PIVOT_ROOT)?;
     context.progress.activity(format!("pulling the container {}", plan.image));
     pull(&podman, plan, &settings, context).map_err(|error| {

@@ -11,10 +11,9 @@ use serde_json::Value;
 
 use self::esp::{EspError, Loader};
 use super::root_device;
-use crate::StepError;
 use crate::clean::on_thread;
-use crate::clean::options::as_flag;
 use crate::step::{Arguments, Context};
+use crate::{StepError, loose};
 
 /// What a disk without an identifier of its own is called.
 const NO_DISK_ID: &str = "0x00000000";
@@ -28,8 +27,8 @@ const NO_DISK_ID: &str = "0x00000000";
 pub async fn install_bootloader(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
     let arguments = arguments.clone();
     on_thread(context, move |context| {
-        let ignored = arguments.get("ignore_bootloader_failure").and_then(as_flag);
-        let ignored = ignored.unwrap_or_else(|| context.options.flag("ignore_bootloader_failure", false));
+        let ignored = arguments.get("ignore_bootloader_failure").and_then(loose::flag);
+        let ignored = ignored.unwrap_or(context.options.boot.ignore_failure);
         match install(context, &arguments) {
             Err(error) if ignored => {
                 tracing::warn!(%error, "the boot loader was not set up, which is to be ignored");
@@ -51,7 +50,7 @@ fn install(context: &Context, arguments: &Arguments) -> Result<(), StepError> {
         tracing::info!("no boot loader is installed");
         return Ok(());
     }
-    if !context.options.flag("enable_bios_bootloader_install", false) {
+    if !context.options.boot.install_for_bios {
         return Err(StepError::InvalidImage(
             "Install of legacy BIOS bootloaders disabled by CONF.enable_bios_bootloader_install as part of \
              CVE-2026-43003 mitigation."

@@ -25,7 +25,7 @@ enum Said {
 /// [`StepError::Rest`] when there is no usable one; [`StepError::ImageDownload`] when the file cannot be had or has none
 /// for this image; [`StepError::ImageChecksum`] when the value cannot be a digest of its algorithm.
 pub async fn of_image(info: &ImageInfo, http: &HttpOptions, context: &Context) -> Result<Digest, StepError> {
-    let md5_enabled = context.options.flag("md5_enabled", true);
+    let md5_enabled = context.options.image.md5;
     match said(info, md5_enabled)? {
         Said::Digest(digest) => Ok(digest),
         Said::File { url, algorithm } => {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::StepError;
 use crate::image::{Authorization, HttpOptions, oci};
-use crate::step::StepOptions;
+use crate::options::Options;
 
 /// An image as described by the conductor, checked.
 #[derive(Clone)]
@@ -128,11 +128,12 @@ impl ImageInfo {
     ///
     /// # Errors
     /// [`StepError::ImageDownload`] when user or password is missing.
-    pub fn http_options(&self, options: &StepOptions) -> Result<HttpOptions, StepError> {
+    pub fn http_options(&self, options: &Options) -> Result<HttpOptions, StepError> {
         let authorization = match self.authorization.clone() {
-            Ok(None) if options.text("image_server_auth_strategy") == Some("http_basic") => {
-                basic(options.text("image_server_user"), options.text("image_server_password")).map(Some)
-            }
+            Ok(None) => match &options.download.basic_login {
+                Some(login) => basic(login.user.as_deref(), login.password.as_deref()).map(Some),
+                None => Ok(None),
+            },
             other => other,
         };
         let authorization = authorization
@@ -141,22 +142,8 @@ impl ImageInfo {
             authorization,
             proxies: self.proxies.clone().into_iter().collect(),
             no_proxy: self.no_proxy.clone(),
-            ..options.http_options()
+            ..HttpOptions::of(&options.tls)
         })
-    }
-}
-
-impl StepOptions {
-    /// How to ask any server: certificates and their verification.
-    pub fn http_options(&self) -> HttpOptions {
-        let file = |name| self.text(name).map(std::path::PathBuf::from);
-        HttpOptions {
-            insecure: self.flag("insecure", false),
-            ca_file: file("cafile"),
-            client_certificate: file("certfile").zip(file("keyfile")),
-            tls: self.permitted_tls(),
-            ..HttpOptions::default()
-        }
     }
 }
 
@@ -252,6 +239,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::options::BasicLogin;
 
     fn refusal(info: Value, md5_enabled: bool) -> String {
         match ImageInfo::parse(&info, md5_enabled) {
@@ -306,10 +294,8 @@ mod tests {
 
     #[test]
     fn the_header_of_the_image_beats_user_and_password_of_the_options() {
-        let mut options = StepOptions::none();
-        options.values.insert("image_server_auth_strategy".into(), "http_basic".into());
-        options.values.insert("image_server_user".into(), "me".into());
-        options.values.insert("image_server_password".into(), "pw".into());
+        let mut options = Options::default();
+        options.download.basic_login = Some(BasicLogin { user: Some("me".into()), password: Some("pw".into()) });
         let mut info = json!({"id": "i", "urls": ["u"], "checksum": "http://h/SHA256SUMS"});
         let by_options = ImageInfo::parse(&info, false).unwrap().http_options(&options).unwrap();
         assert!(by_options.authorization == Some(Authorization::Basic("me".into(), "pw".into())));
@@ -322,7 +308,7 @@ mod tests {
     fn a_missing_password_is_named() {
         let info = json!({"id": "i", "urls": ["u"], "checksum": "http://h/s", "image_server_auth_strategy": "http_basic",
             "image_server_user": "me"});
-        let error = ImageInfo::parse(&info, false).unwrap().http_options(&StepOptions::none()).unwrap_err();
+        let error = ImageInfo::parse(&info, false).unwrap().http_options(&Options::default()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "Download of image i failed: Missing ['password'] fields from HTTP(S) basic auth config"

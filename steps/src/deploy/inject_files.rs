@@ -11,6 +11,7 @@ use super::root_device;
 use crate::StepError;
 use crate::catalogue::blocking;
 use crate::fetch;
+use crate::image::HttpOptions;
 use crate::step::{Arguments, Context};
 use wanted::{Content, Place, Wanted};
 
@@ -25,7 +26,7 @@ const FILE_LIMIT_BYTES: usize = 256 << 20;
 pub async fn inject_files(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
     let of_node = &context.node["properties"]["inject_files"];
     let wanted = wanted::read(of_node, arguments.get("files").unwrap_or(&Value::Null))?;
-    let mut http = context.options.http_options();
+    let mut http = HttpOptions::of(&context.options.tls);
     http.insecure |= arguments.get("verify_ca") == Some(&Value::Bool(false));
     let mut files = Vec::new();
     for one in wanted {

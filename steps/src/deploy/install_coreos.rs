@@ -99,23 +99,17 @@ fn kernel_arguments(meta_data: &Value, context: &Context) -> Vec<String> {
         Value::Array(list) => list.iter().filter_map(|one| one.as_str().map(str::to_string)).collect(),
         _ => Vec::new(),
     };
-    all.extend(setting(context, "IPA_COREOS_IP_OPTIONS"));
+    all.extend(context.options.core_os.ip_options.clone());
     all.retain(|argument| !argument.trim().is_empty());
     all
 }
 
 fn copy_network(meta_data: &Value, context: &Context) -> bool {
-    let by_environment = || setting(context, "IPA_COREOS_COPY_NETWORK").is_some_and(|v| v.eq_ignore_ascii_case("true"));
     match &meta_data["coreos_copy_network"] {
-        Value::Null => by_environment(),
+        Value::Null => context.options.core_os.copy_network,
         Value::Bool(wanted) => *wanted,
         other => other.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")),
     }
-}
-
-/// What the container's unit file sets in the environment; an option of the same name beats it.
-fn setting(context: &Context, name: &str) -> Option<String> {
-    context.options.text(name).map(str::to_string).or_else(|| std::env::var(name).ok())
 }
 
 /// Arrays on the disk would keep it busy. Nodes that are not cleaned keep theirs.
@@ -129,7 +123,7 @@ async fn delete_raid(context: &Context) {
 }
 
 fn install(context: &Context, plan: &Plan) -> Result<EligibleDevice, StepError> {
-    let tool = context.tools().find("coreos-installer").map_err(|error| {
+    let tool = context.tools.find("coreos-installer").map_err(|error| {
         let root = context.options.host_root.display();
         StepError::Deployment(format!("Cannot run coreos-installer, is it installed in {root}? {error}"))
     })?;

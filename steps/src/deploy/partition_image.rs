@@ -16,7 +16,7 @@ use ferric_hardware::{partitions, signature, wipe};
 use serde_json::{Map, Value, json};
 
 use self::file_system::FileSystem;
-use self::layout::{BootMode, Role, Sizes};
+use self::layout::{BootMode, Role};
 use super::image_info::ImageInfo;
 use crate::StepError;
 use crate::image::Region;
@@ -52,7 +52,7 @@ impl Plan {
         layout::refuse_prep(context)?;
         let disk = OpenDevice::open(&context.machine, device, Access::Read)?;
         let boot = BootMode::of(context, info);
-        let roles = layout::roles(boot, wanted, drive_bytes, Sizes::of(&context.options));
+        let roles = layout::roles(boot, wanted, drive_bytes, &context.options.partitions);
         let (table, partitions) = if wanted.preserve_ephemeral {
             layout::present(&disk, &roles, drive_bytes)?
         } else {

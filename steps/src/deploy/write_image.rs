@@ -3,7 +3,6 @@
 use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::opened::{Access, OpenDevice};
 use ferric_hardware::partition_table::PartitionTable;
-use ferric_hardware::units::Bytes;
 use ferric_hardware::{partitions, signature, wipe};
 use serde_json::{Value, json};
 
@@ -12,10 +11,8 @@ use super::{configdrive, expected_digest, partition_image, root_device};
 use crate::StepError;
 use crate::catalogue::blocking;
 use crate::image::{self, FormatChoice, ImageError, Location, Verify, WriteRequest, WriteSummary};
-use crate::step::{Arguments, Context, StepOptions};
-
-/// Formats that may be written unless the conductor says otherwise.
-const PERMITTED_FORMATS: &str = "raw,gpt,qcow2";
+use crate::options::Options;
+use crate::step::{Arguments, Context};
 
 /// What came of [`prepare_image`].
 #[derive(Debug)]
@@ -41,8 +38,8 @@ pub async fn write_image(context: &Context, arguments: &Arguments) -> Result<Val
 ///
 /// # Errors
 /// [`StepError::InvalidParameters`] in the words of the Python agent.
-pub fn check(image_info: &Value, options: &StepOptions) -> Result<ImageInfo, StepError> {
-    ImageInfo::parse(image_info, options.flag("md5_enabled", true))
+pub fn check(image_info: &Value, options: &Options) -> Result<ImageInfo, StepError> {
+    ImageInfo::parse(image_info, options.image.md5)
 }
 
 /// Writes the image to the root device, adopts its partition table there (or makes one around the image of a single
@@ -54,7 +51,7 @@ pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value)
     let info = check(image_info, &context.options)?;
     let format = format_choice(&info, &context.options)?;
     let http = info.http_options(&context.options)?;
-    let found = image::find(&info.urls, http, &context.options.retries(), &context.cancel).await;
+    let found = image::find(&info.urls, http, &context.options.download.retries, &context.cancel).await;
     let found = found.map_err(|error| in_words(error, &info, "the registry"))?;
     let asked = context.clone();
     let device = blocking(move || root_device::choose(&asked)).await?;
@@ -79,8 +76,8 @@ pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value)
     request.region = plan.as_ref().map(partition_image::Plan::region);
     request.format = format;
     request.http = found.http;
-    request.buffer_budget = buffer_budget(&context.options);
-    request.retries = context.options.retries();
+    request.buffer_budget = context.options.image.buffer_budget;
+    request.retries = context.options.download.retries.clone();
     let summary = image::write(request, &context.progress, &context.cancel)
         .await
         .map_err(|error| in_words(error, &info, &device.name))?;
@@ -104,12 +101,6 @@ fn message(info: &ImageInfo, device: &EligibleDevice, uuids: &Value) -> String {
         Some(efi) if info.boot_mode.as_deref() == Some("uefi") => format!("{message} efi_system_partition_uuid={efi}"),
         _ => message,
     }
-}
-
-/// Memory for image data on its way to the disk (`buffer_budget_mib`).
-fn buffer_budget(options: &StepOptions) -> Bytes {
-    let mib = options.text("buffer_budget_mib").and_then(|text| text.parse().ok());
-    mib.map_or(WriteRequest::DEFAULT_BUFFER_BUDGET, Bytes::mib)
 }
 
 /// What follows the last byte of the image: partition table, config drive, the kernel's view. Returns the disk
@@ -174,19 +165,19 @@ fn disk_identifier(disk: &OpenDevice) -> Result<String, StepError> {
 }
 
 /// `raw` and `qcow2` are taken at their word; what nobody named is judged by its first bytes.
-fn format_choice(info: &ImageInfo, options: &StepOptions) -> Result<FormatChoice, StepError> {
-    let permitted = options.text("permitted_image_formats").unwrap_or(PERMITTED_FORMATS);
-    let permitted: Vec<&str> = permitted.split(',').map(str::trim).collect();
+fn format_choice(info: &ImageInfo, options: &Options) -> Result<FormatChoice, StepError> {
+    let permitted = &options.image.permitted_formats;
+    let permits = |format: &str| permitted.iter().any(|one| one == format);
     let refused = |format: &str| {
         let list = permitted.join(", ");
         StepError::InvalidImage(format!("Security: Detected image format was {format}, but only {list} are allowed"))
     };
     match info.disk_format.as_deref() {
         Some("raw") => Ok(FormatChoice::Raw),
-        Some("qcow2") if permitted.contains(&"qcow2") => Ok(FormatChoice::Qcow2),
-        Some("gpt" | "unknown") | None if permitted.contains(&"qcow2") => Ok(FormatChoice::Auto),
+        Some("qcow2") if permits("qcow2") => Ok(FormatChoice::Qcow2),
+        Some("gpt" | "unknown") | None if permits("qcow2") => Ok(FormatChoice::Auto),
         Some("gpt" | "unknown") | None => Ok(FormatChoice::Raw),
-        Some(other) if permitted.contains(&other) => {
+        Some(other) if permits(other) => {
             Err(StepError::InvalidImage(format!("Images of format {other} are not supported by this agent")))
         }
         Some(other) => Err(refused(other)),
@@ -221,18 +212,5 @@ fn in_words(error: ImageError, info: &ImageInfo, device: &str) -> StepError {
             StepError::ImageWrite(format!("Writing image to device {device} failed: {text}"))
         }
         other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_for_image_data_is_an_option() {
-        let mut options = StepOptions::none();
-        assert_eq!(buffer_budget(&options), WriteRequest::DEFAULT_BUFFER_BUDGET);
-        options.values.insert("buffer_budget_mib".to_string(), "8".to_string());
-        assert_eq!(buffer_budget(&options), Bytes::mib(8));
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::units::Bytes;
@@ -13,6 +12,7 @@ use url::Url;
 
 use super::oci::Login;
 use super::{Algorithm, Digest};
+use crate::options::{self, Retries, Tls};
 use crate::trust::Permitted;
 use crate::url_secrets;
 
@@ -42,9 +42,6 @@ pub struct WriteRequest {
 }
 
 impl WriteRequest {
-    /// Memory for buffers in flight unless told otherwise.
-    pub const DEFAULT_BUFFER_BUDGET: Bytes = Bytes::mib(32);
-
     /// A request with the defaults for all that is not named here.
     pub fn new(locations: Vec<Location>, device: EligibleDevice, verify: Verify) -> Self {
         Self {
@@ -56,7 +53,7 @@ impl WriteRequest {
             format: FormatChoice::Auto,
             http: HttpOptions::default(),
             retries: Retries::default(),
-            buffer_budget: Self::DEFAULT_BUFFER_BUDGET,
+            buffer_budget: options::Image::default().buffer_budget,
             read_back: false,
         }
     }
@@ -195,6 +192,19 @@ pub struct HttpOptions {
     pub tls: Permitted,
 }
 
+impl HttpOptions {
+    /// Nothing but the agent's options about TLS.
+    pub fn of(tls: &Tls) -> Self {
+        Self {
+            insecure: tls.insecure,
+            ca_file: tls.authorities.clone(),
+            client_certificate: tls.client_certificate.clone(),
+            tls: Permitted::of(tls),
+            ..Self::default()
+        }
+    }
+}
+
 /// Who we are. Not printed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Authorization {
@@ -207,25 +217,6 @@ pub enum Authorization {
 impl fmt::Debug for Authorization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
-    }
-}
-
-/// How often, how soon and how long to try. The defaults are those of the agent's options.
-#[derive(Debug, Clone)]
-pub struct Retries {
-    /// Tries after the first that brought nothing new; a try that brought bytes starts the count again.
-    pub count: u32,
-    /// Longest pause between two tries; the first ones are shorter, and all vary.
-    pub interval: Duration,
-    /// Limit of connecting and of each silence.
-    pub timeout: Duration,
-    /// Limit of the whole transfer.
-    pub max_duration: Option<Duration>,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self { count: 9, interval: Duration::from_secs(10), timeout: Duration::from_secs(60), max_duration: None }
     }
 }
 

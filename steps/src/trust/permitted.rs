@@ -8,7 +8,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, SupportedProtocolVersion};
 use tracing::warn;
 
-use crate::step::StepOptions;
+use crate::options::Tls;
 
 /// Names that OpenSSL gives the TLS 1.2 cipher suites there are.
 const CIPHER_SUITES: [(&str, CipherSuite); 6] = [
@@ -30,6 +30,11 @@ pub struct Permitted {
 }
 
 impl Permitted {
+    /// What the options permit.
+    pub fn of(options: &Tls) -> Self {
+        Self { only_1_3: options.only_1_3, cipher_suites: options.cipher_suites.clone() }
+    }
+
     /// The versions.
     pub fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
         const NEW: &[&SupportedProtocolVersion] = &[&TLS13];
@@ -53,16 +58,6 @@ impl Permitted {
             }
         }
         Arc::new(provider)
-    }
-}
-
-impl StepOptions {
-    /// What TLS is permitted.
-    pub fn permitted_tls(&self) -> Permitted {
-        Permitted {
-            only_1_3: self.text("tls_min_version") == Some("1.3"),
-            cipher_suites: self.text("tls_cipher_suites").map(str::to_string),
-        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferric_hardware::machine::Machine;
-use ferric_steps::step::{Context, Kind, StepOptions};
+use ferric_hardware::tool::Tools;
+use ferric_steps::options::Options;
+use ferric_steps::step::{Context, Kind};
 use ferric_steps::{StepError, catalogue};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
@@ -41,14 +43,16 @@ impl Live {
     }
 
     fn context(&self, instance_info: &Value) -> Context {
-        let mut options = StepOptions::none();
-        options.allowed_devices = Some(vec![self.disk.path().to_path_buf()]);
-        options.host_root = "/nonexistent".into();
-        options.steps_dir = "/nonexistent".into();
-        let path = format!("{}:/usr/bin:/bin", self.directory.path().display());
-        options.values.insert("tool_path".into(), path);
+        let options = Options {
+            allowed_devices: Some(vec![self.disk.path().to_path_buf()]),
+            host_root: "/nonexistent".into(),
+            steps_dir: "/nonexistent".into(),
+            ..Options::default()
+        };
         let node = json!({"uuid": "1", "automated_clean": false, "instance_info": instance_info});
-        Context { node: Arc::new(node), ..Context::new(Machine::host(), Arc::new(options)) }
+        let directories = [self.directory.path(), Path::new("/usr/bin"), Path::new("/bin")].map(Path::to_path_buf);
+        let tools = Tools::in_directories(directories, None);
+        Context { node: Arc::new(node), tools, ..Context::new(Machine::host(), Arc::new(options)) }
     }
 
     fn install(&self, instance_info: Value, arguments: Value) -> Result<Value, StepError> {

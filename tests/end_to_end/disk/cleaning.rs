@@ -8,7 +8,8 @@ use std::sync::Arc;
 use ferric_hardware::machine::Machine;
 use ferric_steps::StepError;
 use ferric_steps::clean::{erase, express, metadata};
-use ferric_steps::step::{Arguments, Context, StepOptions};
+use ferric_steps::options::Options;
+use ferric_steps::step::{Arguments, Context};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
 
@@ -43,8 +44,10 @@ impl Drop for Undone<'_> {
 
 /// All three steps, one after the other, on these disks; the error of each.
 fn errors_of_all_steps(disks: &[&LoopDevice], properties: Value) -> [String; 3] {
-    let mut options = StepOptions::none();
-    options.allowed_devices = Some(disks.iter().map(|disk| disk.path().to_path_buf()).collect());
+    let options = Options {
+        allowed_devices: Some(disks.iter().map(|disk| disk.path().to_path_buf()).collect()),
+        ..Options::default()
+    };
     let mut context = Context::new(Machine::host(), Arc::new(options));
     let fast = json!({"agent_erase_devices_iterations": 0, "agent_erase_devices_zeroize": true});
     context.node = Arc::new(json!({"properties": properties, "driver_internal_info": fast}));

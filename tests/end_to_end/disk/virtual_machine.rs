@@ -14,7 +14,8 @@ use ferric_hardware::units::Lba;
 use ferric_steps::StepError;
 use ferric_steps::clean::{erase, metadata, raid, uefi_nvram};
 use ferric_steps::deploy::{bootloader, root_device};
-use ferric_steps::step::{Arguments, Context, StepOptions};
+use ferric_steps::options::Options;
+use ferric_steps::step::{Arguments, Context};
 use ferric_tests::vm::Machine;
 use serde_json::{Value, json};
 
@@ -101,7 +102,7 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
 }
 
 fn context(node: Value) -> Context {
-    let mut context = Context::new(Host::host(), Arc::new(StepOptions::none()));
+    let mut context = Context::new(Host::host(), Arc::new(Options::default()));
     context.node = Arc::new(node);
     context
 }

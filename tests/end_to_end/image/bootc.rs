@@ -1,13 +1,16 @@
 //! The step `execute_bootc_install` with a podman that records how it was called and writes a partition table.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ferric_hardware::machine::Machine;
+use ferric_hardware::tool::Tools;
 use ferric_steps::catalogue;
-use ferric_steps::step::{Context, Kind, StepOptions};
+use ferric_steps::options::Options;
+use ferric_steps::step::{Context, Kind};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
 
@@ -24,11 +27,14 @@ fn the_container_is_pulled_with_credentials_and_run_without_them() {
     );
     std::fs::write(&podman, script).unwrap();
     std::fs::set_permissions(&podman, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let mut options = StepOptions::none();
-    options.allowed_devices = Some(vec![disk.path().to_path_buf()]);
-    options.steps_dir = "/nonexistent".into();
-    options.values.insert("tool_path".into(), format!("{home}:/usr/sbin:/usr/bin:/bin"));
-    let context = Context::new(Machine::host(), Arc::new(options));
+    let options = Options {
+        allowed_devices: Some(vec![disk.path().to_path_buf()]),
+        steps_dir: "/nonexistent".into(),
+        ..Options::default()
+    };
+    let directories = [directory.path(), Path::new("/usr/sbin"), Path::new("/usr/bin"), Path::new("/bin")];
+    let tools = Tools::in_directories(directories.map(Path::to_path_buf), None);
+    let context = Context { tools, ..Context::new(Machine::host(), Arc::new(options)) };
     let secret = STANDARD.encode("dXNlcjpwdw==");
     let Value::Object(arguments) = json!({"image_source": "oci://host:5000/os:1", "oci_pull_secret": secret}) else {
         unreachable!()

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ferric_hardware::machine::Machine;
-use ferric_steps::step::{Context, Kind, StepOptions};
+use ferric_steps::options::Options;
+use ferric_steps::step::{Context, Kind};
 use ferric_steps::{StepError, catalogue};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
@@ -40,9 +41,11 @@ impl Disk {
     }
 
     fn inject(&self, files: Value) -> Result<Value, StepError> {
-        let mut options = StepOptions::none();
-        options.allowed_devices = Some(vec![self.device.path().to_path_buf()]);
-        options.steps_dir = "/nonexistent".into();
+        let options = Options {
+            allowed_devices: Some(vec![self.device.path().to_path_buf()]),
+            steps_dir: "/nonexistent".into(),
+            ..Options::default()
+        };
         let context = Context::new(Machine::host(), Arc::new(options));
         let Value::Object(arguments) = json!({ "files": files }) else { unreachable!() };
         let step = catalogue::execute(Kind::Deploy, "inject_files", arguments, context);

@@ -5,6 +5,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ferric_hardware::tool::Tools;
+use ferric_hardware::units::Bytes;
 use ferric_steps::StepError;
 use ferric_steps::step::Context;
 use ferric_tests::fault_server::{Fault, FaultServer, Manners};
@@ -42,8 +44,7 @@ pub(super) fn info(image: &Image) -> Value {
 pub(super) fn booting(disk: &LoopDevice, capabilities: &str) -> Context {
     let mut context = context(disk);
     context.node = Arc::new(json!({"properties": {"capabilities": capabilities}}));
-    let options = Arc::make_mut(&mut context.options);
-    options.values.insert("efi_system_partition_size".to_string(), "40".to_string());
+    Arc::make_mut(&mut context.options).partitions.efi_system = Bytes::mib(40);
     context
 }
 
@@ -220,15 +221,13 @@ fn what_cannot_be_done_is_found_before_the_disk_is_touched() {
     let image = file_system();
     let disk = used_disk();
     let before = disk.read().unwrap();
-    let empty = tempfile::tempdir().unwrap();
     let change = |field: &str, value: Value| {
         let mut info = info(&image);
         info[field] = value;
         info
     };
     let mut without_tools = booting(&disk, UEFI);
-    let options = Arc::make_mut(&mut without_tools.options);
-    options.values.insert("tool_path".to_string(), empty.path().display().to_string());
+    without_tools.tools = Tools::default();
     for (context, info, expected) in [
         (
             booting(&disk, BIOS),
@@ -258,8 +257,8 @@ fn tools_with_mkswap(script: &str) -> tempfile::TempDir {
 }
 
 fn with_tools(mut context: Context, first: &Path) -> Context {
-    let path = format!("{}:{}", first.display(), std::env::var("PATH").unwrap());
-    Arc::make_mut(&mut context.options).values.insert("tool_path".to_string(), path);
+    let path = std::env::var_os("PATH").unwrap();
+    context.tools = Tools::in_directories([first.to_path_buf()].into_iter().chain(std::env::split_paths(&path)), None);
     context
 }
 

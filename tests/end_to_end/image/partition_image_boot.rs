@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use ferric_hardware::efi::BootVariables;
 use ferric_hardware::machine::Machine;
+use ferric_hardware::units::Bytes;
 use ferric_steps::deploy::bootloader;
 use ferric_steps::image::{Algorithm, Digest};
-use ferric_steps::step::{Arguments, Context, Kind, StepOptions};
+use ferric_steps::options::Options;
+use ferric_steps::step::{Arguments, Context, Kind};
 use ferric_steps::{StepError, catalogue};
 use ferric_tests::image::Packing;
 use ferric_tests::loop_device::LoopDevice;
@@ -82,8 +84,8 @@ pub(crate) fn prepare(machine: &VirtualMachine) {
 
 /// Deploys a partition image to `/dev/vda` and has the firmware boot it.
 pub(crate) async fn deploy_in_the_machine() {
-    let mut options = StepOptions::none();
-    options.values.insert("efi_system_partition_size".to_string(), "34".to_string());
+    let mut options = Options::default();
+    options.partitions.efi_system = Bytes::mib(34);
     let mut context = Context::new(Machine::host(), Arc::new(options));
     context.node = Arc::new(json!({"properties": {"root_device": {"name": "/dev/vda"}}}));
     let digest = std::fs::read_to_string(IMAGE_DIGEST).unwrap();
@@ -131,8 +133,7 @@ fn image_with_grub(installer: &str) -> Image {
 
 fn permitting(disk: &LoopDevice) -> Context {
     let mut context = booting(disk, BIOS);
-    let options = Arc::make_mut(&mut context.options);
-    options.values.insert("enable_bios_bootloader_install".to_string(), "true".to_string());
+    Arc::make_mut(&mut context.options).boot.install_for_bios = true;
     context
 }
 

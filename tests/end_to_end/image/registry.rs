@@ -26,7 +26,7 @@ impl Lab {
     fn new() -> Self {
         let mut target = Target::new();
         let certificates = Certificates::new().unwrap();
-        target.option("cafile", certificates.file("ca.pem").display());
+        target.trust(certificates.file("ca.pem"));
         Self { target, certificates }
     }
 

@@ -1,6 +1,7 @@
 //! Images from servers that want something: passwords, certificates, proxies, tokens. The servers are nginx and the
 //! registry of the distribution.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ferric_steps::StepError;
+use ferric_steps::options::{BasicLogin, Options, Retries};
 use ferric_steps::step::Context;
 use ferric_tests::certificates::Certificates;
 use ferric_tests::image::Packing;
@@ -34,14 +36,17 @@ impl Target {
         let disk = LoopDevice::new(32 * MIB).unwrap();
         let mut context = context(&disk);
         let options = Arc::make_mut(&mut context.options);
-        options.values.insert("image_download_connection_retries".to_string(), "1".to_string());
-        options.values.insert("image_download_connection_retry_interval".to_string(), "0".to_string());
+        options.download.retries = Retries { count: 1, interval: Duration::ZERO, ..Retries::default() };
         Self { image: Image::gpt(&["-n", "1:2048:0", "-c", "1:from a server"]), disk, context }
     }
 
-    pub(super) fn option(&mut self, name: &str, value: impl ToString) -> &mut Self {
-        Arc::make_mut(&mut self.context.options).values.insert(name.to_string(), value.to_string());
-        self
+    pub(super) fn options(&mut self) -> &mut Options {
+        Arc::make_mut(&mut self.context.options)
+    }
+
+    /// Trusts the authority in this file.
+    pub(super) fn trust(&mut self, authority: PathBuf) {
+        self.options().tls.authorities = Some(authority);
     }
 
     /// Deploys what is at `url`; `more` overrides what is said of the image.
@@ -124,8 +129,8 @@ impl Nginx {
         format!("{scheme}://127.0.0.1:{port}/{path}")
     }
 
-    fn file(&self, name: &str) -> String {
-        self.certificates.file(name).display().to_string()
+    fn file(&self, name: &str) -> PathBuf {
+        self.certificates.file(name)
     }
 }
 
@@ -135,14 +140,18 @@ fn certificates_decide_whom_we_believe_and_who_believes_us() {
     let nginx = Nginx::start(&target.image);
     let image = nginx.url(nginx.tls, "image.raw");
     target.refused(&image, json!({}), "UnknownIssuer");
-    target.option("insecure", true).deploy(&image, json!({})).unwrap();
-    target.option("insecure", false).option("cafile", nginx.file("ca.pem")).deploy(&image, json!({})).unwrap();
+    target.options().tls.insecure = true;
+    target.deploy(&image, json!({})).unwrap();
+    target.options().tls.insecure = false;
+    target.trust(nginx.file("ca.pem"));
+    target.deploy(&image, json!({})).unwrap();
 
     let image = nginx.url(nginx.for_known_clients, "image.raw");
     target.refused(&image, json!({}), "400");
-    target.option("certfile", nginx.file("client.pem")).option("keyfile", nginx.file("client.key"));
+    target.options().tls.client_certificate = Some((nginx.file("client.pem"), nginx.file("client.key")));
     target.deploy(&image, json!({})).unwrap();
-    target.option("keyfile", nginx.file("server.key")).refused(&image, json!({}), "TLS");
+    target.options().tls.client_certificate = Some((nginx.file("client.pem"), nginx.file("server.key")));
+    target.refused(&image, json!({}), "TLS");
 }
 
 #[test]
@@ -150,23 +159,25 @@ fn passwords_come_from_the_image_or_from_the_options() {
     let mut target = Target::new();
     let nginx = Nginx::start(&target.image);
     let image = nginx.url(nginx.tls, "secret");
-    target.option("cafile", nginx.file("ca.pem"));
+    target.trust(nginx.file("ca.pem"));
     target.refused(&image, json!({}), "401");
     let with = |password: &str| json!({"image_server_auth_strategy": "http_basic", "image_server_user": "user", "image_server_password": password});
     target.refused(&image, with("wrong"), "401");
     target.deploy(&image, with("secret")).unwrap();
     let header = STANDARD.encode(format!("Basic {}", STANDARD.encode("user:secret")));
     target.deploy(&image, json!({"image_request_authorization": header})).unwrap();
-    target.option("image_server_auth_strategy", "http_basic").option("image_server_user", "user");
+    let login = BasicLogin { user: Some("user".to_string()), password: None };
+    target.options().download.basic_login = Some(login.clone());
     target.refused(&image, json!({}), "Missing ['password'] fields");
-    target.option("image_server_password", "secret").deploy(&image, json!({})).unwrap();
+    target.options().download.basic_login = Some(BasicLogin { password: Some("secret".to_string()), ..login });
+    target.deploy(&image, json!({})).unwrap();
 }
 
 #[test]
 fn proxies_are_asked_except_for_hosts_that_need_none() {
     let mut target = Target::new();
     let nginx = Nginx::start(&target.image);
-    target.option("cafile", nginx.file("ca.pem"));
+    target.trust(nginx.file("ca.pem"));
     for (port, asked) in [
         (nginx.plain, format!("GET http://127.0.0.1:{}/image.raw", nginx.plain)),
         (nginx.tls, format!("CONNECT 127.0.0.1:{}", nginx.tls)),
@@ -286,7 +297,7 @@ pub(super) fn of_registry() -> Value {
 fn registries_give_disk_images_and_their_digests() {
     let mut target = Target::new();
     let nginx = Nginx::start(&target.image);
-    target.option("cafile", nginx.file("ca.pem"));
+    target.trust(nginx.file("ca.pem"));
     let registry = Registry::start(&nginx, "");
     let (manifest, blob) = publish(&registry, &nginx, &target.image);
     for version in [":one", ":disks", &format!("@{manifest}")] {
@@ -320,17 +331,17 @@ fn registries_give_disk_images_and_their_digests() {
 fn registries_may_want_a_password_or_a_token() {
     let mut target = Target::new();
     let nginx = Nginx::start(&target.image);
-    target.option("cafile", nginx.file("ca.pem"));
+    target.trust(nginx.file("ca.pem"));
     publish(&Registry::start(&nginx, ""), &nginx, &target.image);
 
     // bcrypt of "secret".
     let password = "user:$2b$04$AyPdp.ytAJfaBDyBPnplPu1VUCK2moG5S6Uj4sjPa8lbg47e0KG7O\n";
     std::fs::write(nginx.certificates.file("htpasswd"), password).unwrap();
-    let by_password = format!("auth: {{htpasswd: {{realm: door, path: {}}}}}\n", nginx.file("htpasswd"));
+    let by_password = format!("auth: {{htpasswd: {{realm: door, path: {}}}}}\n", nginx.file("htpasswd").display());
     let by_token = format!(
         "auth: {{token: {{realm: \"{}\", service: lab, issuer: ferric, rootcertbundle: {}}}}}\n",
         nginx.url(nginx.tls, "token"),
-        nginx.file("ca.pem")
+        nginx.file("ca.pem").display()
     );
     nginx.certificates.shell(&make_token()).unwrap();
     let token = std::fs::read_to_string(nginx.certificates.file("token")).unwrap();

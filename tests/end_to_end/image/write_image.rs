@@ -5,7 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use ferric_hardware::machine::Machine;
-use ferric_steps::step::{Context, Kind, StepOptions};
+use ferric_steps::options::Options;
+use ferric_steps::step::{Context, Kind};
 use ferric_steps::{StepError, catalogue};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
@@ -74,10 +75,12 @@ pub(super) fn config_drive() -> (Vec<u8>, String) {
 }
 
 pub(super) fn context(disk: &LoopDevice) -> Context {
-    let mut options = StepOptions::none();
-    options.allowed_devices = Some(vec![disk.path().to_path_buf()]);
-    options.host_root = "/nonexistent".into();
-    options.steps_dir = "/nonexistent".into();
+    let options = Options {
+        allowed_devices: Some(vec![disk.path().to_path_buf()]),
+        host_root: "/nonexistent".into(),
+        steps_dir: "/nonexistent".into(),
+        ..Options::default()
+    };
     Context::new(Machine::host(), Arc::new(options))
 }
 

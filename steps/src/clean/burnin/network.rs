@@ -5,9 +5,10 @@ use std::time::Duration;
 use ferric_hardware::tool::ToolError;
 use serde_json::Value;
 
-use super::{Settings, failed, pause};
+use super::{failed, pause};
 use crate::StepError;
 use crate::clean::on_thread;
+use crate::options::{BurnIn, NetworkLoad};
 use crate::step::{Arguments, Context};
 
 const WHAT: &str = "fio (network)";
@@ -27,12 +28,13 @@ enum Role {
 /// [`StepError::Cleaning`] without a partner; [`StepError::Execution`] when fio is missing or fails.
 pub async fn burnin_network(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
     on_thread(context, |context| {
-        let (role, partner) = pairing(&Settings(context))?;
+        let load = BurnIn::of(&context.node).network;
+        let (role, partner) = pairing(&load)?;
         let other = if role == Role::Writer { Role::Reader } else { Role::Writer };
         for role in [role, other] {
             let does = if role == Role::Writer { "sending to" } else { "receiving from" };
             context.progress.activity(format!("burning in the network: {does} {partner}"));
-            exchange(context, role, &partner)?;
+            exchange(context, &load, role, &partner)?;
         }
         Ok(Value::Null)
     })
@@ -40,14 +42,14 @@ pub async fn burnin_network(context: &Context, _arguments: &Arguments) -> Result
 }
 
 /// Our role and the partner's name or address.
-fn pairing(settings: &Settings<'_>) -> Result<(Role, String), StepError> {
-    let config = match settings.value("fio_network_config") {
+fn pairing(load: &NetworkLoad) -> Result<(Role, String), StepError> {
+    let config = match &load.config {
         Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
         value => value.clone(),
     };
     let cleaning = |text: &str| StepError::Cleaning(format!("{WHAT}: {text}"));
     if config.is_null() {
-        return Err(match settings.given("fio_network_pairing_backend_url") {
+        return Err(match load.pairing_backend_url {
             None => cleaning("dynamic pairing config is missing agent_burnin_fio_network_pairing_backend_url"),
             Some(_) => cleaning("dynamic pairing is not available: set agent_burnin_fio_network_config"),
         });
@@ -61,15 +63,13 @@ fn pairing(settings: &Settings<'_>) -> Result<(Role, String), StepError> {
     Ok((role, partner.ok_or_else(|| cleaning("agent_burnin_fio_network_config names no partner"))?.to_string()))
 }
 
-fn exchange(context: &Context, role: Role, partner: &str) -> Result<(), StepError> {
-    let settings = Settings(context);
+fn exchange(context: &Context, load: &NetworkLoad, role: Role, partner: &str) -> Result<(), StepError> {
     let fixed = "--ioengine net --port 9000 --fill_device 1 --group_reporting --gtod_reduce 1 --numjobs 16";
     let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_string).collect();
     let mut add = |words: &[&str]| arguments.extend(words.iter().map(ToString::to_string));
-    let runtime = settings.text("fio_network_runtime", "21600");
     let name = match role {
         Role::Writer => {
-            add(&["--name", "writer", "--rw", "write", "--runtime", &runtime, "--time_based", "--listen"]);
+            add(&["--name", "writer", "--rw", "write", "--runtime", &load.runtime, "--time_based", "--listen"]);
             "writer"
         }
         Role::Reader => {
@@ -77,10 +77,10 @@ fn exchange(context: &Context, role: Role, partner: &str) -> Result<(), StepErro
             "reader"
         }
     };
-    if let Some(file) = settings.given("fio_network_outputfile") {
+    if let Some(file) = &load.output_file {
         add(&["--output-format", "json", "--output", &format!("{file}.{name}")]);
     }
-    let tool = context.tools().find("fio").map_err(|error| failed(WHAT, error))?;
+    let tool = context.tools.find("fio").map_err(|error| failed(WHAT, error))?;
     let cancelled = || context.cancel.is_cancelled();
     loop {
         match tool.run(&arguments).cancelled(&cancelled).output() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::arrays;
-use crate::StepError;
+use crate::{StepError, loose};
 
 /// The levels of the second logical disk.
 const SECOND_LEVELS: [&str; 5] = ["0", "1", "1+0", "5", "6"];
@@ -31,7 +31,7 @@ pub(super) fn logical_disks(config: &Value) -> Vec<LogicalDisk> {
     let mut disks: Vec<LogicalDisk> = all
         .filter(|disk| disk["controller"] == "software")
         .map(|disk| LogicalDisk {
-            size_gib: super::super::options::as_number(&disk["size_gb"]),
+            size_gib: loose::number(&disk["size_gb"]),
             level: level(disk).replace('+', ""),
             volume: disk["volume_name"].as_str().map(str::to_string),
             physical_disks: disk["physical_disks"].as_array().cloned(),

@@ -11,6 +11,7 @@ use super::LIMIT;
 use crate::StepError;
 use crate::deploy::image_info::is_url;
 use crate::fetch;
+use crate::image::HttpOptions;
 use crate::step::Context;
 
 /// Base64 is a third larger than what it carries.
@@ -35,7 +36,7 @@ pub async fn obtain(configdrive: &Value, context: &Context) -> Result<Vec<u8>, S
     if !is_url(text) {
         return decode(text.as_bytes(), node);
     }
-    let body = fetch::document(text, &context.options.http_options(), FETCH_LIMIT_BYTES, context).await;
+    let body = fetch::document(text, &HttpOptions::of(&context.options.tls), FETCH_LIMIT_BYTES, context).await;
     let body = body.map_err(|reason| {
         StepError::Deployment(format!("Can't download the configdrive content for node {node}: {reason}"))
     })?;
@@ -106,7 +107,7 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
-    use crate::step::StepOptions;
+    use crate::options::Options;
 
     fn zipped(content: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -115,7 +116,7 @@ mod tests {
     }
 
     async fn inline(value: Value) -> Result<Vec<u8>, StepError> {
-        obtain(&value, &Context::new(Machine::at("/nonexistent"), Arc::new(StepOptions::none()))).await
+        obtain(&value, &Context::new(Machine::at("/nonexistent"), Arc::new(Options::default()))).await
     }
 
     async fn refusal(value: Value) -> String {

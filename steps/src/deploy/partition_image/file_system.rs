@@ -31,7 +31,7 @@ impl FileSystem {
         let flag = if ["vfat", "msdos", "fat"].contains(&kind) { "-n" } else { "-L" };
         arguments.extend([flag, label]);
         Ok(Self {
-            program: context.tools().find(&program)?,
+            program: context.tools.find(&program)?,
             arguments: arguments.into_iter().map(str::to_string).collect(),
         })
     }
@@ -56,13 +56,14 @@ mod tests {
     use std::sync::Arc;
 
     use ferric_hardware::machine::Machine;
+    use ferric_hardware::tool::Tools;
 
     use super::*;
-    use crate::step::StepOptions;
+    use crate::options::Options;
 
     #[test]
     fn what_is_no_name_of_a_file_system_becomes_no_program() {
-        let context = Context::new(Machine::at("/nonexistent"), Arc::new(StepOptions::none()));
+        let context = Context::new(Machine::at("/nonexistent"), Arc::new(Options::default()));
         for kind in ["", "../sh", "ext4 -c", "a/b"] {
             let error = FileSystem::new(&context, kind, "ephemeral0").unwrap_err();
             assert!(matches!(error, StepError::InvalidParameters(_)), "{kind}: {error:?}");
@@ -71,9 +72,8 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let mut options = StepOptions::none();
-        options.values.insert("tool_path".to_string(), "/nonexistent".to_string());
-        let context = Context::new(Machine::at("/nonexistent"), Arc::new(options));
+        let mut context = Context::new(Machine::at("/nonexistent"), Arc::new(Options::default()));
+        context.tools = Tools::default();
         let error = FileSystem::new(&context, "xfs", "ephemeral0").unwrap_err().to_string();
         assert!(error.contains("mkfs.xfs is not installed"), "{error}");
     }

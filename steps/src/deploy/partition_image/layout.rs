@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::StepError;
 use crate::capability::capability;
 use crate::deploy::image_info::{ImageInfo, PartitionLayout};
-use crate::step::{Context, StepOptions};
+use crate::options::Partitions;
+use crate::step::Context;
 
 /// Room for the table before the first partition.
 const START: Bytes = Bytes::mib(1);
@@ -116,24 +117,13 @@ impl Role {
     }
 }
 
-/// Sizes of the partitions that firmware needs.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sizes {
-    efi_system: Bytes,
-    bios_boot: Bytes,
-}
-
-impl Sizes {
-    pub(super) fn of(options: &StepOptions) -> Self {
-        Self {
-            efi_system: Bytes::mib(options.number("efi_system_partition_size", 550)),
-            bios_boot: Bytes::mib(options.number("bios_boot_partition_size", 1)),
-        }
-    }
-}
-
 /// The partitions in their order on the disk. The root partition is the last, so that it can grow.
-pub(super) fn roles(boot: BootMode, wanted: &PartitionLayout, drive_bytes: u64, sizes: Sizes) -> Vec<(Role, Bytes)> {
+pub(super) fn roles(
+    boot: BootMode,
+    wanted: &PartitionLayout,
+    drive_bytes: u64,
+    sizes: &Partitions,
+) -> Vec<(Role, Bytes)> {
     let firmware = match boot {
         BootMode::Uefi => Some((Role::EfiSystem, sizes.efi_system)),
         BootMode::BiosGpt => Some((Role::BiosBoot, sizes.bios_boot)),
@@ -259,11 +249,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::options::Options;
 
     fn boot_mode(node: Value, image: Value) -> BootMode {
         let mut info = json!({"id": "i", "urls": ["u"], "checksum": "http://h/s"});
         info.as_object_mut().unwrap().extend(image.as_object().unwrap().clone());
-        let mut context = Context::new(Machine::at("/nonexistent"), Arc::new(StepOptions::none()));
+        let mut context = Context::new(Machine::at("/nonexistent"), Arc::new(Options::default()));
         context.node = Arc::new(node);
         BootMode::of(&context, &ImageInfo::parse(&info, false).unwrap())
     }
@@ -286,7 +277,7 @@ mod tests {
     fn a_machine_that_would_need_a_prep_partition_is_refused() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
-        let context = Context::new(Machine::at(root.path()), Arc::new(StepOptions::none()));
+        let context = Context::new(Machine::at(root.path()), Arc::new(Options::default()));
         for (architecture, refused) in [("x86_64", false), ("ppc64le", true)] {
             std::fs::write(root.path().join("proc/sys/kernel/arch"), format!("{architecture}\n")).unwrap();
             assert_eq!(refuse_prep(&context).is_err(), refused, "{architecture}");
@@ -302,8 +293,8 @@ mod tests {
             ephemeral_format: "ext4".into(),
             preserve_ephemeral: false,
         };
-        let sizes = Sizes::of(&StepOptions::none());
-        let names = |boot, drive| -> Vec<(Role, Bytes)> { roles(boot, &wanted, drive, sizes) };
+        let sizes = Partitions::default();
+        let names = |boot, drive| -> Vec<(Role, Bytes)> { roles(boot, &wanted, drive, &sizes) };
         assert_eq!(
             names(BootMode::Uefi, 1),
             [
