@@ -2,6 +2,7 @@
 
 mod pinning;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, Method};
@@ -100,12 +101,12 @@ impl Command {
 
 /// The agent of one node, as its last heartbeat described it.
 #[derive(Debug)]
-pub struct Agent<'a> {
+pub struct Agent {
     client: Client,
     url: String,
     token: String,
     attempts: u32,
-    journal: &'a Journal,
+    journal: Arc<Journal>,
 }
 
 /// How patient requests are.
@@ -117,19 +118,23 @@ pub struct Patience {
     pub attempts: u32,
 }
 
-impl<'a> Agent<'a> {
+impl Agent {
     /// The agent of `node`; its certificate is the one from the heartbeat and no other.
     ///
     /// # Errors
     /// When no agent has been heard, or its certificate is none.
-    pub fn of(node: &Node, patience: Patience, journal: &'a Journal) -> Result<Self, AgentError> {
+    pub fn of(node: &Node, patience: Patience, journal: Arc<Journal>) -> Result<Self, AgentError> {
         let url = node
-            .internal("agent_url")
+            .internal
+            .agent_url
+            .as_deref()
             .ok_or_else(|| AgentError::Api("Agent has not heartbeated yet: agent_url is unknown".into()))?;
         let mut builder = Client::builder().timeout(patience.timeout).no_proxy();
         if url.starts_with("https://") {
             let certificate = node
-                .internal("agent_verify_ca")
+                .internal
+                .agent_verify_ca
+                .as_deref()
                 .ok_or_else(|| AgentError::Connection("the agent sent no certificate".into()))?;
             builder = builder.use_preconfigured_tls(pinning::config(certificate).map_err(AgentError::Connection)?);
         }

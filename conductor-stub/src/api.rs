@@ -3,9 +3,13 @@
 //! - [`version`]: microversions and the headers on every answer
 //! - [`root`], [`nodes`], [`states`], [`vmedia`], [`ports`]: what clients call
 //! - [`ramdisk`]: what agents call
+//! - [`artefacts`]: what firmware and agents fetch
 //! - [`own`]: journal, faults, progress and the page
-//! - [`journal`]: every request written down
+//! - [`body`]: bodies that come in; [`journal`]: every request written down; [`fault`]: what is to go wrong
 
+pub mod artefacts;
+pub mod body;
+pub mod fault;
 pub mod journal;
 pub mod nodes;
 pub mod own;
@@ -20,25 +24,18 @@ pub mod vmedia;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Request};
+use axum::extract::Request;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::Response;
 use axum::routing::{get, post, put};
-use serde::de::DeserializeOwned;
 use tower::ServiceExt;
 
-use crate::artefacts;
 use crate::conductor::Shared;
 use crate::error::ApiError;
-use crate::fault;
+use fault::Faults;
 
-/// The largest body taken: inspection data with logs is several MiB.
-const BODY_LIMIT_BYTES: usize = 256 << 20;
-
-/// All routes over one conductor.
-pub fn router(conductor: Shared) -> Router {
+/// All routes over one conductor, and what is to go wrong with their answers.
+pub fn router(conductor: Shared, faults: Arc<Faults>) -> Router {
     let v1 = Router::new()
         .route("/", get(root::root))
         .route("/v1", get(root::v1))
@@ -69,12 +66,15 @@ pub fn router(conductor: Shared) -> Router {
         .layer(from_fn(version::negotiate))
         .with_state(Arc::clone(&conductor));
     let inner = Router::new()
-        .route("/artefacts/{secret}/{name}", get(artefacts::serve))
+        .route("/artefacts/{secret}/{name}", get(artefacts::serve).with_state(Arc::clone(&conductor.artefacts)))
         .route("/stub/nodes", get(own::nodes))
         .route("/stub/journal", get(own::journal))
-        .route("/stub/faults", get(own::faults).post(own::add_fault).delete(own::clear_faults))
+        .route(
+            "/stub/faults",
+            get(own::faults).post(own::add_fault).delete(own::clear_faults).with_state(Arc::clone(&faults)),
+        )
         .fallback_service(v1)
-        .layer(from_fn_with_state(Arc::clone(&conductor), fault::apply))
+        .layer(from_fn_with_state(faults, fault::apply))
         .layer(from_fn_with_state(Arc::clone(&conductor), journal::write))
         .with_state(conductor);
     // A slash at the end means nothing to Ironic; axum would not find the route.
@@ -93,28 +93,3 @@ fn without_trailing_slash(mut request: Request) -> Request {
     }
     request
 }
-
-/// A JSON body, whatever its declared type; the refusal is Ironic's.
-#[derive(Debug)]
-pub struct Json<T>(pub T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
-        let bytes = whole_body(request.into_body()).await?;
-        let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        serde_path_to_error::deserialize(&mut reader)
-            .map(Self)
-            .map_err(|error| ApiError::Invalid(format!("Invalid input: {error}")))
-    }
-}
-
-async fn whole_body(body: Body) -> Result<Bytes, ApiError> {
-    axum::body::to_bytes(body, BODY_LIMIT_BYTES)
-        .await
-        .map_err(|error| ApiError::Invalid(format!("reading the body: {error}")))
-}
-
-/// An answer with a JSON body.
-type Answer = Result<Response, ApiError>;

@@ -1,110 +1,57 @@
-//! Files for machines over HTTP, each under a URL that cannot be guessed: HEAD, ETag, one byte range.
+//! Files for machines, each under a URL that cannot be guessed.
 
-use std::io::SeekFrom;
-use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio_util::io::ReaderStream;
+use uuid::Uuid;
 
-use crate::conductor::Shared;
-use crate::error::ApiError;
+use crate::store::{Store, StoreError};
+use crate::token;
+use crate::urls::Urls;
 
-const CHUNK_BYTES: usize = 1 << 20;
+/// What is published for machines.
+#[derive(Debug)]
+pub struct Artefacts {
+    store: Arc<Store>,
+    urls: Urls,
+}
 
-/// `GET` and `HEAD /artefacts/{secret}/{name}`.
-///
-/// # Errors
-/// 404 when nothing is published there.
-pub async fn serve(
-    State(conductor): State<Shared>,
-    Path((secret, name)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let path = conductor.store.artefact(&secret, &name)?.ok_or(ApiError::NotFound)?;
-    let mut file = tokio::fs::File::open(&path).await.map_err(|_| ApiError::NotFound)?;
-    let metadata = file.metadata().await.map_err(|error| ApiError::Internal(error.to_string()))?;
-    let size = metadata.len();
-    let etag = format!("\"{:x}-{:x}-{:x}\"", metadata.ino(), metadata.mtime_nsec() ^ metadata.mtime(), size);
-    let base = [
-        (header::ETAG, etag.clone()),
-        (header::ACCEPT_RANGES, "bytes".into()),
-        (header::CACHE_CONTROL, "no-cache".into()),
-        (header::CONTENT_TYPE, content_type(&name).into()),
-    ];
-    if text(&headers, header::IF_NONE_MATCH).is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == etag)) {
-        return Ok((StatusCode::NOT_MODIFIED, base).into_response());
+impl Artefacts {
+    /// What the store remembers, under these URLs.
+    pub fn new(store: Arc<Store>, urls: Urls) -> Self {
+        Self { store, urls }
     }
-    let fresh = text(&headers, header::IF_RANGE).is_none_or(|tag| tag == etag);
-    let wanted = text(&headers, header::RANGE).filter(|_| fresh).and_then(|text| range(text, size));
-    let (status, start, length) = match wanted {
-        None => (StatusCode::OK, 0, size),
-        Some(Range::Unsatisfiable) => {
-            let headers = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, base, headers).into_response());
-        }
-        Some(Range::Part { start, length }) => (StatusCode::PARTIAL_CONTENT, start, length),
-    };
-    file.seek(SeekFrom::Start(start)).await.map_err(|error| ApiError::Internal(error.to_string()))?;
-    file.set_max_buf_size(CHUNK_BYTES);
-    let body = Body::from_stream(ReaderStream::with_capacity(file.take(length), CHUNK_BYTES));
-    let mut response = (status, base, [(header::CONTENT_LENGTH, length.to_string())], body).into_response();
-    if status == StatusCode::PARTIAL_CONTENT
-        && let Ok(value) = format!("bytes {start}-{}/{size}", start + length - 1).parse()
-    {
-        response.headers_mut().insert(header::CONTENT_RANGE, value);
+
+    /// Publishes a file for one node; the URL of a name does not change.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn publish(&self, node: Uuid, name: &str, file: &Path) -> Result<String, StoreError> {
+        let secret = self.store.save_artefact(node, name, &token::generate(), file)?;
+        Ok(format!("{}/artefacts/{secret}/{name}", self.urls.public()))
     }
-    Ok(response)
-}
 
-/// Firmware decides by the type how to boot what it loads.
-fn content_type(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, suffix)| suffix) {
-        Some("efi") => "application/efi",
-        Some("iso") => "application/vnd.efi-iso",
-        Some("img") => "application/vnd.efi-img",
-        Some("json") => "application/json",
-        _ => "application/octet-stream",
+    /// The file published as `name` under `secret`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn find(&self, secret: &str, name: &str) -> Result<Option<PathBuf>, StoreError> {
+        self.store.artefact(secret, name)
     }
-}
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
-}
+    /// Takes back what was published as `name` of a node and returns its file.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn withdraw(&self, node: Uuid, name: &str) -> Result<Option<PathBuf>, StoreError> {
+        self.store.delete_artefact(node, name)
+    }
 
-#[derive(Debug, PartialEq)]
-enum Range {
-    Part { start: u64, length: u64 },
-    Unsatisfiable,
-}
-
-/// One range of RFC 9110; anything else (several ranges, other units) is ignored, as it may be.
-fn range(text: &str, size: u64) -> Option<Range> {
-    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
-    let (start, end) = match (first.trim(), last.trim()) {
-        ("", suffix) => (size.saturating_sub(suffix.parse().ok()?), size),
-        (first, "") => (first.parse().ok()?, size),
-        (first, last) => (first.parse().ok()?, last.parse::<u64>().ok()?.saturating_add(1).min(size)),
-    };
-    Some(if start < end { Range::Part { start, length: end - start } } else { Range::Unsatisfiable })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges() {
-        let part = |start, length| Some(Range::Part { start, length });
-        assert_eq!(range("bytes=0-9", 100), part(0, 10));
-        assert_eq!(range("bytes=90-", 100), part(90, 10));
-        assert_eq!(range("bytes=-5", 100), part(95, 5));
-        assert_eq!(range("bytes=50-500", 100), part(50, 50));
-        assert_eq!(range("bytes=100-", 100), Some(Range::Unsatisfiable));
-        assert_eq!(range("bytes=0-1,5-6", 100), None);
-        assert_eq!(range("lines=1-2", 100), None);
+    /// Takes back everything published for a node.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn withdraw_all(&self, node: Uuid) -> Result<(), StoreError> {
+        self.store.delete_artefacts(node)
     }
 }

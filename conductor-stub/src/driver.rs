@@ -1,7 +1,8 @@
 //! What a conductor can do to a machine from outside: switch it on and off, and choose what it boots.
 //!
 //! One hardware type, one file: [`fake`] does nothing and remembers, [`local_process`] runs an agent
-//! on this machine, [`redfish`] talks to a BMC. A node's `driver` names its hardware type.
+//! on this machine, [`redfish`] talks to a BMC. A node's `driver` names its hardware type. A driver knows the
+//! [`BootServices`](crate::services::BootServices) that it is made with, and nothing else of the conductor.
 
 pub mod fake;
 pub mod local_process;
@@ -9,11 +10,12 @@ pub mod redfish;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::conductor::Conductor;
 use crate::node::Node;
+use crate::ramdisk::Parameters;
 use crate::state::PowerState;
 
 /// A machine could not be controlled; the text names what was tried and why it failed.
@@ -23,9 +25,6 @@ pub struct DriverError(pub String);
 
 /// What a driver call comes to.
 pub type Outcome<'a, T> = BoxFuture<'a, Result<T, DriverError>>;
-
-/// Kernel parameters for the ramdisk (`ipa-api-url` and so on).
-pub type Parameters = BTreeMap<&'static str, String>;
 
 /// A virtual drive and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,48 +43,87 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// Names what is missing.
     fn validate(&self, node: &Node) -> Result<(), DriverError>;
 
-    /// Asks the machine whether it is on.
-    fn power_state<'a>(&'a self, node: &'a Node) -> Outcome<'a, PowerState>;
-
-    /// Switches the machine and returns when that is done.
-    fn set_power<'a>(&'a self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()>;
-
-    /// The next power-on boots the agent's ramdisk with these parameters.
-    fn prepare_ramdisk<'a>(
-        &'a self,
-        conductor: &'a Conductor,
-        node: &'a mut Node,
-        parameters: &'a Parameters,
-    ) -> Outcome<'a, ()>;
-
-    /// The next power-on boots the machine's own disk; media and overrides of the ramdisk are taken away.
-    fn prepare_instance<'a>(&'a self, conductor: &'a Conductor, node: &'a mut Node) -> Outcome<'a, ()>;
-
-    /// Every power-on from now on boots the ISO at `url`.
-    fn prepare_iso<'a>(&'a self, _conductor: &'a Conductor, node: &'a Node, _url: &'a str) -> Outcome<'a, ()> {
-        no_media(node)
-    }
-
-    /// The machine's virtual drives.
-    fn drives<'a>(&'a self, node: &'a Node) -> Outcome<'a, Vec<Drive>> {
-        no_media(node)
-    }
-
-    /// Puts the image at `url` into a virtual CD, whether the machine runs or not.
-    fn attach<'a>(&'a self, node: &'a Node, _url: &'a str) -> Outcome<'a, ()> {
-        no_media(node)
-    }
-
-    /// Empties the virtual drives.
-    fn detach<'a>(&'a self, node: &'a Node) -> Outcome<'a, ()> {
-        no_media(node)
-    }
+    /// Reaches for what controls the machine; one connection serves a whole operation.
+    ///
+    /// # Errors
+    /// When `driver_info` is not enough. Whether anybody answers shows at the first request.
+    fn connect(&self, node: &Node) -> Result<Box<dyn Connection>, DriverError>;
 
     /// Whether there is a machine of its own, with firmware and power that the agent may change from inside.
     fn is_machine(&self) -> bool;
 }
 
+/// A connection to what controls one machine.
+pub trait Connection: Send + Sync + fmt::Debug {
+    /// Asks the machine whether it is on.
+    fn power_state<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, PowerState>;
+
+    /// Switches the machine and returns when that is done.
+    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()>;
+
+    /// The next power-on boots the agent's ramdisk with these parameters.
+    fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> Outcome<'a, ()>;
+
+    /// The next power-on boots the machine's own disk; media and overrides of the ramdisk are taken away.
+    fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> Outcome<'a, ()>;
+
+    /// Every power-on from now on boots the ISO at `url`.
+    fn prepare_iso<'a>(&'a mut self, node: &'a Node, _url: &'a str) -> Outcome<'a, ()> {
+        no_media(node)
+    }
+
+    /// The machine's virtual drives.
+    fn drives<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, Vec<Drive>> {
+        no_media(node)
+    }
+
+    /// Puts the image at `url` into a virtual CD, whether the machine runs or not.
+    fn attach<'a>(&'a mut self, node: &'a Node, _url: &'a str) -> Outcome<'a, ()> {
+        no_media(node)
+    }
+
+    /// Empties the virtual drives.
+    fn detach<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, ()> {
+        no_media(node)
+    }
+
+    /// The operation is over.
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
 fn no_media<'a, T: Send + 'a>(node: &Node) -> Outcome<'a, T> {
     let text = format!("driver {} has no virtual media", node.spec.driver);
     Box::pin(std::future::ready(Err(DriverError(text))))
+}
+
+/// The hardware types, by name.
+#[derive(Debug)]
+pub struct Drivers(BTreeMap<&'static str, Arc<dyn Driver>>);
+
+impl Drivers {
+    /// These and no others.
+    pub fn new(drivers: impl IntoIterator<Item = (&'static str, Arc<dyn Driver>)>) -> Self {
+        Self(drivers.into_iter().collect())
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+
+    /// The hardware type of a node.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn of(&self, node: &Node) -> Result<&dyn Driver, DriverError> {
+        let driver = self.0.get(node.spec.driver.as_str()).ok_or_else(|| {
+            DriverError(format!(
+                "No valid host was found. Reason: No conductor service registered which supports driver {}.",
+                node.spec.driver
+            ))
+        })?;
+        Ok(&**driver)
+    }
 }

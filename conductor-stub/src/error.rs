@@ -5,6 +5,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::node::port::PortError;
+use crate::node::spec::SpecError;
 use crate::store::StoreError;
 
 /// A refused request.
@@ -65,6 +67,18 @@ impl From<StoreError> for ApiError {
             StoreError::Taken(text) => Self::Conflict(text),
             other => Self::Internal(other.to_string()),
         }
+    }
+}
+
+impl From<SpecError> for ApiError {
+    fn from(error: SpecError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl From<PortError> for ApiError {
+    fn from(error: PortError) -> Self {
+        Self::Invalid(error.to_string())
     }
 }
 

@@ -1,20 +1,23 @@
 //! A conductor that drives the agent end to end, with Redfish and HTTP boot.
 //!
 //! What it is made of:
-//! - [`conductor`]: everything that requests and flows share; [`config`]: its options; [`enrolment`]: its nodes
-//! - [`node`]: the record of a machine; [`state`]: its states; [`store`]: the database; [`token`]: who may speak for it
-//! - [`api`]: Ironic's HTTP interface; [`error`]: its refusals; [`artefacts`]: files for machines
-//! - [`flow`]: what happens between two stable states
-//! - [`agent_client`]: commands to an agent
-//! - [`driver`]: power and boot of a machine; [`ramdisk`]: what it boots, with parameters of its own; [`dhcp`]: where it
-//!   is told so
-//! - [`journal`], [`fault`]: what was seen, what is to go wrong
-//! - [`server`]: all of it behind a socket
-//! - [`demo`]: the whole life of one machine, on [`boot_image`]: a disk image that boots
-//! - [`bmc`]: the Redfish emulator, in front of QEMU machines and local processes
+//! - [`node`]: the record of a machine; [`state`]: its states; [`store`]: the database; [`token`]: who may speak for it;
+//!   [`lock`]: who may change it
+//! - [`urls`], [`artefacts`], [`ramdisk`], [`dhcp`]: what a machine boots and where it is told so;
+//!   [`services`]: all of that for drivers
 //! - [`redfish`]: the Redfish client
-//! - [`tls`]: one provider for all of them
+//! - [`driver`]: power and boot of a machine
+//! - [`agent_client`]: commands to an agent; [`journal`]: what was seen and said; [`error`]: why requests are refused
+//! - [`conductor`]: everything that requests and flows share; [`config`]: its options; [`enrolment`]: its nodes
+//! - [`flow`]: what happens between two stable states
+//! - [`api`]: Ironic's HTTP interface
+//! - [`server`]: all of it put together, behind a socket
+//! - [`bmc`]: the Redfish emulator, in front of QEMU machines and local processes
+//! - [`demo`]: the whole life of one machine, on [`boot_image`]: a disk image that boots
+//! - [`tls`]: one provider for all of them; [`clock`]: points in time
 //! - [`cli`]: one file per subcommand
+//!
+//! Every module knows only those above it in this list.
 
 pub mod agent_client;
 pub mod api;
@@ -30,14 +33,16 @@ pub mod dhcp;
 pub mod driver;
 pub mod enrolment;
 pub mod error;
-pub mod fault;
 pub mod flow;
 pub mod journal;
+pub mod lock;
 pub mod node;
 pub mod ramdisk;
 pub mod redfish;
 pub mod server;
+pub mod services;
 pub mod state;
 pub mod store;
 pub mod tls;
 pub mod token;
+pub mod urls;

@@ -1,92 +1,24 @@
 //! The record of one machine: what its owner says about it, and what the conductor knows.
+//!
+//! - [`spec`]: what clients set; [`port`]: the machine's network interfaces
+//! - [`internal`]: what the conductor remembers; [`plan`]: the steps of an operation
+
+pub mod internal;
+pub mod plan;
+pub mod port;
+pub mod spec;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::clock;
 use crate::state::{PowerState, ProvisionState};
 
-/// A JSON object whose keys are Ironic's.
-pub type Object = Map<String, Value>;
-
-/// What a client may set; anything else in a request is refused by name.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Spec {
-    /// Unique name, an alternative to the UUID.
-    pub name: Option<String>,
-    /// The hardware type, which decides how power and boot are controlled.
-    pub driver: String,
-    /// How to reach and boot the machine.
-    pub driver_info: Object,
-    /// Facts and wishes that hold for the machine (`root_device`, `capabilities`…).
-    pub properties: Object,
-    /// What this deployment is to be (`image_source`…).
-    pub instance_info: Object,
-    /// The instance on it, for the client's own use.
-    pub instance_uuid: Option<Uuid>,
-    /// The client's own notes.
-    pub extra: Object,
-    /// How deployments are done: `direct`, `custom-agent` or `ramdisk`.
-    pub deploy_interface: Option<String>,
-    /// How the ramdisk is booted.
-    pub boot_interface: Option<String>,
-    /// Stored and shown.
-    pub bios_interface: Option<String>,
-    /// Stored and shown.
-    pub console_interface: Option<String>,
-    /// Stored and shown.
-    pub firmware_interface: Option<String>,
-    /// Stored and shown; inspection is done by the agent.
-    pub inspect_interface: Option<String>,
-    /// Stored and shown.
-    pub management_interface: Option<String>,
-    /// Stored and shown.
-    pub network_interface: Option<String>,
-    /// Stored and shown.
-    pub power_interface: Option<String>,
-    /// Stored and shown.
-    pub raid_interface: Option<String>,
-    /// Stored and shown.
-    pub rescue_interface: Option<String>,
-    /// Stored and shown.
-    pub storage_interface: Option<String>,
-    /// Stored and shown.
-    pub vendor_interface: Option<String>,
-    /// `false` skips automated cleaning.
-    pub automated_clean: Option<bool>,
-    /// Stored and shown.
-    pub resource_class: Option<String>,
-    /// Stored and shown.
-    pub conductor_group: String,
-    /// Stored and shown.
-    pub owner: Option<String>,
-    /// Stored and shown.
-    pub lessee: Option<String>,
-    /// Stored and shown.
-    pub description: Option<String>,
-    /// Stored and shown.
-    pub chassis_uuid: Option<String>,
-    /// Keeps the node from being undeployed.
-    pub protected: bool,
-    /// Stored and shown.
-    pub protected_reason: Option<String>,
-    /// Stored and shown.
-    pub retired: bool,
-    /// Stored and shown.
-    pub retired_reason: Option<String>,
-    /// Stored and shown.
-    pub network_data: Object,
-    /// Stored and shown.
-    pub parent_node: Option<String>,
-    /// Stored and shown.
-    pub shard: Option<String>,
-    /// Stored and shown.
-    pub disable_power_off: bool,
-    /// Settable by patch, as Ironic lets clients do: the reason stays as it is.
-    pub maintenance: bool,
-}
+pub use internal::Internal;
+pub use plan::{Family, Plan, Step};
+pub use port::Port;
+pub use spec::{Object, Spec};
 
 /// One machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -110,13 +42,7 @@ pub struct Node {
     /// What kind of failure put it into maintenance.
     pub fault: Option<String>,
     /// What the conductor remembers: agent URL, token, certificate, steps.
-    pub driver_internal_info: Object,
-    /// The running clean step.
-    pub clean_step: Option<Value>,
-    /// The running deploy step.
-    pub deploy_step: Option<Value>,
-    /// The running service step.
-    pub service_step: Option<Value>,
+    pub internal: Internal,
     /// RAID that exists.
     pub raid_config: Object,
     /// RAID that is wanted.
@@ -150,10 +76,7 @@ impl Node {
             last_error: None,
             maintenance_reason: None,
             fault: None,
-            driver_internal_info: Object::new(),
-            clean_step: None,
-            deploy_step: None,
-            service_step: None,
+            internal: Internal::default(),
             raid_config: Object::new(),
             target_raid_config: Object::new(),
             created_at: clock::now(),
@@ -189,32 +112,9 @@ impl Node {
         self.provision_touched = clock::seconds();
     }
 
-    /// A string in `driver_internal_info`.
-    pub fn internal(&self, key: &str) -> Option<&str> {
-        self.driver_internal_info.get(key).and_then(Value::as_str)
-    }
-
-    /// Remembers `value` under `key`.
-    pub fn remember(&mut self, key: &str, value: impl Into<Value>) {
-        self.driver_internal_info.insert(key.to_owned(), value.into());
-    }
-
-    /// Forgets what is under `key`.
-    pub fn forget(&mut self, key: &str) {
-        self.driver_internal_info.remove(key);
-    }
-
-    /// Forgets the agent: after a power change another one will come.
-    pub fn forget_agent(&mut self) {
-        for key in [
-            "agent_secret_token",
-            "agent_secret_token_pregenerated",
-            "agent_url",
-            "agent_verify_ca",
-            "agent_last_heartbeat",
-        ] {
-            self.forget(key);
-        }
+    /// The step that runs, when it is one of this family.
+    pub fn current_step(&self, family: Family) -> Option<&Step> {
+        self.internal.plan.as_ref().filter(|plan| plan.family == family)?.current.as_ref()
     }
 
     /// The value of one capability, from `instance_info` first, then `properties`; both the JSON object
@@ -275,6 +175,7 @@ impl Node {
                 view.insert(name.into(), default.into());
             }
         }
+        let step = |family| self.current_step(family).map_or_else(|| json!({}), |step| json!(step));
         let facts = json!({
             "uuid": self.uuid,
             "provision_state": self.provision_state,
@@ -284,10 +185,10 @@ impl Node {
             "last_error": self.last_error,
             "maintenance_reason": self.maintenance_reason,
             "fault": self.fault,
-            "driver_internal_info": self.driver_internal_info,
-            "clean_step": self.clean_step.clone().unwrap_or_else(|| json!({})),
-            "deploy_step": self.deploy_step.clone().unwrap_or_else(|| json!({})),
-            "service_step": self.service_step.clone().unwrap_or_else(|| json!({})),
+            "driver_internal_info": self.internal.view(),
+            "clean_step": step(Family::Clean),
+            "deploy_step": step(Family::Deploy),
+            "service_step": step(Family::Service),
             "raid_config": self.raid_config,
             "target_raid_config": self.target_raid_config,
             "created_at": self.created_at,
@@ -325,39 +226,6 @@ fn mask(object: &mut Object, key: &str) {
     }
 }
 
-/// One network interface of a node.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Port {
-    /// Its identity.
-    pub uuid: Uuid,
-    /// The node it belongs to.
-    pub node_uuid: Uuid,
-    /// MAC address, lower case.
-    pub address: String,
-    /// Whether the machine boots from it.
-    #[serde(default = "yes")]
-    pub pxe_enabled: bool,
-    /// Optional name.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// The client's own notes.
-    #[serde(default)]
-    pub extra: Object,
-    /// Switch and port it is plugged into.
-    #[serde(default)]
-    pub local_link_connection: Object,
-    /// The network it belongs to.
-    #[serde(default)]
-    pub physical_network: Option<String>,
-    /// Creation time.
-    #[serde(default)]
-    pub created_at: String,
-}
-
-fn yes() -> bool {
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,7 +239,7 @@ mod tests {
         let mut node = node();
         node.spec.driver_info.insert("redfish_password".into(), "calvin".into());
         node.spec.instance_info.insert("configdrive".into(), "H4sI".into());
-        node.remember("agent_secret_token", "secret");
+        node.internal.agent_secret_token = Some("secret".into());
         let text = Value::Object(node.view(None)).to_string();
         for secret in ["calvin", "H4sI", "\"secret\""] {
             assert!(!text.contains(secret), "{secret} in {text}");

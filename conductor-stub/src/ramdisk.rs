@@ -1,19 +1,25 @@
 //! The agent's ramdisk as one file that firmware boots, and copies of it that carry one node's kernel arguments.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ferric_ignition::kernel_arguments::{KernelArgument, KernelArgumentError};
 use ferric_ignition::live_iso::{LiveIso, LiveIsoError};
 use ferric_ignition::patch::{self, Patch};
 use ferric_ignition::uki::{Uki, UkiError};
 use serde_json::Value;
+use uuid::Uuid;
 
-use crate::config::Config;
-use crate::driver::Parameters;
+use crate::artefacts::Artefacts;
 use crate::node::Node;
+use crate::store::StoreError;
+
+/// Kernel parameters for the ramdisk (`ipa-api-url` and so on).
+pub type Parameters = BTreeMap<String, String>;
 
 /// Why a node cannot get a ramdisk.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +46,12 @@ pub enum RamdiskError {
         /// Why not.
         cause: UkiError,
     },
+    /// The work was cut off.
+    #[error("writing the ramdisk: {0}")]
+    Aborted(#[from] tokio::task::JoinError),
+    /// It cannot be published.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Not an ISO with areas for kernel arguments, or too small ones.
     #[error("ramdisk {}: {cause}", path.display())]
     Iso {
@@ -62,30 +74,6 @@ pub enum Ramdisk {
 impl Ramdisk {
     /// Every [`Ramdisk::name`].
     pub const NAMES: [&str; 2] = ["agent.efi", "agent.iso"];
-
-    /// What firmware loads over HTTP: what the node names, else what the configuration names; the smaller EFI program
-    /// before the ISO.
-    ///
-    /// # Errors
-    /// [`RamdiskError::Unknown`].
-    pub fn for_http(node: &Node, config: &Config) -> Result<Self, RamdiskError> {
-        let efi = |path| Some(Self::Efi(path));
-        let iso = |path| Some(Self::Iso(path));
-        (named(node, "deploy_efi").and_then(efi))
-            .or_else(|| named(node, "deploy_iso").and_then(iso))
-            .or_else(|| config.ramdisk_efi.clone().and_then(efi))
-            .or_else(|| config.ramdisk_iso.clone().and_then(iso))
-            .ok_or(RamdiskError::Unknown("driver_info/deploy_efi or driver_info/deploy_iso"))
-    }
-
-    /// What is inserted as virtual media.
-    ///
-    /// # Errors
-    /// [`RamdiskError::Unknown`].
-    pub fn for_media(node: &Node, config: &Config) -> Result<Self, RamdiskError> {
-        let path = named(node, "deploy_iso").or_else(|| config.ramdisk_iso.clone());
-        path.map(Self::Iso).ok_or(RamdiskError::Unknown("driver_info/deploy_iso"))
-    }
 
     /// The name under which firmware sees it; firmware goes by the suffix.
     pub fn name(&self) -> &'static str {
@@ -129,6 +117,81 @@ impl Ramdisk {
     }
 }
 
+/// The ramdisks of all nodes: what they boot that name none of their own, and the copies that each of them boots.
+#[derive(Debug)]
+pub struct Ramdisks {
+    /// An EFI program.
+    pub efi: Option<PathBuf>,
+    /// An ISO.
+    pub iso: Option<PathBuf>,
+    /// Where the nodes' copies are.
+    pub folder: PathBuf,
+    /// How they are published.
+    pub artefacts: Arc<Artefacts>,
+}
+
+impl Ramdisks {
+    /// What firmware loads over HTTP: what the node names, else what the configuration names; the smaller EFI program
+    /// before the ISO.
+    ///
+    /// # Errors
+    /// [`RamdiskError::Unknown`].
+    pub fn for_http(&self, node: &Node) -> Result<Ramdisk, RamdiskError> {
+        let efi = |path| Some(Ramdisk::Efi(path));
+        let iso = |path| Some(Ramdisk::Iso(path));
+        (named(node, "deploy_efi").and_then(efi))
+            .or_else(|| named(node, "deploy_iso").and_then(iso))
+            .or_else(|| self.efi.clone().and_then(efi))
+            .or_else(|| self.iso.clone().and_then(iso))
+            .ok_or(RamdiskError::Unknown("driver_info/deploy_efi or driver_info/deploy_iso"))
+    }
+
+    /// What is inserted as virtual media.
+    ///
+    /// # Errors
+    /// [`RamdiskError::Unknown`].
+    pub fn for_media(&self, node: &Node) -> Result<Ramdisk, RamdiskError> {
+        let path = named(node, "deploy_iso").or_else(|| self.iso.clone());
+        path.map(Ramdisk::Iso).ok_or(RamdiskError::Unknown("driver_info/deploy_iso"))
+    }
+
+    /// Publishes a copy of `base` for one node that boots with further `arguments`, and returns its URL.
+    ///
+    /// # Errors
+    /// When the copy cannot be written or published.
+    pub async fn issue(
+        &self,
+        node: Uuid,
+        base: Ramdisk,
+        arguments: Vec<KernelArgument>,
+    ) -> Result<String, RamdiskError> {
+        let folder = self.folder.join(node.to_string());
+        let (name, copy) = (base.name(), folder.join(base.name()));
+        let target = copy.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&folder).map_err(|cause| RamdiskError::File { path: folder, cause })?;
+            base.copy_with(&arguments, &target)
+        });
+        written.await??;
+        Ok(self.artefacts.publish(node, name, &copy)?)
+    }
+
+    /// Takes back what [`Ramdisks::issue`] published.
+    ///
+    /// # Errors
+    /// When the database fails; a file that cannot be removed is only said.
+    pub fn withdraw(&self, node: Uuid) -> Result<(), RamdiskError> {
+        for name in Ramdisk::NAMES {
+            if let Some(copy) = self.artefacts.withdraw(node, name)?
+                && let Err(error) = std::fs::remove_file(&copy)
+            {
+                tracing::info!(%node, "removing {}: {error}", copy.display());
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A file that the node names, as a path or a `file://` URL.
 fn named(node: &Node, key: &str) -> Option<PathBuf> {
     let text = node.spec.driver_info.get(key)?.as_str().filter(|text| !text.is_empty())?;
@@ -162,10 +225,10 @@ pub fn arguments(
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::node::Spec;
+    use crate::store::Store;
+    use crate::urls::Urls;
 
     fn node(info: Value) -> Node {
         let spec = Spec { driver_info: info.as_object().unwrap().clone(), ..Spec::default() };
@@ -174,20 +237,25 @@ mod tests {
 
     #[test]
     fn a_node_names_its_ramdisk_or_gets_the_configured_one() {
-        let config =
-            Config { ramdisk_efi: Some("/r.efi".into()), ramdisk_iso: Some("/r.iso".into()), ..Config::default() };
+        let ramdisks = |file: Option<&str>| {
+            let store = Arc::new(Store::in_memory().unwrap());
+            let path = |suffix: &str| file.map(|file| format!("{file}{suffix}").into());
+            let artefacts = Arc::new(Artefacts::new(store, Urls::new("http://192.0.2.1", None)));
+            Ramdisks { efi: path(".efi"), iso: path(".iso"), folder: "/none".into(), artefacts }
+        };
+        let configured = ramdisks(Some("/r"));
         let plain = node(serde_json::json!({}));
-        assert_eq!(Ramdisk::for_http(&plain, &config).unwrap(), Ramdisk::Efi("/r.efi".into()));
-        assert_eq!(Ramdisk::for_media(&plain, &config).unwrap(), Ramdisk::Iso("/r.iso".into()));
+        assert_eq!(configured.for_http(&plain).unwrap(), Ramdisk::Efi("/r.efi".into()));
+        assert_eq!(configured.for_media(&plain).unwrap(), Ramdisk::Iso("/r.iso".into()));
         let own = node(serde_json::json!({"deploy_iso": "file:///own.iso"}));
-        assert_eq!(Ramdisk::for_http(&own, &config).unwrap(), Ramdisk::Iso("/own.iso".into()));
-        let error = Ramdisk::for_media(&plain, &Config::default()).unwrap_err().to_string();
+        assert_eq!(configured.for_http(&own).unwrap(), Ramdisk::Iso("/own.iso".into()));
+        let error = ramdisks(None).for_media(&plain).unwrap_err().to_string();
         assert_eq!(error, "no ramdisk to boot: set driver_info/deploy_iso");
     }
 
     #[test]
     fn arguments_say_who_calls_and_from_where() {
-        let parameters = Parameters::from([("ipa-api-url", "http://192.0.2.1:6385".to_owned())]);
+        let parameters = Parameters::from([("ipa-api-url".to_owned(), "http://192.0.2.1:6385".to_owned())]);
         let node = node(serde_json::json!({"kernel_append_params": "nofb  ipa-debug=1"}));
         let words = arguments(&node, &parameters, Some("52:54:00:aa:bb:01")).unwrap();
         let words: Vec<&str> = words.iter().map(KernelArgument::as_str).collect();

@@ -229,7 +229,25 @@ const TRANSITIONS: &[(S, E, S)] = &[
     (S::AdoptFailed, E::Manage, S::Manageable),
 ];
 
+/// An event that leads nowhere from where the node is.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("there is no way from {from} by {event}")]
+pub struct NoTransition {
+    /// Where the node is.
+    pub from: ProvisionState,
+    /// What was to move it.
+    pub event: Event,
+}
+
 impl ProvisionState {
+    /// The state that `event` leads to.
+    ///
+    /// # Errors
+    /// When it is not allowed here.
+    pub fn follow(self, event: Event) -> Result<Self, NoTransition> {
+        self.after(event).ok_or(NoTransition { from: self, event })
+    }
+
     /// The state that `event` leads to, if it is allowed here.
     pub fn after(self, event: Event) -> Option<Self> {
         TRANSITIONS.iter().find(|(from, with, _)| *from == self && *with == event).map(|(_, _, to)| *to)

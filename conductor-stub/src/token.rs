@@ -9,8 +9,6 @@ use crate::node::Node;
 /// What a second look-up shows in place of the token.
 pub const MASKED: &str = "******";
 
-const KEY: &str = "agent_secret_token";
-
 /// A fresh secret: 32 random bytes in 43 URL-safe characters.
 pub fn generate() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
@@ -18,25 +16,25 @@ pub fn generate() -> String {
 
 /// The token to show at a look-up: made and shown once, masked afterwards.
 pub fn hand_out(node: &mut Node) -> String {
-    if node.internal(KEY).is_some() {
+    if node.internal.agent_secret_token.is_some() {
         return MASKED.into();
     }
     let token = generate();
-    node.remember(KEY, token.clone());
+    node.internal.agent_secret_token = Some(token.clone());
     token
 }
 
 /// A token that the node's ramdisk carries with it: known on both sides before the agent calls, so never shown.
 pub fn pregenerate(node: &mut Node) -> String {
     let token = generate();
-    node.remember(KEY, token.clone());
-    node.remember("agent_secret_token_pregenerated", true);
+    node.internal.agent_secret_token = Some(token.clone());
+    node.internal.agent_secret_token_pregenerated = true;
     token
 }
 
 /// The token that requests to the agent carry.
 pub fn of(node: &Node) -> Option<&str> {
-    node.internal(KEY)
+    node.internal.agent_secret_token.as_deref()
 }
 
 /// Whether `offered` is the node's token, in a time that says nothing about it.

@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::whole_body;
+use super::body::whole;
 use crate::conductor::Shared;
 use crate::journal::{self, Entry};
 
@@ -24,7 +24,7 @@ pub async fn write(State(conductor): State<Shared>, request: Request, next: Next
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
     let (parts, body) = request.into_parts();
-    let sent = match whole_body(body).await {
+    let sent = match whole(body).await {
         Ok(bytes) => bytes,
         Err(error) => return error.into_response(),
     };
@@ -36,7 +36,7 @@ pub async fn write(State(conductor): State<Shared>, request: Request, next: Next
         .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     let (response, answered) = if is_json && !target.starts_with("/artefacts/") {
         let (parts, body) = response.into_parts();
-        match whole_body(body).await {
+        match whole(body).await {
             Ok(bytes) => (Response::from_parts(parts, Body::from(bytes.clone())), journal::body(&bytes)),
             Err(error) => (error.into_response(), serde_json::Value::Null),
         }

@@ -7,11 +7,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::body::{Answer, Json};
 use super::patch::{self, Operation};
-use super::{Answer, Json};
 use crate::conductor::Shared;
 use crate::error::ApiError;
-use crate::flow;
+use crate::flow::deploy;
+use crate::flow::task::Task;
 use crate::node::{Node, Object, Spec};
 
 /// Filters and shape of a list.
@@ -83,15 +84,15 @@ fn nodes(conductor: &Shared, query: &ListQuery, fields: Option<&[String]>) -> An
     let list: Vec<Value> = found.iter().map(|node| chosen(view(conductor, node), fields)).collect::<Result<_, _>>()?;
     let mut body = json!({ "nodes": list });
     if let Some(marker) = next {
-        body["next"] = format!("{}/v1/nodes?limit={limit}&marker={marker}", conductor.url()).into();
+        body["next"] = format!("{}/v1/nodes?limit={limit}&marker={marker}", conductor.urls.public()).into();
     }
     Ok(axum::Json(body).into_response())
 }
 
 /// The record as clients see it.
 pub(super) fn view(conductor: &Shared, node: &Node) -> Object {
-    let mut view = node.view(conductor.is_locked(node.uuid).then_some("conductor-stub"));
-    let link = format!("{}/v1/nodes/{}", conductor.url(), node.uuid);
+    let mut view = node.view(conductor.locks.is_taken(node.uuid).then_some("conductor-stub"));
+    let link = format!("{}/v1/nodes/{}", conductor.urls.public(), node.uuid);
     view.insert("links".into(), json!([{"href": link, "rel": "self"}]));
     view
 }
@@ -116,41 +117,16 @@ pub async fn create(State(conductor): State<Shared>, Json(mut body): Json<Object
         None | Some(Value::Null) => Uuid::new_v4(),
         Some(value) => serde_json::from_value(value).map_err(|error| ApiError::Invalid(format!("uuid: {error}")))?,
     };
-    let spec = spec(Value::Object(body))?;
+    let spec = Spec::read(Value::Object(body))?;
     let mut node = Node::new(uuid, spec);
-    conductor.driver(&node).map_err(|error| ApiError::Invalid(error.to_string()))?;
+    conductor.drivers.of(&node).map_err(|error| ApiError::Invalid(error.to_string()))?;
     if conductor.store.node(&uuid.to_string())?.is_some() {
         return Err(ApiError::Conflict(format!("A node with UUID {uuid} already exists.")));
     }
     conductor.save(&mut node)?;
     conductor.store.record(&node, "state", "enrolled", Value::Null)?;
-    let location = format!("{}/v1/nodes/{uuid}", conductor.url());
+    let location = format!("{}/v1/nodes/{uuid}", conductor.urls.public());
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(view(&conductor, &node))).into_response())
-}
-
-/// What a client says about a node, checked.
-pub(crate) fn spec(value: Value) -> Result<Spec, ApiError> {
-    // Objects that a client sets to null are meant to be empty.
-    let Value::Object(mut map) = value else { return Err(ApiError::Invalid("Invalid input: not an object".into())) };
-    map.retain(|key, value| {
-        !value.is_null()
-            || !matches!(
-                key.as_str(),
-                "driver_info" | "properties" | "instance_info" | "extra" | "network_data" | "conductor_group"
-            )
-    });
-    let spec: Spec = serde_path_to_error::deserialize(Value::Object(map))
-        .map_err(|error| ApiError::Invalid(format!("Schema error for node: {error}")))?;
-    if spec.driver.is_empty() {
-        return Err(ApiError::Invalid("Schema error for node: 'driver' is a required property".into()));
-    }
-    if spec.name.as_deref().is_some_and(|name| name.is_empty() || name.contains(['/', ' ', '?', '#'])) {
-        return Err(ApiError::Invalid(format!(
-            "Cannot create node with invalid name '{}'",
-            spec.name.unwrap_or_default()
-        )));
-    }
-    Ok(spec)
 }
 
 /// Query of one record.
@@ -182,19 +158,19 @@ pub async fn patch(
     Path(ident): Path<String>,
     Json(operations): Json<Vec<Operation>>,
 ) -> Answer {
-    let node = conductor.find(&ident)?;
-    let _lock = conductor.lock(&node)?;
-    let mut node = conductor.find(&node.uuid.to_string())?;
+    let mut task = Task::take(&conductor, conductor.find(&ident)?.uuid)?;
+    let node = &mut task.node;
     let mut document = serde_json::to_value(&node.spec).map_err(|error| ApiError::Internal(error.to_string()))?;
     patch::apply(&mut document, &operations)?;
-    node.spec = spec(document)?;
-    conductor.driver(&node).map_err(|error| ApiError::Invalid(error.to_string()))?;
+    node.spec = Spec::read(document)?;
+    conductor.drivers.of(node).map_err(|error| ApiError::Invalid(error.to_string()))?;
     if !node.spec.maintenance {
         node.maintenance_reason = None;
         node.fault = None;
     }
-    conductor.save(&mut node)?;
-    drop(_lock);
+    task.save()?;
+    let node = task.node.clone();
+    drop(task);
     Ok(axum::Json(view(&conductor, &node)).into_response())
 }
 
@@ -203,8 +179,8 @@ pub async fn patch(
 /// # Errors
 /// 409 in a state that does not allow it.
 pub async fn delete(State(conductor): State<Shared>, Path(ident): Path<String>) -> Answer {
-    let node = conductor.find(&ident)?;
-    let _lock = conductor.lock(&node)?;
+    let task = Task::take(&conductor, conductor.find(&ident)?.uuid)?;
+    let node = &task.node;
     if !node.provision_state.allows_deletion() && !node.spec.maintenance {
         return Err(ApiError::Conflict(format!(
             "Can not delete node \"{}\" while it is in provision state \"{}\". Valid provision states to perform deletion are: enroll, manageable, adopt failed",
@@ -225,8 +201,9 @@ pub async fn validate(State(conductor): State<Shared>, Path(ident): Path<String>
         Ok(()) => json!({"result": true}),
         Err(reason) => json!({"result": false, "reason": reason}),
     };
-    let control = conductor.driver(&node).and_then(|driver| driver.validate(&node)).map_err(|error| error.to_string());
-    let deploy = flow::deploy::validate(&node).map_err(|error| error.to_string());
+    let control =
+        conductor.drivers.of(&node).and_then(|driver| driver.validate(&node)).map_err(|error| error.to_string());
+    let deploy = deploy::validate(&node).map_err(|error| error.to_string());
     let mut body = Map::new();
     for name in ["boot", "management", "power"] {
         body.insert(name.into(), verdict(control.clone()));
@@ -295,12 +272,10 @@ pub async fn clear_maintenance(State(conductor): State<Shared>, Path(ident): Pat
 }
 
 fn maintenance(conductor: &Shared, ident: &str, on: bool, reason: Option<String>) -> Answer {
-    let node = conductor.find(ident)?;
-    let _lock = conductor.lock(&node)?;
-    let mut node = conductor.find(&node.uuid.to_string())?;
-    node.spec.maintenance = on;
-    node.maintenance_reason = reason;
-    node.fault = None;
-    conductor.save(&mut node)?;
+    let mut task = Task::take(conductor, conductor.find(ident)?.uuid)?;
+    task.node.spec.maintenance = on;
+    task.node.maintenance_reason = reason;
+    task.node.fault = None;
+    task.save()?;
     Ok(StatusCode::ACCEPTED.into_response())
 }

@@ -1,13 +1,15 @@
 //! The stub's own interface under `/stub/`: what the page and tests read.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
-use super::{Answer, Json};
+use super::body::{Answer, Json};
+use super::fault::{Fault, Faults};
 use crate::conductor::Shared;
-use crate::fault::Fault;
 
 /// `GET /stub/nodes`: every node with its running step, progress and history.
 ///
@@ -16,7 +18,7 @@ use crate::fault::Fault;
 pub async fn nodes(State(conductor): State<Shared>) -> Answer {
     let mut nodes = Vec::new();
     for node in conductor.store.nodes()? {
-        let step = [&node.clean_step, &node.deploy_step, &node.service_step].into_iter().flatten().next();
+        let step = node.internal.plan.as_ref().and_then(|plan| plan.current.as_ref());
         nodes.push(json!({
             "uuid": node.uuid,
             "name": node.spec.name,
@@ -25,10 +27,10 @@ pub async fn nodes(State(conductor): State<Shared>) -> Answer {
             "target_provision_state": node.target_provision_state,
             "power_state": node.power_state,
             "last_error": node.last_error,
-            "locked": conductor.is_locked(node.uuid),
+            "locked": conductor.locks.is_taken(node.uuid),
             "maintenance": node.spec.maintenance,
-            "step": step.and_then(|step| step.get("step")),
-            "running": conductor.progress(node.uuid),
+            "step": step.map(|step| &step.step),
+            "running": conductor.progress.of(node.uuid),
             "history": conductor.store.history(node.uuid)?,
         }));
     }
@@ -47,16 +49,16 @@ pub async fn journal(State(conductor): State<Shared>) -> Answer {
 ///
 /// # Errors
 /// None.
-pub async fn faults(State(conductor): State<Shared>) -> Answer {
-    Ok(axum::Json(json!({ "faults": conductor.faults.all() })).into_response())
+pub async fn faults(State(faults): State<Arc<Faults>>) -> Answer {
+    Ok(axum::Json(json!({ "faults": faults.all() })).into_response())
 }
 
 /// `POST /stub/faults`: one fault.
 ///
 /// # Errors
 /// 400 for a fault that is none.
-pub async fn add_fault(State(conductor): State<Shared>, Json(fault): Json<Fault>) -> Answer {
-    conductor.faults.add(fault);
+pub async fn add_fault(State(faults): State<Arc<Faults>>, Json(fault): Json<Fault>) -> Answer {
+    faults.add(fault);
     Ok((StatusCode::CREATED, axum::Json(Value::Null)).into_response())
 }
 
@@ -64,7 +66,7 @@ pub async fn add_fault(State(conductor): State<Shared>, Json(fault): Json<Fault>
 ///
 /// # Errors
 /// None.
-pub async fn clear_faults(State(conductor): State<Shared>) -> Answer {
-    conductor.faults.clear();
+pub async fn clear_faults(State(faults): State<Arc<Faults>>) -> Answer {
+    faults.clear();
     Ok(StatusCode::NO_CONTENT.into_response())
 }

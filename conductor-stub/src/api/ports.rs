@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::body::{Answer, Json};
 use super::patch::{self, Operation};
-use super::{Answer, Json};
 use crate::clock;
 use crate::conductor::Shared;
 use crate::error::ApiError;
@@ -55,27 +55,11 @@ pub async fn create(State(conductor): State<Shared>, Json(mut body): Json<Object
     body.insert("uuid".into(), json!(uuid));
     body.insert("created_at".into(), clock::now().into());
     body.retain(|_, value| !value.is_null());
-    let port = checked(Value::Object(body))?;
+    let port = Port::read(Value::Object(body))?;
     conductor.find(&port.node_uuid.to_string()).map_err(|error| ApiError::Invalid(error.to_string()))?;
     conductor.store.save_port(&port)?;
-    let location = format!("{}/v1/ports/{uuid}", conductor.url());
+    let location = format!("{}/v1/ports/{uuid}", conductor.urls.public());
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(port)).into_response())
-}
-
-fn checked(value: Value) -> Result<Port, ApiError> {
-    let mut port: Port = serde_path_to_error::deserialize(value)
-        .map_err(|error| ApiError::Invalid(format!("Schema error for port: {error}")))?;
-    port.address = port.address.to_lowercase();
-    if !is_mac(&port.address) {
-        return Err(ApiError::Invalid(format!("Expected a MAC address but received {}.", port.address)));
-    }
-    Ok(port)
-}
-
-/// Six colon-separated bytes in lower-case hexadecimal.
-pub(crate) fn is_mac(text: &str) -> bool {
-    let bytes: Vec<&str> = text.split(':').collect();
-    bytes.len() == 6 && bytes.iter().all(|byte| byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 fn find(conductor: &Shared, ident: String) -> Result<Port, ApiError> {
@@ -102,7 +86,7 @@ pub async fn patch(
     let port = find(&conductor, ident)?;
     let mut document = json!(port);
     patch::apply(&mut document, &operations)?;
-    let port = checked(document)?;
+    let port = Port::read(document)?;
     conductor.store.save_port(&port)?;
     Ok(axum::Json(port).into_response())
 }

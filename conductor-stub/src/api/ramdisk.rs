@@ -9,12 +9,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::body::{Answer, Json};
 use super::version::Version;
-use super::{Answer, Json, ports};
 use crate::conductor::{Conductor, Shared};
 use crate::error::ApiError;
-use crate::flow;
-use crate::node::{Node, Object};
+use crate::flow::inspect;
+use crate::flow::task::Task;
+use crate::node::{Node, Object, port};
 use crate::{clock, token};
 
 /// Query of a look-up.
@@ -35,7 +36,7 @@ pub async fn lookup(State(conductor): State<Shared>, version: Version, Query(que
         .iter()
         .flat_map(|text| text.split(','))
         .map(|mac| mac.trim().to_lowercase())
-        .filter(|mac| ports::is_mac(mac))
+        .filter(|mac| port::is_mac(mac))
         .collect();
     let uuid = query.node_uuid.as_deref().and_then(|text| text.parse::<Uuid>().ok());
     if addresses.is_empty() && uuid.is_none() {
@@ -61,13 +62,11 @@ pub async fn lookup(State(conductor): State<Shared>, version: Version, Query(que
     if version.0 < 62 {
         return Ok(axum::Json(document(&conductor, &node, None)).into_response());
     }
-    let lock = conductor.lock(&node)?;
-    let mut node = conductor.find(&node.uuid.to_string())?;
-    let shown = token::hand_out(&mut node);
-    conductor.save(&mut node)?;
-    drop(lock);
-    conductor.store.record(&node, "lookup", "the agent looked itself up", Value::Null)?;
-    Ok(axum::Json(document(&conductor, &node, Some(&shown))).into_response())
+    let mut task = Task::take(&conductor, node.uuid)?;
+    let shown = token::hand_out(&mut task.node);
+    task.save()?;
+    task.record("lookup", "the agent looked itself up", Value::Null)?;
+    Ok(axum::Json(document(&conductor, &task.node, Some(&shown))).into_response())
 }
 
 fn needs(version: Version, minimum: u32) -> Result<(), ApiError> {
@@ -106,7 +105,7 @@ fn document(conductor: &Conductor, node: &Node, shown_token: Option<&str>) -> Va
     }
     told.insert(
         "links".into(),
-        json!([{"href": format!("{}/v1/nodes/{}", conductor.url(), node.uuid), "rel": "self"}]),
+        json!([{"href": format!("{}/v1/nodes/{}", conductor.urls.public(), node.uuid), "rel": "self"}]),
     );
     json!({"node": told, "config": config})
 }
@@ -140,11 +139,11 @@ pub async fn heartbeat(
         return Err(ApiError::Invalid(format!("Unexpected arguments: {key}")));
     }
     let text = |key: &str| body.get(key).and_then(Value::as_str);
-    let mut node = conductor.find(&ident).map_err(|_| ApiError::NotFound)?;
+    let node = conductor.find(&ident).map_err(|_| ApiError::NotFound)?;
     let url = text("callback_url").filter(|url| url.starts_with("http"));
     let url =
         url.ok_or_else(|| ApiError::Invalid("An issue with the supplied \"callback_url\" has been detected.".into()))?;
-    if node.internal("agent_url").is_some_and(|known| known != url) {
+    if node.internal.agent_url.as_deref().is_some_and(|known| known != url) {
         return Err(ApiError::Invalid("Detected change in ramdisk provided \"callback_url\"".into()));
     }
     let offered = text("agent_token")
@@ -162,36 +161,32 @@ pub async fn heartbeat(
         return Err(ApiError::Invalid("TLS is required by configuration".into()));
     }
     let certificate = text("agent_verify_ca").map(str::trim);
-    if let (Some(known), Some(sent)) = (node.internal("agent_verify_ca"), certificate)
+    if let (Some(known), Some(sent)) = (&node.internal.agent_verify_ca, certificate)
         && known.trim() != sent
     {
         return Err(ApiError::Invalid("Detected change in ramdisk provided \"agent_verify_ca\"".into()));
     }
-    match conductor.try_lock(node.uuid) {
+    match conductor.locks.take(node.uuid) {
         Some(lock) => {
-            node = conductor.find(&node.uuid.to_string())?;
+            let mut task = Task::with(&conductor, lock)?;
             // A power change may have made the token void while we looked.
-            if !token::matches(&node, offered) {
+            if !token::matches(&task.node, offered) {
                 return Err(ApiError::Invalid("Invalid or missing agent token received.".into()));
             }
-            node.remember("agent_url", url);
-            node.remember("agent_last_heartbeat", clock::now());
-            if let Some(version) = agent_version {
-                node.remember("agent_version", version);
+            let known = &mut task.node.internal;
+            known.agent_url = Some(url.to_owned());
+            known.agent_last_heartbeat = Some(clock::now());
+            known.agent_version = agent_version.map(str::to_owned).or(known.agent_version.take());
+            known.agent_verify_ca = certificate.map(str::to_owned).or(known.agent_verify_ca.take());
+            if task.node.provision_state.awaits_heartbeat() {
+                task.node.touch();
             }
-            if let Some(certificate) = certificate {
-                node.remember("agent_verify_ca", certificate);
-            }
-            if node.provision_state.awaits_heartbeat() {
-                node.touch();
-            }
-            conductor.save(&mut node)?;
-            drop(lock);
+            task.save()?;
         }
-        None if node.internal("agent_url").is_none() => return Err(ApiError::Locked(node.uuid.to_string())),
+        None if node.internal.agent_url.is_none() => return Err(ApiError::Locked(node.uuid.to_string())),
         None => {}
     }
-    flow::heartbeat(&conductor, node.uuid);
+    crate::flow::heartbeat::begin(&conductor, node.uuid);
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
@@ -211,7 +206,7 @@ pub async fn continue_inspection(
     Query(query): Query<InspectionQuery>,
     Json(data): Json<Object>,
 ) -> Answer {
-    let node = flow::inspect::receive(&conductor, query.node_uuid, data)?;
+    let node = inspect::receive(&conductor, query.node_uuid, data)?;
     // The old form is what inspector answered; the machine is switched off afterwards, so there is no token to hand out.
     let body = if version.0 >= 84 { document(&conductor, &node, None) } else { json!({"uuid": node.uuid}) };
     Ok((StatusCode::ACCEPTED, axum::Json(body)).into_response())

@@ -5,7 +5,8 @@ use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{Answer, version};
+use super::body::Answer;
+use super::version;
 use crate::conductor::Shared;
 use crate::error::ApiError;
 
@@ -14,7 +15,7 @@ const PAGE: &str = include_str!("page.html");
 fn version(conductor: &Shared) -> Value {
     json!({
         "id": "v1",
-        "links": [{"href": format!("{}/v1/", conductor.url()), "rel": "self"}],
+        "links": [{"href": format!("{}/v1/", conductor.urls.public()), "rel": "self"}],
         "status": "CURRENT",
         "min_version": format!("1.{}", version::MINIMUM),
         "version": format!("1.{}", version::MAXIMUM),
@@ -42,7 +43,7 @@ pub async fn root(State(conductor): State<Shared>, headers: HeaderMap) -> Respon
 
 /// `GET /v1`.
 pub async fn v1(State(conductor): State<Shared>) -> Response {
-    let url = conductor.url();
+    let url = conductor.urls.public();
     let link = |name: &str| json!([{"href": format!("{url}/v1/{name}/"), "rel": "self"}, {"href": format!("{url}/{name}/"), "rel": "bookmark"}]);
     axum::Json(json!({
         "id": "v1",
@@ -61,7 +62,7 @@ pub async fn v1(State(conductor): State<Shared>) -> Response {
 
 /// `GET /v1/drivers`.
 pub async fn drivers(State(conductor): State<Shared>) -> Response {
-    let drivers: Vec<Value> = conductor.driver_names().map(description).collect();
+    let drivers: Vec<Value> = conductor.drivers.names().map(description).collect();
     axum::Json(json!({ "drivers": drivers })).into_response()
 }
 
@@ -70,7 +71,7 @@ pub async fn drivers(State(conductor): State<Shared>) -> Response {
 /// # Errors
 /// 404.
 pub async fn driver(State(conductor): State<Shared>, Path(name): Path<String>) -> Answer {
-    let found = conductor.driver_names().find(|known| *known == name);
+    let found = conductor.drivers.names().find(|known| *known == name);
     let found = found.ok_or(ApiError::Missing { kind: "Driver", ident: name })?;
     Ok(axum::Json(description(found)).into_response())
 }

@@ -6,10 +6,11 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::body::{Answer, Json};
 use super::version::Version;
-use super::{Answer, Json};
 use crate::conductor::Shared;
 use crate::error::ApiError;
+use crate::flow::task::Task;
 use crate::flow::verb;
 use crate::node::{Node, Object};
 
@@ -59,12 +60,12 @@ pub async fn provision(
             )));
         }
     }
-    verb::begin(&conductor, node.clone(), request)?;
+    verb::begin(&conductor, node.uuid, request)?;
     Ok(accepted(&conductor, &node))
 }
 
 fn accepted(conductor: &Shared, node: &Node) -> axum::response::Response {
-    let location = format!("{}/v1/nodes/{}/states", conductor.url(), node.uuid);
+    let location = format!("{}/v1/nodes/{}/states", conductor.urls.public(), node.uuid);
     (StatusCode::ACCEPTED, [(header::LOCATION, location)]).into_response()
 }
 
@@ -84,7 +85,7 @@ pub async fn power(State(conductor): State<Shared>, Path(ident): Path<String>, J
         .target
         .parse()
         .map_err(|_| ApiError::Invalid(format!("Unsupported power state: {}", request.target)))?;
-    verb::power(&conductor, &node, target)?;
+    verb::power(&conductor, node.uuid, target)?;
     Ok(accepted(&conductor, &node))
 }
 
@@ -93,10 +94,8 @@ pub async fn power(State(conductor): State<Shared>, Path(ident): Path<String>, J
 /// # Errors
 /// 404, 409.
 pub async fn raid(State(conductor): State<Shared>, Path(ident): Path<String>, Json(wanted): Json<Object>) -> Answer {
-    let node = conductor.find(&ident)?;
-    let _lock = conductor.lock(&node)?;
-    let mut node = conductor.find(&node.uuid.to_string())?;
-    node.target_raid_config = wanted;
-    conductor.save(&mut node)?;
+    let mut task = Task::take(&conductor, conductor.find(&ident)?.uuid)?;
+    task.node.target_raid_config = wanted;
+    task.save()?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,19 +1,18 @@
 //! `/v1/nodes/{node}/vmedia`: media of a machine that runs its instance (ironic/api/controllers/v1/node.py).
 
-use std::sync::Arc;
-
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::body::{Answer, Json};
 use super::version::Version;
-use super::{Answer, Json};
-use crate::conductor::{Conductor, Shared};
-use crate::driver::DriverError;
+use crate::conductor::Shared;
 use crate::error::ApiError;
-use crate::node::{Node, Object};
+use crate::flow::task::Task;
+use crate::flow::virtual_media;
+use crate::node::Object;
 
 fn needs(version: Version, minimum: u32) -> Result<(), ApiError> {
     if version.0 < minimum { Err(ApiError::NotFound) } else { Ok(()) }
@@ -26,9 +25,8 @@ fn needs(version: Version, minimum: u32) -> Result<(), ApiError> {
 pub async fn list(State(conductor): State<Shared>, version: Version, Path(ident): Path<String>) -> Answer {
     needs(version, 93)?;
     let node = conductor.find(&ident)?;
-    let refused = |error: DriverError| ApiError::Invalid(error.to_string());
-    let driver = conductor.driver(&node).map_err(refused)?;
-    let drives = driver.drives(&node).await.map_err(refused)?;
+    let drives = virtual_media::drives(&conductor, &node).await;
+    let drives = drives.map_err(|error| ApiError::Invalid(error.to_string()))?;
     let list: Vec<Value> = drives
         .into_iter()
         .map(|drive| {
@@ -88,31 +86,7 @@ pub async fn detach(
     change(&conductor, &ident, None)
 }
 
-/// Inserts the medium at `url`, or ejects, in the background and with the node's lock.
 fn change(conductor: &Shared, ident: &str, url: Option<String>) -> Answer {
-    let node = conductor.find(ident)?;
-    let lock = conductor.lock(&node)?;
-    let conductor = Arc::clone(conductor);
-    tokio::spawn(async move {
-        let _lock = lock;
-        let changed = async {
-            let driver = conductor.driver(&node)?;
-            match &url {
-                Some(url) => driver.attach(&node, url).await,
-                None => driver.detach(&node).await,
-            }
-        };
-        if let Err(error) = changed.await {
-            fail(&conductor, node.clone(), &error);
-        }
-    });
+    virtual_media::change(Task::take(conductor, conductor.find(ident)?.uuid)?, url);
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-fn fail(conductor: &Conductor, mut node: Node, error: &DriverError) {
-    tracing::warn!(node = %node.label(), "virtual media: {error}");
-    node.last_error = Some(error.to_string());
-    if let Err(error) = conductor.save(&mut node) {
-        tracing::error!(node = %node.label(), "writing a failure: {error}");
-    }
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::stopped;
 use crate::bmc::server::BmcServer;
 use crate::config::Config;
-use crate::enrolment;
+use crate::flow::journey;
 use crate::server::Server;
 
 /// Arguments of `serve`.
@@ -46,7 +46,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     println!("http://{}", server.address);
     let mut journeys = JoinSet::new();
     for node in nodes {
-        journeys.spawn(enrolment::take_there(server.conductor.clone(), node));
+        journeys.spawn(journey::take_there(server.conductor.clone(), node));
     }
     tokio::select! {
         () = report(&mut journeys) => {}

@@ -1,52 +1,51 @@
 //! `fake-hardware`: a machine that is only a record; whoever tests it starts an agent by hand.
 
-use serde_json::json;
-
-use super::{Driver, Outcome, Parameters};
-use crate::conductor::Conductor;
+use super::{Connection, Driver, DriverError, Outcome};
 use crate::node::Node;
+use crate::ramdisk::Parameters;
 use crate::state::PowerState;
 
 /// Remembers power and boot settings and does nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Fake;
 
 impl Driver for Fake {
-    fn validate(&self, _node: &Node) -> Result<(), super::DriverError> {
+    fn validate(&self, _node: &Node) -> Result<(), DriverError> {
         Ok(())
     }
 
-    fn power_state<'a>(&'a self, node: &'a Node) -> Outcome<'a, PowerState> {
+    fn connect(&self, _node: &Node) -> Result<Box<dyn Connection>, DriverError> {
+        Ok(Box::new(*self))
+    }
+
+    fn is_machine(&self) -> bool {
+        true
+    }
+}
+
+impl Connection for Fake {
+    fn power_state<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, PowerState> {
         Box::pin(async { Ok(node.power_state.unwrap_or(PowerState::Off)) })
     }
 
-    fn set_power<'a>(&'a self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
+    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
         Box::pin(async move {
             node.power_state = Some(to);
             Ok(())
         })
     }
 
-    fn prepare_ramdisk<'a>(
-        &'a self,
-        _conductor: &'a Conductor,
-        node: &'a mut Node,
-        parameters: &'a Parameters,
-    ) -> Outcome<'a, ()> {
+    fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> Outcome<'a, ()> {
         Box::pin(async move {
-            node.remember("ramdisk_parameters", json!(parameters));
+            node.internal.ramdisk_parameters = Some(parameters.clone());
             Ok(())
         })
     }
 
-    fn prepare_instance<'a>(&'a self, _conductor: &'a Conductor, node: &'a mut Node) -> Outcome<'a, ()> {
+    fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> Outcome<'a, ()> {
         Box::pin(async move {
-            node.forget("ramdisk_parameters");
+            node.internal.ramdisk_parameters = None;
             Ok(())
         })
-    }
-
-    fn is_machine(&self) -> bool {
-        true
     }
 }

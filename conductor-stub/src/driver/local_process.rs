@@ -8,27 +8,27 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{Driver, DriverError, Outcome, Parameters};
-use crate::conductor::Conductor;
+use super::{Connection, Driver, DriverError, Outcome};
 use crate::node::Node;
+use crate::ramdisk::Parameters;
 use crate::state::PowerState;
 
-const RAMDISK: &str = "ramdisk_parameters";
 /// How long an agent may take to end when told to.
 const END_WAIT: Duration = Duration::from_secs(5);
 
-/// The running agents.
-#[derive(Debug, Default)]
-pub struct LocalProcess(Mutex<HashMap<Uuid, Child>>);
+/// The running agents; every copy means the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct LocalProcess(Arc<Mutex<HashMap<Uuid, Child>>>);
 
 impl LocalProcess {
     /// Ends every agent.
@@ -39,9 +39,7 @@ impl LocalProcess {
     }
 
     async fn start(&self, node: &Node) -> Result<(), DriverError> {
-        let Some(parameters) = node.driver_internal_info.get(RAMDISK).and_then(Value::as_object) else {
-            return Ok(());
-        };
+        let Some(parameters) = &node.internal.ramdisk_parameters else { return Ok(()) };
         let words = command(node)?;
         if let Some(memory) = node.spec.driver_info.get("memory").and_then(Value::as_str) {
             empty(Path::new(memory)).map_err(|error| DriverError(format!("emptying {memory}: {error}")))?;
@@ -50,7 +48,7 @@ impl LocalProcess {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).args(&words);
         for (name, value) in parameters {
-            command.arg(format!("--{}", name.trim_start_matches("ipa-"))).arg(value.as_str().unwrap_or_default());
+            command.arg(format!("--{}", name.trim_start_matches("ipa-"))).arg(value);
         }
         command.stdin(Stdio::null()).kill_on_drop(true);
         if let Some(log) = node.spec.driver_info.get("log").and_then(Value::as_str) {
@@ -98,7 +96,18 @@ impl Driver for LocalProcess {
         command(node).map(|_| ())
     }
 
-    fn power_state<'a>(&'a self, node: &'a Node) -> Outcome<'a, PowerState> {
+    fn connect(&self, _node: &Node) -> Result<Box<dyn Connection>, DriverError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    /// The firmware and the power switch that such an agent sees are those of the machine we all run on.
+    fn is_machine(&self) -> bool {
+        false
+    }
+}
+
+impl Connection for LocalProcess {
+    fn power_state<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, PowerState> {
         Box::pin(async {
             let mut children = self.0.lock().await;
             let ended =
@@ -111,12 +120,12 @@ impl Driver for LocalProcess {
                 return Ok(PowerState::On);
             }
             // No process: off while it should run the ramdisk, else as it was last switched.
-            let ramdisk = node.driver_internal_info.contains_key(RAMDISK);
+            let ramdisk = node.internal.ramdisk_parameters.is_some();
             Ok(node.power_state.filter(|_| !ramdisk).unwrap_or(PowerState::Off))
         })
     }
 
-    fn set_power<'a>(&'a self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
+    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
         Box::pin(async move {
             if let Some(child) = self.0.lock().await.remove(&node.uuid) {
                 end(child).await;
@@ -129,27 +138,17 @@ impl Driver for LocalProcess {
         })
     }
 
-    fn prepare_ramdisk<'a>(
-        &'a self,
-        _conductor: &'a Conductor,
-        node: &'a mut Node,
-        parameters: &'a Parameters,
-    ) -> Outcome<'a, ()> {
+    fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> Outcome<'a, ()> {
         Box::pin(async move {
-            node.remember(RAMDISK, json!(parameters));
+            node.internal.ramdisk_parameters = Some(parameters.clone());
             Ok(())
         })
     }
 
-    fn prepare_instance<'a>(&'a self, _conductor: &'a Conductor, node: &'a mut Node) -> Outcome<'a, ()> {
+    fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> Outcome<'a, ()> {
         Box::pin(async move {
-            node.forget(RAMDISK);
+            node.internal.ramdisk_parameters = None;
             Ok(())
         })
-    }
-
-    /// The firmware and the power switch that such an agent sees are those of the machine we all run on.
-    fn is_machine(&self) -> bool {
-        false
     }
 }

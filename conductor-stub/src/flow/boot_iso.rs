@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{FlowError, image, power, steps};
-use crate::conductor::Conductor;
+use crate::flow::error::FlowError;
+use crate::flow::task::Task;
+use crate::flow::{image, power};
 use crate::node::Node;
 use crate::state::{Event, PowerState};
 
@@ -41,28 +42,29 @@ pub fn validate(node: &Node) -> Result<(), FlowError> {
 ///
 /// # Errors
 /// When the ISO is not there or the machine cannot be booted.
-pub async fn begin(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    power::set(conductor, node, PowerState::Off).await?;
-    prepare(conductor, node).await?;
-    power::set(conductor, node, PowerState::On).await?;
-    steps::forget(node);
-    Ok(conductor.step_to(node, Event::Done)?)
+pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
+    power::set(task, PowerState::Off).await?;
+    prepare(task).await?;
+    power::set(task, PowerState::On).await?;
+    task.node.internal.plan = None;
+    task.step_to(Event::Done)
 }
 
 /// Has the machine boot the ISO from now on. A file here is published, a URL is handed on.
 ///
 /// # Errors
 /// When the ISO is not there or the machine refuses.
-pub async fn prepare(conductor: &Conductor, node: &Node) -> Result<(), FlowError> {
-    let source = source(node).unwrap_or_default();
+pub async fn prepare(task: &mut Task) -> Result<(), FlowError> {
+    let source = source(&task.node).unwrap_or_default();
     let url = match image::local(source) {
         None => {
             image::check_url(source).await?;
             source.to_owned()
         }
-        Some(file) => conductor.publish(node.uuid, NAME, &existing(file)?)?,
+        Some(file) => task.conductor.artefacts.publish(task.node.uuid, NAME, &existing(file)?)?,
     };
-    Ok(conductor.driver(node)?.prepare_iso(conductor, node, &url).await?)
+    let (machine, node) = task.machine()?;
+    Ok(machine.prepare_iso(node, &url).await?)
 }
 
 fn existing(file: PathBuf) -> Result<PathBuf, FlowError> {

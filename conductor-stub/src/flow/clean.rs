@@ -1,30 +1,84 @@
 //! → cleaning → clean wait → available (automated) or manageable (manual).
 
-use crate::conductor::Conductor;
-use crate::flow::{FlowError, power, steps};
-use crate::node::Node;
+use futures_util::future::BoxFuture;
+
+use crate::config::Config;
+use crate::flow::error::FlowError;
+use crate::flow::power;
+use crate::flow::steps::StepFamily;
+use crate::flow::steps::plan::by_priority;
+use crate::flow::task::Task;
+use crate::node::{Family, Node, Step};
 use crate::state::{Event, ProvisionState};
 
 /// Boots the agent; its first heartbeat starts the steps.
 ///
 /// # Errors
 /// When the machine cannot be booted.
-pub async fn begin(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    let manual = node.target_provision_state == Some(ProvisionState::Manageable);
-    if !manual && !node.spec.automated_clean.unwrap_or(conductor.config.automated_clean) {
-        return Ok(conductor.step_to(node, Event::Done)?);
+pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
+    if !is_manual(&task.node) && !task.node.spec.automated_clean.unwrap_or(task.conductor.config.automated_clean) {
+        return task.step_to(Event::Done);
     }
-    power::boot_ramdisk(conductor, node, &power::api_parameters(conductor)).await?;
-    Ok(conductor.step_to(node, Event::Wait)?)
+    power::boot_ramdisk(task, &power::api_parameters(&task.conductor)).await?;
+    task.step_to(Event::Wait)
 }
 
-/// All steps are done: switches off.
-///
-/// # Errors
-/// When the machine cannot be switched off.
-pub async fn finish(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    let manual = node.target_provision_state == Some(ProvisionState::Manageable);
-    power::tear_down(conductor, node).await?;
-    steps::forget(node);
-    Ok(conductor.step_to(node, if manual { Event::Manage } else { Event::Done })?)
+fn is_manual(node: &Node) -> bool {
+    node.target_provision_state == Some(ProvisionState::Manageable)
+}
+
+/// The steps of cleaning.
+#[derive(Debug)]
+pub struct Cleaning;
+
+impl StepFamily for Cleaning {
+    fn family(&self) -> Family {
+        Family::Clean
+    }
+
+    /// The user's steps in their order, or all that the agent offers by priority.
+    fn order(&self, asked: Option<Vec<Step>>, offered: Vec<Step>, _own: Vec<Step>, config: &Config) -> Vec<Step> {
+        let mut steps = asked.unwrap_or_else(|| {
+            let priority = |step: &Step| match step.step.as_str() {
+                "erase_devices" => config.erase_devices_priority,
+                "erase_devices_metadata" => config.erase_devices_metadata_priority,
+                _ => None,
+            };
+            let overridden = |step: Step| Step { priority: priority(&step).unwrap_or(step.priority), ..step };
+            by_priority(offered.into_iter().map(overridden).collect())
+        });
+        for step in &mut steps {
+            step.more.insert("requires_ramdisk".into(), true.into());
+        }
+        steps
+    }
+
+    /// All steps are done: switches off.
+    fn finish<'a>(&'a self, task: &'a mut Task) -> BoxFuture<'a, Result<(), FlowError>> {
+        Box::pin(async {
+            power::tear_down(task).await?;
+            task.node.internal.plan = None;
+            task.step_to(if is_manual(&task.node) { Event::Manage } else { Event::Done })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(step: &str, priority: i64) -> Step {
+        Step { conductor: false, ..Step::own(step, priority) }
+    }
+
+    #[test]
+    fn automated_cleaning_runs_by_priority_and_leaves_out_zero() {
+        let offered = [offered("erase_devices", 10), offered("erase_devices_metadata", 99), offered("burnin_cpu", 0)];
+        let plan = |config: &Config| Cleaning.order(None, offered.to_vec(), Vec::new(), config);
+        let names = |steps: &[Step]| steps.iter().map(|step| step.step.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&plan(&Config::default())), ["erase_devices_metadata", "erase_devices"]);
+        let steps = plan(&Config { erase_devices_priority: Some(0), ..Config::default() });
+        assert_eq!(names(&steps), ["erase_devices_metadata"]);
+        assert_eq!(steps[0].more["requires_ramdisk"], true);
+    }
 }

@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::flow::FlowError;
+use crate::flow::error::FlowError;
 
 /// Programs that write ISO 9660 with these options, best known first.
 const PROGRAMS: [&str; 3] = ["genisoimage", "mkisofs", "xorrisofs"];

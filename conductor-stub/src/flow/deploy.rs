@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::steps::{self, Kind, Started, Step};
-use crate::conductor::Conductor;
-use crate::flow::{FlowError, boot_iso, clean, image, power};
-use crate::node::Node;
+use crate::config::Config;
+use crate::flow::error::FlowError;
+use crate::flow::steps::plan::by_priority;
+use crate::flow::steps::{self, Started, StepFamily};
+use crate::flow::task::Task;
+use crate::flow::{boot_iso, clean, image, power};
+use crate::node::{Family, Node, Step};
 use crate::state::{Event, PowerState};
 
 /// Whether `instance_info` says what to deploy.
@@ -33,138 +37,166 @@ fn interface(node: &Node) -> &str {
 ///
 /// # Errors
 /// When the image is not there or the machine cannot be booted.
-pub async fn begin(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    if boot_iso::is_instance(node) {
-        return boot_iso::begin(conductor, node).await;
+pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
+    if boot_iso::is_instance(&task.node) {
+        return boot_iso::begin(task).await;
     }
-    if interface(node) == "direct" {
-        image::prepare(conductor, node).await?;
+    if interface(&task.node) == "direct" {
+        image::prepare(task).await?;
     }
-    power::boot_ramdisk(conductor, node, &power::api_parameters(conductor)).await?;
-    Ok(conductor.step_to(node, Event::Wait)?)
+    power::boot_ramdisk(task, &power::api_parameters(&task.conductor)).await?;
+    task.step_to(Event::Wait)
 }
 
-/// The conductor's own part of the plan, by the node's deploy interface.
-pub fn own_steps(node: &Node) -> Vec<Step> {
-    let mut steps =
-        vec![Step::own("prepare_instance_boot", 60), Step::own("tear_down_agent", 40), Step::own("boot_instance", 20)];
-    if interface(node) == "direct" {
-        steps.insert(0, Step::own("write_image", 80));
-    }
-    steps
-}
+/// The steps of a deployment.
+#[derive(Debug)]
+pub struct Deployment;
 
-/// Does one of [`own_steps`].
-///
-/// # Errors
-/// When the agent or the machine refuses.
-pub async fn run_own(conductor: &Conductor, node: &mut Node, step: &Value) -> Result<Started, FlowError> {
-    match step.get("step").and_then(Value::as_str).unwrap_or_default() {
-        "write_image" => {
-            let (image_info, configdrive) = image::info(node)?;
-            let mut args = json!({"image_info": image_info});
-            if let Some(drive) = configdrive {
-                args["image_info"]["configdrive"] = drive.clone();
-                args["configdrive"] = drive;
+impl StepFamily for Deployment {
+    fn family(&self) -> Family {
+        Family::Deploy
+    }
+
+    /// The user's, the conductor's and the agent's steps, by priority.
+    fn order(&self, asked: Option<Vec<Step>>, offered: Vec<Step>, own: Vec<Step>, _config: &Config) -> Vec<Step> {
+        let mut steps = asked.unwrap_or_default();
+        for step in own.into_iter().chain(offered) {
+            if !steps.iter().any(|chosen| chosen.is(&step)) {
+                steps.push(step);
             }
-            let step = json!({"interface": "deploy", "step": "write_image", "args": args});
-            steps::execute(conductor, node, Kind::Deploy, step).await
         }
-        "prepare_instance_boot" => {
-            prepare_instance_boot(conductor, node).await?;
-            Ok(Started::Done)
-        }
-        "tear_down_agent" => {
-            tear_down_agent(conductor, node).await?;
-            Ok(Started::Done)
-        }
-        "boot_instance" => {
-            power::set(conductor, node, PowerState::On).await?;
-            Ok(Started::Done)
-        }
-        other => Err(FlowError::Refused(format!("no such deploy step: {other}"))),
+        by_priority(steps)
     }
+
+    /// By the node's deploy interface.
+    fn own_steps(&self, node: &Node) -> Vec<Step> {
+        let mut steps = vec![
+            Step::own("prepare_instance_boot", 60),
+            Step::own("tear_down_agent", 40),
+            Step::own("boot_instance", 20),
+        ];
+        if interface(node) == "direct" {
+            steps.insert(0, Step::own("write_image", 80));
+        }
+        steps
+    }
+
+    fn run_own<'a>(&'a self, task: &'a mut Task, step: &'a Step) -> BoxFuture<'a, Result<Started, FlowError>> {
+        Box::pin(async {
+            match step.step.as_str() {
+                "write_image" => return write_image(task).await,
+                "prepare_instance_boot" => prepare_instance_boot(task).await?,
+                "tear_down_agent" => tear_down_agent(task).await?,
+                "boot_instance" => power::set(task, PowerState::On).await?,
+                other => return Err(FlowError::Refused(format!("no such deploy step: {other}"))),
+            }
+            Ok(Started::Done)
+        })
+    }
+
+    /// The instance runs.
+    fn finish<'a>(&'a self, task: &'a mut Task) -> BoxFuture<'a, Result<(), FlowError>> {
+        Box::pin(async {
+            task.node.internal.plan = None;
+            task.conductor.artefacts.withdraw_all(task.node.uuid)?;
+            task.step_to(Event::Done)
+        })
+    }
+}
+
+async fn write_image(task: &Task) -> Result<Started, FlowError> {
+    let (image_info, configdrive) = image::info(&task.node)?;
+    let mut args = json!({"image_info": image_info});
+    if let Some(drive) = configdrive {
+        args["image_info"]["configdrive"] = drive.clone();
+        args["configdrive"] = drive;
+    }
+    let step = json!({"interface": "deploy", "step": "write_image", "args": args});
+    steps::execute(task, Family::Deploy, step).await
 }
 
 /// The written disk is to boot: the agent makes its boot entry, the machine boots it next.
-async fn prepare_instance_boot(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    let driver = conductor.driver(node)?;
-    if interface(node) == "direct" {
-        let agent = conductor.agent(node)?;
+async fn prepare_instance_boot(task: &mut Task) -> Result<(), FlowError> {
+    if interface(&task.node) == "direct" {
+        let agent = task.agent()?;
         let uuids = agent.command("standby.get_partition_uuids", json!({}), true).await?.succeeded()?.result;
-        let mode = node.capability("boot_mode").unwrap_or_else(|| "uefi".into());
+        let mode = task.node.capability("boot_mode").unwrap_or_else(|| "uefi".into());
         // A whole-disk image on a BIOS machine brings its own boot code; without firmware there is nobody to tell.
-        if mode == "uefi" && driver.is_machine() {
+        if mode == "uefi" && task.driver()?.is_machine() {
             let params = json!({
                 "root_uuid": uuids.get("root uuid"),
                 "efi_system_part_uuid": uuids.get("efi system partition uuid"),
                 "prep_boot_part_uuid": null,
                 "target_boot_mode": mode,
             });
-            let pause = Duration::from_secs_f64(conductor.config.command_wait_interval_seconds);
-            agent
-                .command_to_end("image.install_bootloader", params, pause, conductor.config.command_wait_attempts)
-                .await?;
+            let config = &task.conductor.config;
+            let pause = Duration::from_secs_f64(config.command_wait_interval_seconds);
+            agent.command_to_end("image.install_bootloader", params, pause, config.command_wait_attempts).await?;
         }
     }
-    driver.prepare_instance(conductor, node).await?;
-    Ok(conductor.save(node)?)
+    power::boot_disk(task).await?;
+    Ok(task.save()?)
 }
 
 /// Has everything written out and the machine off: by the agent itself where there is a machine, else by force.
-async fn tear_down_agent(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    let driver = conductor.driver(node)?;
-    let forced = node.spec.driver_info.get("deploy_forces_oob_reboot").and_then(Value::as_bool).unwrap_or_default();
-    let agent = conductor.agent(node)?;
-    if forced || !driver.is_machine() {
+async fn tear_down_agent(task: &mut Task) -> Result<(), FlowError> {
+    let info = &task.node.spec.driver_info;
+    let forced = info.get("deploy_forces_oob_reboot").and_then(Value::as_bool).unwrap_or_default();
+    let agent = task.agent()?;
+    if forced || !task.driver()?.is_machine() {
         agent.command("standby.sync", json!({}), true).await?.succeeded()?;
     } else {
         if let Err(error) = agent.command("standby.power_off", json!({}), false).await {
-            tracing::warn!(node = %node.label(), "{error}");
+            tracing::warn!(node = %task.node.label(), "{error}");
         }
-        let pause = Duration::from_secs_f64(conductor.config.power_off_wait_seconds / 7.0);
+        let pause = Duration::from_secs_f64(task.conductor.config.power_off_wait_seconds / 7.0);
         for _ in 0..7 {
-            if driver.power_state(node).await? == PowerState::Off {
+            if power::state(task).await? == PowerState::Off {
                 break;
             }
             tokio::time::sleep(pause).await;
         }
     }
-    power::set(conductor, node, PowerState::Off).await
-}
-
-/// The instance runs.
-///
-/// # Errors
-/// When the database refuses.
-pub fn finish(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    steps::forget(node);
-    conductor.store.delete_artefacts(node.uuid)?;
-    Ok(conductor.step_to(node, Event::Done)?)
+    power::set(task, PowerState::Off).await
 }
 
 /// Switches the machine off and on again with its instance: after the agent was there.
 ///
 /// # Errors
 /// When the machine cannot be switched.
-pub async fn boot_instance(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    power::tear_down(conductor, node).await?;
-    if boot_iso::is_instance(node) {
-        boot_iso::prepare(conductor, node).await?;
+pub async fn boot_instance(task: &mut Task) -> Result<(), FlowError> {
+    power::tear_down(task).await?;
+    if boot_iso::is_instance(&task.node) {
+        boot_iso::prepare(task).await?;
     }
-    power::set(conductor, node, PowerState::On).await
+    power::set(task, PowerState::On).await
 }
 
 /// Takes the instance away and cleans.
 ///
 /// # Errors
 /// When the machine cannot be switched.
-pub async fn undo(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    power::tear_down(conductor, node).await?;
-    conductor.store.delete_artefacts(node.uuid)?;
-    node.spec.instance_info.clear();
-    node.spec.instance_uuid = None;
-    steps::forget(node);
-    conductor.step_to(node, Event::Clean)?;
-    clean::begin(conductor, node).await
+pub async fn undo(task: &mut Task) -> Result<(), FlowError> {
+    power::tear_down(task).await?;
+    task.conductor.artefacts.withdraw_all(task.node.uuid)?;
+    task.node.spec.instance_info.clear();
+    task.node.spec.instance_uuid = None;
+    task.node.internal.plan = None;
+    task.step_to(Event::Clean)?;
+    clean::begin(task).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployment_mixes_its_own_steps_with_the_users() {
+        let burnin = Step { conductor: false, ..Step::own("burnin_cpu", 0) };
+        let asked = vec![Step { priority: 85, ..burnin.clone() }];
+        let own = vec![Step::own("write_image", 80), Step::own("boot_instance", 20)];
+        let steps = Deployment.order(Some(asked), vec![burnin], own, &Config::default());
+        let names: Vec<&str> = steps.iter().map(|step| step.step.as_str()).collect();
+        assert_eq!(names, ["burnin_cpu", "write_image", "boot_instance"]);
+    }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::conductor::Conductor;
-use crate::flow::{FlowError, configdrive};
+use crate::flow::configdrive;
+use crate::flow::error::FlowError;
+use crate::flow::task::Task;
 use crate::node::{Node, Object};
 
 /// How long a server may be silent when an image is checked.
@@ -35,7 +36,8 @@ pub fn validate(node: &Node) -> Result<(), FlowError> {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub async fn prepare(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
+pub async fn prepare(task: &mut Task) -> Result<(), FlowError> {
+    let node = &mut task.node;
     let source = text(&node.spec.instance_info, "image_source").unwrap_or_default().to_owned();
     let url = match local(&source) {
         None => {
@@ -53,7 +55,7 @@ pub async fn prepare(conductor: &Conductor, node: &mut Node) -> Result<(), FlowE
                 return Err(FlowError::Refused(format!("image {} is not a file", file.display())));
             }
             let name = file.file_name().map_or_else(|| "image".into(), |name| name.to_string_lossy().into_owned());
-            conductor.publish(node.uuid, &name, &file)?
+            task.conductor.artefacts.publish(node.uuid, &name, &file)?
         }
     };
     node.spec.instance_info.insert("image_url".into(), url.into());
@@ -61,7 +63,7 @@ pub async fn prepare(conductor: &Conductor, node: &mut Node) -> Result<(), FlowE
         let rendered = configdrive::render(&drive, node.uuid).await?;
         node.spec.instance_info.insert("configdrive".into(), rendered.into());
     }
-    Ok(conductor.save(node)?)
+    Ok(task.save()?)
 }
 
 /// `image_info` and the config drive, if there is one.

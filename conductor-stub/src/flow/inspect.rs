@@ -1,29 +1,31 @@
 //! manageable → inspecting → inspect wait → manageable, with the agent's data in between.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::clock;
-use crate::conductor::{Conductor, Shared};
-use crate::driver::Parameters;
+use crate::conductor::Shared;
 use crate::error::ApiError;
-use crate::flow::{self, FlowError, power};
+use crate::flow::error::FlowError;
+use crate::flow::failure::fail;
+use crate::flow::power;
+use crate::flow::task::Task;
 use crate::node::{Node, Object, Port};
+use crate::ramdisk::Parameters;
 use crate::state::{Event, ProvisionState};
 
 /// Boots the agent and waits for its data.
 ///
 /// # Errors
 /// When the machine cannot be booted.
-pub async fn begin(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    node.inspection_started_at = Some(clock::now());
-    node.inspection_finished_at = None;
-    let callback = format!("{}/v1/continue_inspection", conductor.url());
-    power::boot_ramdisk(conductor, node, &Parameters::from([("ipa-inspection-callback-url", callback)])).await?;
-    Ok(conductor.step_to(node, Event::Wait)?)
+pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
+    task.node.inspection_started_at = Some(clock::now());
+    task.node.inspection_finished_at = None;
+    let callback = format!("{}/v1/continue_inspection", task.conductor.urls.public());
+    power::boot_ramdisk(task, &Parameters::from([("ipa-inspection-callback-url".to_owned(), callback)])).await?;
+    task.step_to(Event::Wait)
 }
 
 /// The node that sent this data: by UUID if given, else by its MAC addresses, among those that wait for it.
@@ -47,19 +49,17 @@ pub fn receive(conductor: &Shared, uuid: Option<Uuid>, data: Object) -> Result<N
         conductor.store.nodes()?.into_iter().filter(|node| owners.contains(&node.uuid)).collect();
     candidates.retain(waits);
     let (Some(node), true) = (candidates.pop(), candidates.is_empty()) else { return Err(ApiError::NotFound) };
-    let lock = conductor.lock(&node)?;
-    let mut node = conductor.find(&node.uuid.to_string())?;
-    if !waits(&node) {
+    let mut task = Task::take(conductor, node.uuid)?;
+    if !waits(&task.node) {
         return Err(ApiError::NotFound);
     }
-    conductor.step_to(&mut node, Event::Resume)?;
-    let answer = node.clone();
-    let conductor = Arc::clone(conductor);
+    task.step_to(Event::Resume)?;
+    let answer = task.node.clone();
     tokio::spawn(async move {
-        let _lock = lock;
-        if let Err(error) = finish(&conductor, &mut node, data).await {
-            flow::fail(&conductor, &mut node, &error.to_string()).await;
+        if let Err(error) = finish(&mut task, data).await {
+            fail(&mut task, &error.to_string()).await;
         }
+        task.end().await;
     });
     Ok(answer)
 }
@@ -72,22 +72,23 @@ fn addresses(data: &Object) -> Result<BTreeSet<String>, ApiError> {
     Ok(interfaces.iter().filter_map(|nic| nic.get("mac_address")?.as_str()).map(str::to_lowercase).collect())
 }
 
-async fn finish(conductor: &Conductor, node: &mut Node, data: Object) -> Result<(), FlowError> {
+async fn finish(task: &mut Task, data: Object) -> Result<(), FlowError> {
     if let Some(error) = data.get("error").and_then(Value::as_str).filter(|error| !error.is_empty()) {
         return Err(FlowError::Refused(format!("The agent reported an inspection error: {error}")));
     }
     let mut data = data;
     let inventory = data.remove("inventory").unwrap_or_default();
-    add_ports(conductor, node, &inventory, &data)?;
-    set_properties(node, &inventory, &data);
-    conductor.store.save_inventory(node.uuid, &json!({"inventory": inventory, "plugin_data": data}))?;
-    power::tear_down(conductor, node).await?;
-    node.inspection_finished_at = Some(clock::now());
-    Ok(conductor.step_to(node, Event::Done)?)
+    add_ports(task, &inventory, &data)?;
+    set_properties(&mut task.node, &inventory, &data);
+    let kept = json!({"inventory": inventory, "plugin_data": data});
+    task.conductor.store.save_inventory(task.node.uuid, &kept)?;
+    power::tear_down(task).await?;
+    task.node.inspection_finished_at = Some(clock::now());
+    task.step_to(Event::Done)
 }
 
 /// Ports for the interface that booted, or for all when the agent does not say which.
-fn add_ports(conductor: &Conductor, node: &Node, inventory: &Value, data: &Object) -> Result<(), FlowError> {
+fn add_ports(task: &Task, inventory: &Value, data: &Object) -> Result<(), FlowError> {
     let pxe = inventory
         .pointer("/boot/pxe_interface")
         .or_else(|| data.get("boot_interface"))
@@ -109,19 +110,11 @@ fn add_ports(conductor: &Conductor, node: &Node, inventory: &Value, data: &Objec
             "no network interfaces match the configuration (add_ports set to \"pxe\")".into(),
         ));
     }
+    let store = &task.conductor.store;
     for address in usable {
-        if conductor.store.port(&address)?.is_none() {
-            conductor.store.save_port(&Port {
-                uuid: Uuid::new_v4(),
-                node_uuid: node.uuid,
-                pxe_enabled: pxe.as_ref().is_none_or(|pxe| *pxe == address),
-                address,
-                name: None,
-                extra: Object::new(),
-                local_link_connection: Object::new(),
-                physical_network: None,
-                created_at: clock::now(),
-            })?;
+        if store.port(&address)?.is_none() {
+            let pxe_enabled = pxe.as_ref().is_none_or(|pxe| *pxe == address);
+            store.save_port(&Port { pxe_enabled, ..Port::new(task.node.uuid, address) })?;
         }
     }
     Ok(())

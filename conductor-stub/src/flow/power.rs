@@ -1,56 +1,80 @@
 //! Switching the machine within a flow: what boots next, and who is forgotten.
 
 use crate::conductor::Conductor;
-use crate::driver::Parameters;
-use crate::flow::FlowError;
-use crate::node::Node;
+use crate::flow::error::FlowError;
+use crate::flow::task::Task;
+use crate::ramdisk::Parameters;
 use crate::state::PowerState;
 
 /// Boots the agent's ramdisk with `parameters`: off, prepare, on.
 ///
 /// # Errors
 /// When the machine cannot be switched.
-pub async fn boot_ramdisk(conductor: &Conductor, node: &mut Node, parameters: &Parameters) -> Result<(), FlowError> {
-    set(conductor, node, PowerState::Off).await?;
-    conductor.driver(node)?.prepare_ramdisk(conductor, node, parameters).await?;
-    conductor.save(node)?;
-    set(conductor, node, PowerState::On).await
+pub async fn boot_ramdisk(task: &mut Task, parameters: &Parameters) -> Result<(), FlowError> {
+    set(task, PowerState::Off).await?;
+    let (machine, node) = task.machine()?;
+    machine.prepare_ramdisk(node, parameters).await?;
+    task.save()?;
+    set(task, PowerState::On).await
 }
 
 /// Switches off and takes back what was prepared for the ramdisk: the disk is next.
 ///
 /// # Errors
 /// When the machine cannot be switched.
-pub async fn tear_down(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    let off = set(conductor, node, PowerState::Off).await;
+pub async fn tear_down(task: &mut Task) -> Result<(), FlowError> {
+    let off = set(task, PowerState::Off).await;
     // A machine that does not switch off must not keep the ramdisk either.
-    let cleared = conductor.driver(node)?.prepare_instance(conductor, node).await;
-    conductor.save(node)?;
+    let cleared = boot_disk(task).await;
+    task.save()?;
     off?;
-    Ok(cleared?)
+    cleared
+}
+
+/// The disk is next; media and overrides of the ramdisk are taken away.
+///
+/// # Errors
+/// When the machine refuses.
+pub async fn boot_disk(task: &mut Task) -> Result<(), FlowError> {
+    let (machine, node) = task.machine()?;
+    Ok(machine.prepare_instance(node).await?)
+}
+
+/// Asks the machine whether it is on.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn state(task: &mut Task) -> Result<PowerState, FlowError> {
+    let (machine, node) = task.machine()?;
+    Ok(machine.power_state(node).await?)
 }
 
 /// Switches the machine; switched off, its agent is forgotten.
 ///
 /// # Errors
 /// When the machine cannot be switched.
-pub async fn set(conductor: &Conductor, node: &mut Node, to: PowerState) -> Result<(), FlowError> {
-    node.target_power_state = Some(to);
+pub async fn set(task: &mut Task, to: PowerState) -> Result<(), FlowError> {
+    task.node.target_power_state = Some(to);
     // Not when it is switched on: the token that the ramdisk carries is made before.
     if to == PowerState::Off {
-        node.forget_agent();
+        task.node.internal.forget_agent();
     }
-    conductor.save(node)?;
-    let result = conductor.driver(node)?.set_power(node, to).await;
-    node.target_power_state = None;
+    task.save()?;
+    let result = switch(task, to).await;
+    task.node.target_power_state = None;
     if result.is_ok() {
-        node.power_state = Some(to);
+        task.node.power_state = Some(to);
     }
-    conductor.save(node)?;
-    Ok(result?)
+    task.save()?;
+    result
+}
+
+async fn switch(task: &mut Task, to: PowerState) -> Result<(), FlowError> {
+    let (machine, node) = task.machine()?;
+    Ok(machine.set_power(node, to).await?)
 }
 
 /// The parameters that every ramdisk but the inspecting one gets.
 pub fn api_parameters(conductor: &Conductor) -> Parameters {
-    Parameters::from([("ipa-api-url", conductor.url().to_owned())])
+    Parameters::from([("ipa-api-url".to_owned(), conductor.urls.public().to_owned())])
 }

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use sha_crypt::{Sha256Params, sha256_simple};
 
-use crate::conductor::Conductor;
-use crate::flow::{FlowError, deploy, power};
+use crate::flow::error::FlowError;
+use crate::flow::task::Task;
+use crate::flow::{deploy, power};
 use crate::node::Node;
 use crate::state::Event;
 
@@ -25,32 +26,32 @@ pub fn keep_password(node: &mut Node, password: &str) -> Result<(), FlowError> {
 ///
 /// # Errors
 /// When the machine cannot be booted.
-pub async fn begin(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    power::boot_ramdisk(conductor, node, &power::api_parameters(conductor)).await?;
-    Ok(conductor.step_to(node, Event::Wait)?)
+pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
+    power::boot_ramdisk(task, &power::api_parameters(&task.conductor)).await?;
+    task.step_to(Event::Wait)
 }
 
 /// The agent is there: gives it the password.
 ///
 /// # Errors
 /// When the agent does not take it at once.
-pub async fn finalize(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    conductor.step_to(node, Event::Resume)?;
-    let hash = node.spec.instance_info.get(KEY).and_then(Value::as_str).unwrap_or_default();
+pub async fn finalize(task: &mut Task) -> Result<(), FlowError> {
+    task.step_to(Event::Resume)?;
+    let hash = task.node.spec.instance_info.get(KEY).and_then(Value::as_str).unwrap_or_default();
     let params = json!({"rescue_password": hash, "hashed": true});
     // The answer to this very request must be the end: the agent is gone afterwards.
-    conductor.agent(node)?.command("rescue.finalize_rescue", params, false).await?.succeeded()?;
-    node.spec.instance_info.shift_remove(KEY);
-    conductor.driver(node)?.prepare_instance(conductor, node).await?;
-    Ok(conductor.step_to(node, Event::Done)?)
+    task.agent()?.command("rescue.finalize_rescue", params, false).await?.succeeded()?;
+    task.node.spec.instance_info.shift_remove(KEY);
+    power::boot_disk(task).await?;
+    task.step_to(Event::Done)
 }
 
 /// Back to the instance.
 ///
 /// # Errors
 /// When the machine cannot be switched.
-pub async fn undo(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    node.spec.instance_info.shift_remove(KEY);
-    deploy::boot_instance(conductor, node).await?;
-    Ok(conductor.step_to(node, Event::Done)?)
+pub async fn undo(task: &mut Task) -> Result<(), FlowError> {
+    task.node.spec.instance_info.shift_remove(KEY);
+    deploy::boot_instance(task).await?;
+    task.step_to(Event::Done)
 }

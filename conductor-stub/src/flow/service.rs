@@ -1,25 +1,44 @@
 //! active → servicing → service wait → active.
 
-use crate::conductor::Conductor;
-use crate::flow::{FlowError, deploy, power, steps};
-use crate::node::Node;
+use futures_util::future::BoxFuture;
+
+use crate::config::Config;
+use crate::flow::error::FlowError;
+use crate::flow::steps::StepFamily;
+use crate::flow::task::Task;
+use crate::flow::{deploy, power};
+use crate::node::{Family, Step};
 use crate::state::Event;
 
 /// Boots the agent; its first heartbeat starts the steps.
 ///
 /// # Errors
 /// When the machine cannot be booted.
-pub async fn begin(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    power::boot_ramdisk(conductor, node, &power::api_parameters(conductor)).await?;
-    Ok(conductor.step_to(node, Event::Wait)?)
+pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
+    power::boot_ramdisk(task, &power::api_parameters(&task.conductor)).await?;
+    task.step_to(Event::Wait)
 }
 
-/// All steps are done: back to the instance.
-///
-/// # Errors
-/// When the machine cannot be switched.
-pub async fn finish(conductor: &Conductor, node: &mut Node) -> Result<(), FlowError> {
-    deploy::boot_instance(conductor, node).await?;
-    steps::forget(node);
-    Ok(conductor.step_to(node, Event::Done)?)
+/// The steps of servicing.
+#[derive(Debug)]
+pub struct Servicing;
+
+impl StepFamily for Servicing {
+    fn family(&self) -> Family {
+        Family::Service
+    }
+
+    /// The user's steps in their order.
+    fn order(&self, asked: Option<Vec<Step>>, _offered: Vec<Step>, _own: Vec<Step>, _config: &Config) -> Vec<Step> {
+        asked.unwrap_or_default()
+    }
+
+    /// All steps are done: back to the instance.
+    fn finish<'a>(&'a self, task: &'a mut Task) -> BoxFuture<'a, Result<(), FlowError>> {
+        Box::pin(async {
+            deploy::boot_instance(task).await?;
+            task.node.internal.plan = None;
+            task.step_to(Event::Done)
+        })
+    }
 }

@@ -1,71 +1,39 @@
 //! The step engine: the same for clean, deploy and service (ironic/drivers/modules/agent_base.py).
 
-mod plan;
+pub mod plan;
 
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::agent_client::{AgentError, Command};
 use crate::clock;
-use crate::conductor::Conductor;
-use crate::flow::{FlowError, clean, deploy, power, service};
-use crate::node::{Node, Object};
+use crate::config::Config;
+use crate::flow::error::FlowError;
+use crate::flow::power;
+use crate::flow::task::Task;
+use crate::node::{Family, Node, Object, Plan, Step};
 use crate::state::Event;
 
-pub use plan::Step;
+/// What is particular to a family of steps.
+pub trait StepFamily: Send + Sync {
+    /// Its name.
+    fn family(&self) -> Family;
 
-/// Set while the agent was too busy to start the current step.
-const REFUSED: &str = "step_refused_as_busy";
-/// When the current step was started, seconds since the epoch.
-const STARTED: &str = "step_started";
+    /// The plan: what the user asked for, what the agent offers and what the conductor does itself, in order.
+    fn order(&self, asked: Option<Vec<Step>>, offered: Vec<Step>, own: Vec<Step>, config: &Config) -> Vec<Step>;
 
-/// Which of the three step families.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Cleaning.
-    Clean,
-    /// Deployment.
-    Deploy,
-    /// Servicing.
-    Service,
-}
-
-impl Kind {
-    /// `clean`, `deploy`, `service`: the word in command names and keys.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Clean => "clean",
-            Self::Deploy => "deploy",
-            Self::Service => "service",
-        }
+    /// Steps that the conductor does itself.
+    fn own_steps(&self, _node: &Node) -> Vec<Step> {
+        Vec::new()
     }
 
-    fn list_key(self) -> String {
-        format!("{}_steps", self.word())
+    /// Does one of them.
+    fn run_own<'a>(&'a self, _task: &'a mut Task, step: &'a Step) -> BoxFuture<'a, Result<Started, FlowError>> {
+        Box::pin(async { Err(FlowError::Refused(format!("no such step: {}", step.step))) })
     }
 
-    fn index_key(self) -> String {
-        format!("{}_step_index", self.word())
-    }
-
-    fn cache_key(self) -> String {
-        format!("agent_cached_{}_steps", self.word())
-    }
-
-    fn reboot_key(self) -> &'static str {
-        match self {
-            Self::Clean => "cleaning_reboot",
-            Self::Deploy => "deployment_reboot",
-            Self::Service => "servicing_reboot",
-        }
-    }
-
-    fn current(self, node: &mut Node) -> &mut Option<Value> {
-        match self {
-            Self::Clean => &mut node.clean_step,
-            Self::Deploy => &mut node.deploy_step,
-            Self::Service => &mut node.service_step,
-        }
-    }
+    /// All steps are done.
+    fn finish<'a>(&'a self, task: &'a mut Task) -> BoxFuture<'a, Result<(), FlowError>>;
 }
 
 /// What became of a step that was started.
@@ -77,70 +45,58 @@ pub enum Started {
     Running,
 }
 
-/// Forgets plan and position; called when an operation begins and when it has ended.
-pub fn forget(node: &mut Node) {
-    for kind in [Kind::Clean, Kind::Deploy, Kind::Service] {
-        *kind.current(node) = None;
-        for key in [
-            kind.list_key(),
-            kind.index_key(),
-            kind.cache_key(),
-            format!("agent_cached_{}_steps_refreshed", kind.word()),
-        ] {
-            node.forget(&key);
-        }
-        node.forget(kind.reboot_key());
-        node.forget(&format!("user_{}_steps", kind.word()));
-    }
-    node.forget("hardware_manager_version");
-    node.forget(REFUSED);
-    node.forget(STARTED);
-}
-
-/// A heartbeat came in the wait state of `kind`: reads what the agent did and goes on.
+/// A heartbeat came in the wait state of a family: reads what the agent did and goes on.
 ///
 /// # Errors
 /// The reason why the operation has failed.
-pub async fn on_heartbeat(conductor: &Conductor, node: &mut Node, kind: Kind) -> Result<(), FlowError> {
-    if !node.driver_internal_info.contains_key(&kind.list_key()) {
-        conductor.step_to(node, Event::Resume)?;
-        refresh(conductor, node, kind).await?;
-        return proceed(conductor, node, kind, 0).await;
+pub async fn on_heartbeat(task: &mut Task, steps: &dyn StepFamily) -> Result<(), FlowError> {
+    let family = steps.family();
+    let plan = task.node.internal.plan.get_or_insert_with(|| Plan::new(family, None));
+    if plan.steps.is_none() {
+        task.step_to(Event::Resume)?;
+        refresh(task, steps).await?;
+        return proceed(task, steps, 0).await;
     }
-    let index = node.driver_internal_info.get(&kind.index_key()).and_then(Value::as_u64).unwrap_or(0) as usize;
-    if node.driver_internal_info.remove(REFUSED).is_some() {
-        conductor.step_to(node, Event::Resume)?;
-        return proceed(conductor, node, kind, index).await;
+    let (index, rebooting) = (plan.index, plan.rebooting);
+    if std::mem::take(&mut plan.refused_as_busy) {
+        task.step_to(Event::Resume)?;
+        return proceed(task, steps, index).await;
     }
-    conductor.save(node)?;
-    let commands = match conductor.agent(node)?.commands().await {
+    task.save()?;
+    let commands = match task.agent()?.commands().await {
         Ok(commands) => commands,
         // Just switched off and on at a step's wish: the old agent may still be dying.
-        Err(AgentError::Connection(_)) if node.driver_internal_info.contains_key(kind.reboot_key()) => return Ok(()),
+        Err(AgentError::Connection(_)) if rebooting => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    match verdict(kind, kind.current(node).as_ref(), &commands) {
+    let current = task.node.current_step(family);
+    match verdict(family, current, &commands) {
         Verdict::Wait => Ok(()),
         Verdict::Next => {
-            node.forget(kind.reboot_key());
-            conductor.step_to(node, Event::Resume)?;
-            proceed(conductor, node, kind, index + 1).await
+            change(task, |plan| plan.rebooting = false);
+            task.step_to(Event::Resume)?;
+            proceed(task, steps, index + 1).await
         }
-        Verdict::Finished(command) => finished(conductor, node, kind, index, command).await,
+        Verdict::Finished(command) => finished(task, steps, index, command).await,
         Verdict::VersionMismatch => {
-            conductor.step_to(node, Event::Resume)?;
+            task.step_to(Event::Resume)?;
             // Automated cleaning starts over; everything else goes on where it is.
-            let over = kind == Kind::Clean && !node.driver_internal_info.contains_key("user_clean_steps");
-            refresh(conductor, node, kind).await?;
-            proceed(conductor, node, kind, if over { 0 } else { index }).await
+            let asked = task.node.internal.plan.as_ref().is_some_and(|plan| plan.asked.is_some());
+            let over = family == Family::Clean && !asked;
+            refresh(task, steps).await?;
+            proceed(task, steps, if over { 0 } else { index }).await
         }
         Verdict::Failed(text) => Err(FlowError::Refused(format!(
             "Agent returned error for {} step {} on node {}: {text}.",
-            kind.word(),
-            kind.current(node).as_ref().map_or_else(String::new, Value::to_string),
-            node.uuid
+            family.word(),
+            current.map_or_else(String::new, |step| json!(step).to_string()),
+            task.node.uuid
         ))),
     }
+}
+
+fn change<T>(task: &mut Task, change: impl FnOnce(&mut Plan) -> T) -> Option<T> {
+    task.node.internal.plan.as_mut().map(change)
 }
 
 #[derive(Debug, PartialEq)]
@@ -154,9 +110,9 @@ enum Verdict<'a> {
 }
 
 /// What the agent's list says about the current step.
-fn verdict<'a>(kind: Kind, current: Option<&Value>, commands: &'a [Command]) -> Verdict<'a> {
-    let listing = format!("get_{}_steps", kind.word());
-    let executing = format!("execute_{}_step", kind.word());
+fn verdict<'a>(family: Family, current: Option<&Step>, commands: &'a [Command]) -> Verdict<'a> {
+    let listing = format!("get_{}_steps", family.word());
+    let executing = format!("execute_{}_step", family.word());
     let Some(last) = commands.last().filter(|_| commands.iter().any(|command| command.name != listing)) else {
         return Verdict::Next;
     };
@@ -166,9 +122,11 @@ fn verdict<'a>(kind: Kind, current: Option<&Value>, commands: &'a [Command]) -> 
     match last.status.as_str() {
         "RUNNING" => Verdict::Wait,
         "SUCCEEDED" => {
-            let echoed = last.result.get(format!("{}_step", kind.word()));
-            let same = |key| echoed.and_then(|step| step.get(key)) == current.and_then(|step| step.get(key));
-            if echoed.is_some() && same("interface") && same("step") { Verdict::Finished(last) } else { Verdict::Wait }
+            let echoed = last.result.get(format!("{}_step", family.word()));
+            let is_echo = |step: &&Step| {
+                echoed.is_some_and(|echo| echo["interface"] == step.interface && echo["step"] == step.step)
+            };
+            if current.as_ref().is_some_and(is_echo) { Verdict::Finished(last) } else { Verdict::Wait }
         }
         "CLEAN_VERSION_MISMATCH" | "VERSION_MISMATCH" => Verdict::VersionMismatch,
         "FAILED" => Verdict::Failed(last.error_text()),
@@ -176,73 +134,78 @@ fn verdict<'a>(kind: Kind, current: Option<&Value>, commands: &'a [Command]) -> 
     }
 }
 
-async fn finished(
-    conductor: &Conductor,
-    node: &mut Node,
-    kind: Kind,
-    index: usize,
-    command: &Command,
-) -> Result<(), FlowError> {
-    let step = kind.current(node).clone().unwrap_or_default();
-    let name = step.get("step").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let started = node.driver_internal_info.remove(STARTED).and_then(|at| at.as_f64());
+async fn finished(task: &mut Task, steps: &dyn StepFamily, index: usize, command: &Command) -> Result<(), FlowError> {
+    let family = steps.family();
+    let step = task.node.current_step(family).cloned();
+    let name = step.as_ref().map_or("", |step| &step.step);
+    let started = change(task, |plan| plan.started.take()).flatten();
     let seconds = started.map(|at| clock::seconds() - at);
-    let detail = json!({"seconds": seconds, "result": command.result.get(format!("{}_result", kind.word())), "progress": command.progress});
-    conductor.store.record(node, "step", &name, detail)?;
-    conductor.step_to(node, Event::Resume)?;
-    if step.get("reboot_requested").and_then(Value::as_bool).unwrap_or_default() {
-        node.remember(kind.reboot_key(), true);
-        power::boot_ramdisk(conductor, node, &power::api_parameters(conductor)).await?;
-        conductor.step_to(node, Event::Wait)?;
-        return Ok(());
+    let result = command.result.get(format!("{}_result", family.word()));
+    let detail = json!({"seconds": seconds, "result": result, "progress": command.progress});
+    task.record("step", name, detail)?;
+    task.step_to(Event::Resume)?;
+    if step.is_some_and(|step| step.wants_reboot()) {
+        change(task, |plan| plan.rebooting = true);
+        power::boot_ramdisk(task, &power::api_parameters(&task.conductor)).await?;
+        return task.step_to(Event::Wait);
     }
-    proceed(conductor, node, kind, index + 1).await
+    proceed(task, steps, index + 1).await
 }
 
 /// Asks the agent for its steps and makes the plan.
-async fn refresh(conductor: &Conductor, node: &mut Node, kind: Kind) -> Result<(), FlowError> {
-    let params = json!({"node": node.agent_view(), "ports": ports(conductor, node)?});
-    let command = format!("{0}.get_{0}_steps", kind.word());
-    let answer = conductor.agent(node)?.command(&command, params, true).await?.succeeded()?;
+async fn refresh(task: &mut Task, steps: &dyn StepFamily) -> Result<(), FlowError> {
+    let family = steps.family();
+    let word = family.word();
+    let params = json!({"node": task.node.agent_view(), "ports": ports(task)?});
+    let command = format!("{word}.get_{word}_steps");
+    let answer = task.agent()?.command(&command, params, true).await?.succeeded()?;
     let bad = |what: &str| {
         FlowError::Refused(format!("The agent's answer to {command} has no usable {what}: {}", answer.result))
     };
     let version = answer.result.get("hardware_manager_version").ok_or_else(|| bad("hardware_manager_version"))?;
-    let listed = answer.result.get(kind.list_key()).and_then(Value::as_object).ok_or_else(|| bad(&kind.list_key()))?;
-    let available = plan::by_interface(listed).map_err(FlowError::Refused)?;
-    node.remember("hardware_manager_version", version.clone());
-    node.remember(&kind.cache_key(), json!(available));
-    node.remember(&format!("agent_cached_{}_steps_refreshed", kind.word()), crate::clock::now());
-    let user = node.driver_internal_info.get(&format!("user_{}_steps", kind.word())).cloned();
-    let steps = plan::make(kind, &available, user.as_ref(), &conductor.config, &deploy::own_steps(node))
-        .map_err(FlowError::Refused)?;
-    node.remember(&kind.list_key(), json!(steps));
-    Ok(conductor.save(node)?)
+    let list_key = format!("{word}_steps");
+    let listed = answer.result.get(&list_key).and_then(Value::as_object).ok_or_else(|| bad(&list_key))?;
+    let offered = plan::by_interface(listed).map_err(FlowError::Refused)?;
+    let own = steps.own_steps(&task.node);
+    let known: Vec<Step> = offered.values().flatten().cloned().collect();
+    let asked = task.node.internal.plan.as_ref().and_then(|plan| plan.asked.clone());
+    let chosen = asked.as_deref().map(|asked| plan::completed(asked, &known, &own)).transpose();
+    let ordered = steps.order(chosen.map_err(FlowError::Refused)?, known, own, &task.conductor.config);
+    task.node.internal.plan = Some(Plan {
+        offered,
+        refreshed: Some(clock::now()),
+        hardware_manager_version: Some(version.clone()),
+        steps: Some(ordered),
+        ..Plan::new(family, asked)
+    });
+    Ok(task.save()?)
 }
 
 /// Runs the plan from `index` until the agent is at work or the plan is done.
-async fn proceed(conductor: &Conductor, node: &mut Node, kind: Kind, mut index: usize) -> Result<(), FlowError> {
+async fn proceed(task: &mut Task, steps: &dyn StepFamily, mut index: usize) -> Result<(), FlowError> {
+    let family = steps.family();
     loop {
-        let step = node.driver_internal_info.get(&kind.list_key()).and_then(|list| list.get(index)).cloned();
-        let Some(step) = step else { return finish(conductor, node, kind).await };
-        node.remember(&kind.index_key(), index);
-        *kind.current(node) = Some(step.clone());
-        conductor.save(node)?;
-        let name = step.get("step").and_then(Value::as_str).unwrap_or_default();
-        tracing::info!(node = %node.label(), "{} step {name}", kind.word());
-        node.remember(STARTED, clock::seconds());
-        let started = if step.get("conductor").and_then(Value::as_bool).unwrap_or_default() {
-            deploy::run_own(conductor, node, &step).await
-        } else {
-            execute(conductor, node, kind, step).await
+        let plan = task.node.internal.plan.as_mut();
+        let Some((plan, step)) = plan.and_then(|plan| {
+            let step = plan.steps.as_ref()?.get(index)?.clone();
+            Some((plan, step))
+        }) else {
+            return steps.finish(task).await;
         };
+        plan.index = index;
+        plan.current = Some(step.clone());
+        task.save()?;
+        tracing::info!(node = %task.node.label(), "{} step {}", family.word(), step.step);
+        change(task, |plan| plan.started = Some(clock::seconds()));
+        let started =
+            if step.conductor { steps.run_own(task, &step).await } else { execute(task, family, json!(step)).await };
         match started {
             Ok(Started::Done) => index += 1,
-            Ok(Started::Running) => return Ok(conductor.step_to(node, Event::Wait)?),
+            Ok(Started::Running) => return task.step_to(Event::Wait),
             Err(FlowError::Agent(AgentError::Busy { .. })) => {
                 // Not a failure: the same step is tried again at the next heartbeat.
-                node.remember(REFUSED, true);
-                return Ok(conductor.step_to(node, Event::Wait)?);
+                change(task, |plan| plan.refused_as_busy = true);
+                return task.step_to(Event::Wait);
             }
             Err(error) => return Err(error),
         }
@@ -253,30 +216,21 @@ async fn proceed(conductor: &Conductor, node: &mut Node, kind: Kind, mut index: 
 ///
 /// # Errors
 /// When the agent refuses.
-pub async fn execute(conductor: &Conductor, node: &Node, kind: Kind, step: Value) -> Result<Started, FlowError> {
-    let word = kind.word();
+pub async fn execute(task: &Task, family: Family, step: Value) -> Result<Started, FlowError> {
+    let word = family.word();
+    let plan = task.node.internal.plan.as_ref();
+    let version = plan.and_then(|plan| plan.hardware_manager_version.clone());
     let mut params = Object::new();
     params.insert("step".into(), step);
-    params.insert("node".into(), Value::Object(node.agent_view()));
-    params.insert("ports".into(), ports(conductor, node)?);
-    params.insert(
-        format!("{word}_version"),
-        node.driver_internal_info.get("hardware_manager_version").cloned().unwrap_or_default(),
-    );
-    conductor.agent(node)?.command(&format!("{word}.execute_{word}_step"), Value::Object(params), false).await?;
+    params.insert("node".into(), Value::Object(task.node.agent_view()));
+    params.insert("ports".into(), ports(task)?);
+    params.insert(format!("{word}_version"), version.unwrap_or_default());
+    task.agent()?.command(&format!("{word}.execute_{word}_step"), Value::Object(params), false).await?;
     Ok(Started::Running)
 }
 
-fn ports(conductor: &Conductor, node: &Node) -> Result<Value, FlowError> {
-    Ok(json!(conductor.store.ports_of(node.uuid)?))
-}
-
-async fn finish(conductor: &Conductor, node: &mut Node, kind: Kind) -> Result<(), FlowError> {
-    match kind {
-        Kind::Clean => clean::finish(conductor, node).await,
-        Kind::Deploy => deploy::finish(conductor, node),
-        Kind::Service => service::finish(conductor, node).await,
-    }
+fn ports(task: &Task) -> Result<Value, FlowError> {
+    Ok(json!(task.conductor.store.ports_of(task.node.uuid)?))
 }
 
 #[cfg(test)]
@@ -295,14 +249,14 @@ mod tests {
 
     #[test]
     fn the_last_command_decides() {
-        let current = json!({"interface": "deploy", "step": "erase_devices"});
+        let current = Step { conductor: false, ..Step::own("erase_devices", 10) };
         let echo = json!({"clean_step": {"interface": "deploy", "step": "erase_devices", "priority": 1}});
         let other = json!({"clean_step": {"interface": "deploy", "step": "other"}});
         let listing = command("get_clean_steps", "SUCCEEDED", Value::Null);
         let run =
             |status: &str, result: &Value| vec![listing.clone(), command("execute_clean_step", status, result.clone())];
-        fn judge<'a>(commands: &'a [Command], current: &Value) -> Verdict<'a> {
-            verdict(Kind::Clean, Some(current), commands)
+        fn judge<'a>(commands: &'a [Command], current: &Step) -> Verdict<'a> {
+            verdict(Family::Clean, Some(current), commands)
         }
         assert_eq!(judge(&[], &current), Verdict::Next);
         assert_eq!(judge(std::slice::from_ref(&listing), &current), Verdict::Next);

@@ -1,10 +1,9 @@
 //! The machine that never calls: a `… wait` state that lasted too long fails.
 
-use std::sync::Arc;
-
 use crate::clock;
 use crate::conductor::Shared;
-use crate::flow;
+use crate::flow::failure::fail;
+use crate::flow::task::Task;
 use crate::node::Node;
 use crate::state::ProvisionState;
 
@@ -17,18 +16,17 @@ pub fn sweep(conductor: &Shared) {
         if !waiting || !late(&node) {
             continue;
         }
-        let Some(lock) = conductor.try_lock(node.uuid) else { continue };
-        let conductor = Arc::clone(conductor);
+        let Ok(mut task) = Task::take(conductor, node.uuid) else { continue };
+        if task.node.provision_state != node.provision_state || !late(&task.node) {
+            continue;
+        }
         tokio::spawn(async move {
-            let _lock = lock;
-            let Ok(Some(mut current)) = conductor.store.node(&node.uuid.to_string()) else { return };
-            if current.provision_state == node.provision_state && late(&current) {
-                let text = format!(
-                    "Timeout reached while waiting for callback for node {} in state {}.",
-                    node.uuid, node.provision_state
-                );
-                flow::fail(&conductor, &mut current, &text).await;
-            }
+            let text = format!(
+                "Timeout reached while waiting for callback for node {} in state {}.",
+                node.uuid, node.provision_state
+            );
+            fail(&mut task, &text).await;
+            task.end().await;
         });
     }
 }

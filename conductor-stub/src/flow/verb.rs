@@ -1,14 +1,16 @@
 //! What a client asked for: `PUT /v1/nodes/{node}/states/provision`.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::conductor::Shared;
 use crate::error::ApiError;
-use crate::flow::{self, FlowError, clean, configdrive, deploy, inspect, power, rescue, service};
-use crate::node::Node;
+use crate::flow::error::FlowError;
+use crate::flow::failure::fail;
+use crate::flow::task::Task;
+use crate::flow::{clean, configdrive, deploy, inspect, power, rescue, service};
+use crate::node::{Family, Node, Plan, Step};
 use crate::state::{Event, PowerState, PowerTarget, ProvisionState};
 
 /// The body of the request.
@@ -44,44 +46,41 @@ pub struct Request {
 ///
 /// # Errors
 /// 400 when the verb is not allowed in this state or its input is wrong, 409 when the node is locked.
-pub fn begin(conductor: &Shared, mut node: Node, request: Request) -> Result<(), ApiError> {
+pub fn begin(conductor: &Shared, node: Uuid, request: Request) -> Result<(), ApiError> {
     let event = Event::from_verb(&request.target).ok_or_else(|| {
         ApiError::Invalid(format!("The requested action \"{}\" could not be understood.", request.target))
     })?;
-    let lock = conductor.lock(&node)?;
-    // Read again: it may have changed before the lock was ours.
-    node = conductor.find(&node.uuid.to_string())?;
-    let from = node.provision_state;
+    let mut task = Task::take(conductor, node)?;
+    let from = task.node.provision_state;
     if from.after(event).is_none() {
         return Err(ApiError::Invalid(format!(
-            "The requested action \"{}\" can not be performed on node \"{}\" while it is in state \"{from}\".",
-            request.target, node.uuid
+            "The requested action \"{}\" can not be performed on node \"{node}\" while it is in state \"{from}\".",
+            request.target
         )));
     }
-    prepare(conductor, &mut node, event, request)?;
-    conductor.step_to(&mut node, event)?;
-    let conductor = Arc::clone(conductor);
+    prepare(&mut task, event, request)?;
+    task.step_to(event)?;
     tokio::spawn(async move {
-        let _lock = lock;
-        if let Err(error) = run(&conductor, &mut node, event, from).await {
-            flow::fail(&conductor, &mut node, &error.to_string()).await;
+        if let Err(error) = run(&mut task, event, from).await {
+            fail(&mut task, &error.to_string()).await;
         }
+        task.end().await;
     });
     Ok(())
 }
 
 /// Checks and keeps what came with the verb.
-fn prepare(conductor: &Shared, node: &mut Node, event: Event, request: Request) -> Result<(), ApiError> {
+fn prepare(task: &mut Task, event: Event, request: Request) -> Result<(), ApiError> {
     if matches!(event, Event::Abort) {
         return Ok(());
     }
-    flow::steps::forget(node);
+    task.driver()
+        .and_then(|driver| driver.validate(&task.node))
+        .map_err(|error| ApiError::Invalid(error.to_string()))?;
+    let node = &mut task.node;
+    node.internal.plan = None;
     node.last_error = None;
     let refused = |error: FlowError| ApiError::Invalid(error.to_string());
-    conductor
-        .driver(node)
-        .and_then(|driver| driver.validate(node))
-        .map_err(|error| ApiError::Invalid(error.to_string()))?;
     match event {
         Event::Deploy | Event::Rebuild => {
             deploy::validate(node).map_err(|error| {
@@ -94,20 +93,20 @@ fn prepare(conductor: &Shared, node: &mut Node, event: Event, request: Request) 
                 configdrive::check(&drive).map_err(refused)?;
                 node.spec.instance_info.insert("configdrive".into(), drive);
             }
-            keep_steps(node, "deploy", request.deploy_steps)?;
+            keep_steps(node, Family::Deploy, request.deploy_steps)?;
         }
         Event::Clean => {
             let steps = request.clean_steps.ok_or_else(|| {
                 ApiError::Invalid("\"clean_steps\" is required when setting target provision state to clean".into())
             })?;
-            keep_steps(node, "clean", Some(steps))?;
+            keep_steps(node, Family::Clean, Some(steps))?;
             node.target_provision_state = Some(ProvisionState::Manageable);
         }
         Event::Service => {
             let steps = request.service_steps.ok_or_else(|| {
                 ApiError::Invalid("\"service_steps\" is required when setting target provision state to service".into())
             })?;
-            keep_steps(node, "service", Some(steps))?;
+            keep_steps(node, Family::Service, Some(steps))?;
         }
         Event::Rescue => {
             let password = request.rescue_password.filter(|password| !password.is_empty());
@@ -129,43 +128,37 @@ fn prepare(conductor: &Shared, node: &mut Node, event: Event, request: Request) 
     Ok(())
 }
 
-fn keep_steps(node: &mut Node, word: &str, steps: Option<Value>) -> Result<(), ApiError> {
+fn keep_steps(node: &mut Node, family: Family, steps: Option<Value>) -> Result<(), ApiError> {
     let Some(steps) = steps else { return Ok(()) };
-    let whole = |step: &Value| ["interface", "step"].iter().all(|key| step.get(key).is_some_and(Value::is_string));
-    match steps.as_array() {
-        Some(list) if list.iter().all(whole) => node.remember(&format!("user_{word}_steps"), steps),
-        _ => {
-            return Err(ApiError::Invalid(format!(
-                "{word}_steps must be a list of objects with interface and step: {steps}"
-            )));
-        }
-    }
+    let asked: Vec<Step> = serde_json::from_value(steps.clone()).map_err(|_| {
+        ApiError::Invalid(format!("{}_steps must be a list of objects with interface and step: {steps}", family.word()))
+    })?;
+    node.internal.plan = Some(Plan::new(family, Some(asked)));
     Ok(())
 }
 
-async fn run(conductor: &Shared, node: &mut Node, event: Event, from: ProvisionState) -> Result<(), FlowError> {
+async fn run(task: &mut Task, event: Event, from: ProvisionState) -> Result<(), FlowError> {
     match event {
-        Event::Manage if node.provision_state == ProvisionState::Verifying => {
-            let state = conductor.driver(node)?.power_state(node).await?;
-            node.power_state = Some(state);
-            conductor.step_to(node, Event::Done)?;
+        Event::Manage if task.node.provision_state == ProvisionState::Verifying => {
+            task.node.power_state = Some(power::state(task).await?);
+            task.step_to(Event::Done)?;
         }
-        Event::Inspect => inspect::begin(conductor, node).await?,
-        Event::Provide | Event::Clean => clean::begin(conductor, node).await?,
-        Event::Deploy | Event::Rebuild => deploy::begin(conductor, node).await?,
-        Event::Delete => deploy::undo(conductor, node).await?,
-        Event::Rescue => rescue::begin(conductor, node).await?,
-        Event::Unrescue => rescue::undo(conductor, node).await?,
-        Event::Service => service::begin(conductor, node).await?,
+        Event::Inspect => inspect::begin(task).await?,
+        Event::Provide | Event::Clean => clean::begin(task).await?,
+        Event::Deploy | Event::Rebuild => deploy::begin(task).await?,
+        Event::Delete => deploy::undo(task).await?,
+        Event::Rescue => rescue::begin(task).await?,
+        Event::Unrescue => rescue::undo(task).await?,
+        Event::Service => service::begin(task).await?,
         Event::Adopt => {
-            node.power_state = Some(conductor.driver(node)?.power_state(node).await?);
-            conductor.step_to(node, Event::Done)?;
+            task.node.power_state = Some(power::state(task).await?);
+            task.step_to(Event::Done)?;
         }
         Event::Abort => {
-            power::tear_down(conductor, node).await?;
-            flow::steps::forget(node);
-            node.last_error = Some(format!("By request, the operation in state \"{from}\" was aborted."));
-            conductor.save(node)?;
+            power::tear_down(task).await?;
+            task.node.internal.plan = None;
+            task.node.last_error = Some(format!("By request, the operation in state \"{from}\" was aborted."));
+            task.save()?;
         }
         // Nothing but a change of state: `manage` from another stable state, `unhold`.
         _ => {}
@@ -177,33 +170,35 @@ async fn run(conductor: &Shared, node: &mut Node, event: Event, from: ProvisionS
 ///
 /// # Errors
 /// 409 when the node is locked.
-pub fn power(conductor: &Shared, node: &Node, target: PowerTarget) -> Result<(), ApiError> {
-    let lock = conductor.lock(node)?;
-    let mut node = conductor.find(&node.uuid.to_string())?;
-    node.target_power_state = Some(match target {
+pub fn power(conductor: &Shared, node: Uuid, target: PowerTarget) -> Result<(), ApiError> {
+    let mut task = Task::take(conductor, node)?;
+    task.node.target_power_state = Some(match target {
         PowerTarget::Off | PowerTarget::SoftOff => PowerState::Off,
         _ => PowerState::On,
     });
-    node.last_error = None;
-    conductor.save(&mut node)?;
-    let conductor = Arc::clone(conductor);
+    task.node.last_error = None;
+    task.save()?;
     tokio::spawn(async move {
-        let _lock = lock;
-        let steps: &[PowerState] = match target {
-            PowerTarget::On => &[PowerState::On],
-            PowerTarget::Off | PowerTarget::SoftOff => &[PowerState::Off],
-            PowerTarget::Rebooting | PowerTarget::SoftRebooting => &[PowerState::Off, PowerState::On],
-        };
-        for to in steps {
-            if let Err(error) = power::set(&conductor, &mut node, *to).await {
-                node.last_error = Some(error.to_string());
-                node.target_power_state = None;
-                if let Err(error) = conductor.save(&mut node) {
-                    tracing::error!(node = %node.label(), "writing a power failure: {error}");
-                }
-                return;
+        if let Err(error) = switch(&mut task, target).await {
+            task.node.last_error = Some(error.to_string());
+            task.node.target_power_state = None;
+            if let Err(error) = task.save() {
+                tracing::error!(node = %task.node.label(), "writing a power failure: {error}");
             }
         }
+        task.end().await;
     });
+    Ok(())
+}
+
+async fn switch(task: &mut Task, target: PowerTarget) -> Result<(), FlowError> {
+    let steps: &[PowerState] = match target {
+        PowerTarget::On => &[PowerState::On],
+        PowerTarget::Off | PowerTarget::SoftOff => &[PowerState::Off],
+        PowerTarget::Rebooting | PowerTarget::SoftRebooting => &[PowerState::Off, PowerState::On],
+    };
+    for to in steps {
+        power::set(task, *to).await?;
+    }
     Ok(())
 }

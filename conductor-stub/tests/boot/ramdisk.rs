@@ -57,7 +57,7 @@ async fn the_ramdisk_brings_its_token_and_a_look_up_shows_none() {
     let published = bench.copies();
     let [copy] = &published[..] else { panic!("{published:?}") };
     let uuid = node["uuid"].as_str().unwrap().parse().unwrap();
-    let url = bench.server.conductor.publish(uuid, "agent.efi", copy).unwrap();
+    let url = bench.server.conductor.artefacts.publish(uuid, "agent.efi", copy).unwrap();
     let token = token(&bench, &url).await;
 
     let known = bench.call(Method::GET, &format!("/v1/lookup?addresses={MAC}"), None).await;
@@ -78,4 +78,19 @@ async fn booting_by_dhcp_needs_a_dhcp_server() {
     let node = bench.verb("inspect", "inspect failed").await;
     assert!(node["last_error"].as_str().unwrap().contains("needs `dhcp`"), "{}", node["last_error"]);
     bench.assert_clear().await;
+}
+
+#[tokio::test]
+async fn one_operation_logs_in_once() {
+    let bench = Bench::start(Config::default()).await;
+    bench.enrol("redfish-virtual-media", json!({"deploy_iso": ""})).await;
+    bench.verb("manage", "manageable").await;
+    // A fault that only counts.
+    bench.fault(json!({"method": "POST", "path": "Sessions", "times": 100, "delay_ms": 1})).await;
+    // Off, nothing to insert, off again, ejected and overridden.
+    bench.verb("inspect", "inspect failed").await;
+    let url = format!("http://{}/faults", bench.bmc.address);
+    let left = bench.client.get(url).basic_auth("admin", Some("secret")).send().await.unwrap();
+    let left: serde_json::Value = serde_json::from_slice(&left.bytes().await.unwrap()).unwrap();
+    assert_eq!(left[0]["times"], 99, "{left}");
 }

@@ -131,8 +131,12 @@ async fn artefacts_are_served_in_parts_and_only_to_those_who_know_the_url() {
     let file = bench.state.path().join("x.iso");
     std::fs::write(&file, b"0123456789").unwrap();
     let uuid = bench.node().await["uuid"].as_str().unwrap().parse().unwrap();
-    let url = bench.server.conductor.publish(uuid, "x.iso", &file).unwrap();
-    assert_eq!(bench.server.conductor.publish(uuid, "x.iso", &file).unwrap(), url, "an address does not change");
+    let url = bench.server.conductor.artefacts.publish(uuid, "x.iso", &file).unwrap();
+    assert_eq!(
+        bench.server.conductor.artefacts.publish(uuid, "x.iso", &file).unwrap(),
+        url,
+        "an address does not change"
+    );
     let client = reqwest::Client::new();
     let whole = client.head(&url).send().await.unwrap();
     assert_eq!((whole.status().as_u16(), whole.headers()["content-length"].to_str().unwrap()), (200, "10"));

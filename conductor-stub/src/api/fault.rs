@@ -1,6 +1,6 @@
 //! Faults as data: what the conductor's HTTP server is told to do wrong, and for how many requests.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -10,8 +10,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-
-use crate::conductor::Shared;
 
 /// One fault.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -109,12 +107,12 @@ impl Faults {
 }
 
 /// Applies the faults in force to one request and its answer.
-pub async fn apply(State(conductor): State<Shared>, mut request: Request, next: Next) -> Response {
+pub async fn apply(State(faults): State<Arc<Faults>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     if path.starts_with("/stub/") {
         return next.run(request).await;
     }
-    let actions = conductor.faults.strike(request.method().as_str(), &path);
+    let actions = faults.strike(request.method().as_str(), &path);
     for action in &actions {
         match action {
             Action::Status { status } => {

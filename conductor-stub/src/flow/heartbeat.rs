@@ -1,0 +1,34 @@
+//! A heartbeat: what waits for it goes on.
+
+use uuid::Uuid;
+
+use crate::conductor::Shared;
+use crate::flow::clean::Cleaning;
+use crate::flow::deploy::Deployment;
+use crate::flow::failure::fail;
+use crate::flow::service::Servicing;
+use crate::flow::task::Task;
+use crate::flow::{rescue, steps};
+use crate::state::ProvisionState;
+
+/// A heartbeat of `node` came. While another operation has the node, it waits.
+pub fn begin(conductor: &Shared, node: Uuid) {
+    let Some(lock) = conductor.locks.take_for_heartbeat(node) else { return };
+    let Ok(mut task) = Task::with(conductor, lock) else { return };
+    if !task.node.provision_state.awaits_heartbeat() {
+        return;
+    }
+    tokio::spawn(async move {
+        task.node.touch();
+        let result = match task.node.provision_state {
+            ProvisionState::RescueWait => rescue::finalize(&mut task).await,
+            ProvisionState::CleanWait => steps::on_heartbeat(&mut task, &Cleaning).await,
+            ProvisionState::ServiceWait => steps::on_heartbeat(&mut task, &Servicing).await,
+            _ => steps::on_heartbeat(&mut task, &Deployment).await,
+        };
+        if let Err(error) = result {
+            fail(&mut task, &error.to_string()).await;
+        }
+        task.end().await;
+    });
+}

@@ -1,0 +1,110 @@
+//! One operation on one node: the right to change it, its record, and what controls its machine.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::agent_client::{Agent, AgentError};
+use crate::conductor::Shared;
+use crate::driver::{Connection, Driver, DriverError};
+use crate::error::ApiError;
+use crate::flow::error::FlowError;
+use crate::lock::Lock;
+use crate::node::Node;
+use crate::state::Event;
+use crate::store::StoreError;
+
+/// An operation in progress. While there is one, nobody else changes its node.
+#[derive(Debug)]
+pub struct Task {
+    /// Who is at work.
+    pub conductor: Shared,
+    /// The record; [`Task::save`] writes it.
+    pub node: Node,
+    /// Open from the first use on.
+    connection: Option<Box<dyn Connection>>,
+    _lock: Lock,
+}
+
+impl Task {
+    /// Takes the lock of a node and reads its record.
+    ///
+    /// # Errors
+    /// 409 when another operation has it, 404 when it is gone.
+    pub fn take(conductor: &Shared, node: Uuid) -> Result<Self, ApiError> {
+        Self::with(conductor, conductor.lock(node)?)
+    }
+
+    /// Reads the record of a node whose lock was taken.
+    ///
+    /// # Errors
+    /// 404 when it is gone.
+    pub fn with(conductor: &Shared, lock: Lock) -> Result<Self, ApiError> {
+        let node = conductor.find(&lock.node().to_string())?;
+        Ok(Self { conductor: Shared::clone(conductor), node, connection: None, _lock: lock })
+    }
+
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn save(&mut self) -> Result<(), StoreError> {
+        self.conductor.save(&mut self.node)
+    }
+
+    /// Notes that something happened.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn record(&self, kind: &str, text: &str, detail: Value) -> Result<(), StoreError> {
+        self.conductor.store.record(&self.node, kind, text, detail)
+    }
+
+    /// Moves the node along `event`, notes it and writes it.
+    ///
+    /// # Errors
+    /// When there is no such way from where it is, or the database refuses.
+    pub fn step_to(&mut self, event: Event) -> Result<(), FlowError> {
+        let from = self.node.provision_state;
+        let next = from.follow(event)?;
+        let text = format!("{from} -> {next}");
+        tracing::info!(node = %self.node.label(), "{text}");
+        self.node.enter(next);
+        self.save()?;
+        Ok(self.record("state", &text, Value::Null)?)
+    }
+
+    /// The hardware type.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn driver(&self) -> Result<&dyn Driver, DriverError> {
+        self.conductor.drivers.of(&self.node)
+    }
+
+    /// What controls the machine, and the record that it may change.
+    ///
+    /// # Errors
+    /// When `driver_info` does not say how to reach it.
+    pub fn machine(&mut self) -> Result<(&mut dyn Connection, &mut Node), DriverError> {
+        let connection = match self.connection.take() {
+            Some(open) => open,
+            None => self.conductor.drivers.of(&self.node)?.connect(&self.node)?,
+        };
+        Ok((self.connection.insert(connection).as_mut(), &mut self.node))
+    }
+
+    /// The agent.
+    ///
+    /// # Errors
+    /// When none has been heard.
+    pub fn agent(&self) -> Result<Agent, AgentError> {
+        self.conductor.agent(&self.node)
+    }
+
+    /// Ends it; without this, a BMC keeps its session until that expires.
+    pub async fn end(mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.close().await;
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `driver_internal_info`: what the conductor remembers about a node.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::plan::Plan;
+use super::spec::Object;
+
+/// What the conductor remembers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Internal {
+    /// Where the agent takes commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_url: Option<String>,
+    /// The token that it sends and is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_secret_token: Option<String>,
+    /// Whether the ramdisk carries the token with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub agent_secret_token_pregenerated: bool,
+    /// Its certificate, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_verify_ca: Option<String>,
+    /// When it was last heard, ISO 8601.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_last_heartbeat: Option<String>,
+    /// Its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<String>,
+    /// Kernel parameters of the ramdisk that the next start boots, for machines that have no boot medium.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ramdisk_parameters: Option<BTreeMap<String, String>>,
+    /// The steps of the operation that runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+}
+
+impl Internal {
+    /// Forgets the agent: after a power change another one will come.
+    pub fn forget_agent(&mut self) {
+        self.agent_url = None;
+        self.agent_secret_token = None;
+        self.agent_secret_token_pregenerated = false;
+        self.agent_verify_ca = None;
+        self.agent_last_heartbeat = None;
+    }
+
+    /// With Ironic's keys.
+    pub fn view(&self) -> Object {
+        let Ok(Value::Object(mut view)) = serde_json::to_value(self) else { return Object::new() };
+        view.shift_remove("plan");
+        view.extend(self.plan.iter().flat_map(Plan::view));
+        view
+    }
+}
