@@ -9,6 +9,8 @@ use crate::document::{
     Contents, Document, File, Ignition, Passwd, Proxy, Security, Storage, Systemd, Tls, Unit, User, VERSION,
     Verification,
 };
+use crate::host_name;
+use crate::image_reference::{ImageReference, ReferenceError};
 use crate::unit::{self, Container};
 
 const SECRET_MODE: u32 = 0o600;
@@ -30,8 +32,14 @@ pub enum ConfigError {
         reason: String,
     },
     /// Not an image reference.
-    #[error("{0:?} is not a container image reference")]
-    Image(String),
+    #[error("{reference:?} is not a container image reference: {rule}")]
+    Image {
+        /// As given.
+        reference: String,
+        /// Which rule it breaks.
+        #[source]
+        rule: ReferenceError,
+    },
     /// Not a digest.
     #[error("{0:?} is not a SHA-512 digest: 128 hexadecimal digits")]
     Digest(String),
@@ -196,7 +204,7 @@ impl Setup {
         Ok(match &self.agent {
             Agent::Binary { .. } => unit::binary(&environment),
             Agent::Image { reference, insecure_registry, pull_secret } => unit::container(&Container {
-                image: checked_image(reference)?,
+                image: checked_image(reference)?.as_str(),
                 insecure_registry: *insecure_registry,
                 pull_secret: pull_secret.is_some(),
                 certificates: self.certificates.is_some(),
@@ -258,14 +266,8 @@ pub(crate) fn checked_url(what: &'static str, url: &str, schemes: &[&str]) -> Re
     Ok(url.to_owned())
 }
 
-fn checked_image(reference: &str) -> Result<&str, ConfigError> {
-    let allowed = |character: char| character.is_ascii_alphanumeric() || "._-:/@[]".contains(character);
-    let starts_well = reference.starts_with(|character: char| character.is_ascii_alphanumeric() || character == '[');
-    if starts_well && reference.chars().all(allowed) {
-        Ok(reference)
-    } else {
-        Err(ConfigError::Image(reference.to_owned()))
-    }
+fn checked_image(reference: &str) -> Result<ImageReference, ConfigError> {
+    reference.parse().map_err(|rule| ConfigError::Image { reference: reference.to_owned(), rule })
 }
 
 fn checked_sha512(digest: &str) -> Result<String, ConfigError> {
@@ -276,12 +278,7 @@ fn checked_sha512(digest: &str) -> Result<String, ConfigError> {
 }
 
 fn checked_hostname(name: &str) -> Result<&str, ConfigError> {
-    let label = |label: &str| {
-        let plain = label.chars().all(|character| character.is_ascii_alphanumeric() || character == '-');
-        !label.is_empty() && label.len() <= 63 && plain && !label.starts_with('-') && !label.ends_with('-')
-    };
-    // The kernel's limit is 64 bytes (HOST_NAME_MAX).
-    if name.len() <= 64 && name.split('.').all(label) { Ok(name) } else { Err(ConfigError::Hostname(name.to_owned())) }
+    if host_name::is_valid(name) { Ok(name) } else { Err(ConfigError::Hostname(name.to_owned())) }
 }
 
 #[cfg(test)]

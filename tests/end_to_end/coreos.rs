@@ -3,5 +3,6 @@
 mod ignition_config;
 mod ignition_engine;
 mod ignition_iso;
+mod ignition_specification;
 mod install_coreos;
 mod installer;

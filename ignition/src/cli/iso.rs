@@ -4,10 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use ferric_ignition::kernel_arguments::KernelArgument;
 use ferric_ignition::live_iso::LiveIso;
 use ferric_ignition::patch::{self, Patch};
+use ferric_ignition::user_config::UserConfig;
+use serde_json::Value;
 
 use super::print;
 
@@ -82,12 +84,16 @@ pub(crate) struct Output {
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Embed { iso, ignition, force, output } => {
-            let config = ignition_config(ignition)?;
+            let (text, config) = ignition_config(ignition)?;
             change(iso, output, |live| {
                 ensure!(*force || live.ignition().is_none(), "an Ignition config is embedded already: -f replaces it");
-                live.set_ignition(&config);
+                live.set_ignition(&text);
                 Ok(())
-            })
+            })?;
+            for warning in config.warnings() {
+                eprintln!("ferric-ignition: {}: {warning}", ignition.display());
+            }
+            Ok(())
         }
         Command::Show { iso } => {
             let live = open(iso)?.1;
@@ -143,13 +149,10 @@ fn open(path: &Path) -> anyhow::Result<(File, LiveIso)> {
     Ok((image, live))
 }
 
-/// Reads a config and makes sure that Ignition would recognise it as one.
-fn ignition_config(path: &Path) -> anyhow::Result<Vec<u8>> {
+/// Reads a config and makes sure that Ignition would take it.
+fn ignition_config(path: &Path) -> anyhow::Result<(Vec<u8>, UserConfig)> {
     let read = if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
     let text = read.with_context(|| format!("reading {}", path.display()))?;
-    let config: serde_json::Value =
-        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
-    let version = config["ignition"]["version"].as_str().unwrap_or_default();
-    ensure!(version.starts_with("3."), "{} is not an Ignition config of version 3", path.display());
-    Ok(text.into_bytes())
+    let config = UserConfig::read(&Value::from(text.as_str()), None);
+    Ok((text.into_bytes(), config.map_err(|error| anyhow!("{} {error}", path.display()))?))
 }

@@ -157,10 +157,15 @@ fn bad_input_is_a_clear_error_and_changes_nothing() -> Result<()> {
             format!("{state:016x}")
         })
         .collect();
-    let large = format!(r#"{{"ignition":{{"version":"3.2.0"}},"x":"{noise}"}}"#);
+    let large = format!(
+        r#"{{"ignition":{{"version":"3.2.0"}},"storage":{{"files":[{{"path":"/x","contents":{{"source":"data:,{noise}"}}}}]}}}}"#
+    );
     refused(&embed(&file("large.ign", large.as_bytes())?, &iso)?, "the Ignition config is too large");
-    refused(&embed(&file("text.ign", b"hello")?, &iso)?, "is not JSON");
-    refused(&embed(&file("two.ign", br#"{"ignition":{"version":"2.2.0"}}"#)?, &iso)?, "version 3");
+    refused(&embed(&file("text.ign", b"hello")?, &iso)?, "is not valid JSON");
+    refused(&embed(&file("two.ign", br#"{"ignition":{"version":"2.2.0"}}"#)?, &iso)?, "has version 2.2.0");
+    let invalid = br#"{"ignition":{"version":"3.2.0"},"storage":{"files":[{"path":"x"}]}}"#;
+    refused(&embed(&file("invalid.ign", invalid)?, &iso)?, "storage.files[0].path: not absolute");
+    refused(&embed(&file("butane.bu", b"variant: fcos\nversion: 1.5.0\n")?, &iso)?, "is a Butane config");
     refused(&ours(&["show"], &iso).output()?, "has no Ignition config");
     refused(&ours(&["kargs", "append"], &iso).arg("x".repeat(2000)).output()?, "kernel arguments are too long");
     let line_break = ours(&["kargs", "append"], &iso).arg("a\nb").output()?;
