@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use ferric_steps::proxy::Proxies;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -184,7 +185,8 @@ pub fn http_client(config: &Config) -> anyhow::Result<Client> {
     if let Some(id) = config.text(&options::GLOBAL_REQUEST_ID).and_then(|id| HeaderValue::from_str(id).ok()) {
         headers.insert(REQUEST_ID_HEADER, id);
     }
-    let client = Client::builder()
+    let client = Proxies::from_environment()
+        .apply(Client::builder())
         .tls_backend_preconfigured(tls::client_config(config)?)
         .connect_timeout(timeout)
         .read_timeout(timeout)

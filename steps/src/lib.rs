@@ -12,6 +12,7 @@
 //! - `leftover`: volumes of the disks' last owner, which stand in the way
 //! - [`power`], [`flush`], [`clock`], [`lockdown`], [`rescue`], [`logs`]: what commands do to the machine outside of steps
 //! - [`python`]: the words that errors share with the Python agent
+//! - [`proxy`]: which requests pass a proxy
 //! - [`trust`]: which servers are believed to be who they say; [`url_secrets`]: what of a URL nobody should read
 //! - [`error`]: why a step failed
 
@@ -33,6 +34,7 @@ pub mod options;
 pub mod plugin;
 pub mod power;
 pub mod progress;
+pub mod proxy;
 pub mod python;
 pub mod rescue;
 mod secret_file;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, IF_RANGE, RANGE};
-use reqwest::{Client, NoProxy, Proxy, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use super::coding;
 use crate::image::oci::Login;
 use crate::image::{Authorization, HttpOptions, ImageError};
+use crate::proxy::Proxies;
 use crate::trust;
 
 /// The most redirects that are followed.
@@ -41,23 +42,14 @@ impl Http {
         let unusable =
             |what: &str, error: &dyn std::fmt::Display| ImageError::DownloadFatal(format!("{what}: {error}"));
         let tls = trust::client_config(options);
-        let mut client = Client::builder()
+        let client = Client::builder()
             .user_agent(concat!("ferric/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(timeout)
             .read_timeout(timeout)
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS))
             .referer(false)
             .tls_backend_preconfigured(tls.map_err(|e| unusable("TLS", &e))?);
-        let no_proxy = options.no_proxy.as_deref().and_then(NoProxy::from_string);
-        for (scheme, url) in &options.proxies {
-            let proxy = match scheme.as_str() {
-                "http" => Proxy::http(url),
-                "https" => Proxy::https(url),
-                _ => Proxy::all(url),
-            };
-            let proxy = proxy.map_err(|e| unusable(&format!("{scheme} proxy"), &e))?;
-            client = client.proxy(proxy.no_proxy(no_proxy.clone()));
-        }
+        let client = proxies(options)?.apply(client);
         let client = client.build().map_err(|e| unusable("HTTP client", &chain(&e)))?;
         Ok(Self { client, authorization: options.authorization.clone(), login: options.login.clone() })
     }
@@ -85,6 +77,20 @@ impl Http {
         };
         judge(response, url)
     }
+}
+
+/// Those of the image, else those of the environment.
+fn proxies(options: &HttpOptions) -> Result<Proxies, ImageError> {
+    let mut proxies = if options.proxies.is_empty() { Proxies::from_environment() } else { Proxies::default() };
+    for (scheme, url) in &options.proxies {
+        if !proxies.set(scheme, url) {
+            return Err(ImageError::DownloadFatal(format!("{scheme} proxy: not an http or https URL")));
+        }
+    }
+    if let Some(exceptions) = &options.no_proxy {
+        proxies.set_exceptions(exceptions);
+    }
+    Ok(proxies)
 }
 
 /// A request that says who we are.
