@@ -11,6 +11,7 @@ use std::time::Duration;
 use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::opened::{Access, OpenDevice};
 use ferric_hardware::{partitions, wipe};
+use ferric_ignition::host_name::Distribution;
 use serde_json::{Map, Value, json};
 
 use super::{bootloader, root_device};
@@ -40,7 +41,10 @@ pub async fn install_coreos(context: &Context, arguments: &Arguments) -> Result<
     let configdrive = configdrive(&instance_info["configdrive"])?;
     let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let given = arguments.get("ignition").filter(|value| !value.is_null()).unwrap_or(&configdrive["user_data"]);
-    let ignition = Ignition::read(given)?.with_hostname(hostname.as_deref()).into_bytes();
+    let ignition = Ignition::read(given)?.with_hostname(hostname.as_deref(), &distribution(context)).into_bytes();
+    if ["image_os_hash_value", "image_checksum"].iter().any(|name| instance_info[name].is_string()) {
+        tracing::warn!("coreos-installer does not compare the image with its checksum in instance_info");
+    }
     delete_raid(context).await;
     let plan = Plan {
         image_url: instance_info["image_source"].as_str().filter(|url| !url.is_empty()).map(str::to_string),
@@ -52,6 +56,13 @@ pub async fn install_coreos(context: &Context, arguments: &Arguments) -> Result<
     let device = blocking(move || install(&working, &plan)).await?;
     boot_entry(context, &device).await?;
     Ok(Value::Null)
+}
+
+/// What the live system says of itself.
+fn distribution(context: &Context) -> Distribution {
+    let places = ["etc/os-release", "usr/lib/os-release"].map(|path| context.options.host_root.join(path));
+    let text = places.iter().find_map(|path| std::fs::read_to_string(path).ok());
+    Distribution::parse(&text.unwrap_or_default())
 }
 
 /// What is to be installed, and how.
