@@ -1,20 +1,28 @@
 //! The Redfish client: power, boot override and virtual media of one machine.
 //!
 //! - [`settings`]: where the BMC is and how to log in, from a node's `driver_info`
-//! - [`client`]: requests with sessions, ETags and retries
-//! - [`system`]: power and boot override
+//! - [`client`]: requests that survive busy firmware, expired sessions, tasks and pages (`transport` is one exchange with
+//!   the BMC, `certificate` whom it trusts, `session` who we are, `task` what the BMC finishes later)
+//! - [`system`]: which system is meant, and its power
+//! - [`boot`]: what it boots next, and in which mode
 //! - [`virtual_media`]: inserting and ejecting, on every kind of BMC
 //! - [`quirks`]: what single vendors need
 //! - [`error`]: what a BMC says when it refuses
 
+pub mod boot;
+mod certificate;
 pub mod client;
 pub mod error;
 pub mod quirks;
+mod session;
 pub mod settings;
 pub mod system;
+mod task;
+mod transport;
 pub mod virtual_media;
 
+pub use boot::{Boot, Enabled, Mode};
 pub use client::Client;
 pub use error::RedfishError;
 pub use settings::Settings;
-pub use system::{Boot, Enabled, System};
+pub use system::{Reset, System};

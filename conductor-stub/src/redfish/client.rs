@@ -1,21 +1,31 @@
-//! Requests to a BMC: sessions or HTTP basic, ETags, and patience with busy firmware.
+//! Requests that survive a real BMC: expired sessions, busy firmware, ETags it does not keep to, tasks and pages.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ETAG, IF_MATCH, LOCATION, RETRY_AFTER};
+use reqwest::header::{ALLOW, ETAG};
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::settings::{Login, Settings, Verify};
-use super::{RedfishError, error};
+use super::error::{Busy, Failure, RedfishError};
+use super::session::{self, Session};
+use super::settings::Settings;
+use super::task::{self, Progress, Task};
+use super::transport::{Question, Reply, Transport};
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(30);
-const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 /// How often a request is sent while the BMC cannot be reached or is busy.
-const ATTEMPTS: u32 = 5;
-/// How long a task that the BMC finishes later may take.
-const TASK_LIMIT: Duration = Duration::from_secs(300);
+pub(super) const ATTEMPTS: u32 = 5;
+/// How often while the machine is in its power-on self-test, with growing pauses.
+const POST_ATTEMPTS: u32 = 14;
+/// The longest pause between attempts, in first pauses.
+const LONGEST_PAUSE: u32 = 10;
+/// How long a task may take.
+const TASK_LIMIT: Duration = Duration::from_secs(900);
+/// Of a collection: pages, and members on all of them.
+const PAGES: usize = 100;
+const MEMBERS: usize = 4096;
 
 /// A resource as it was read.
 #[derive(Debug, Clone)]
@@ -30,62 +40,31 @@ pub struct Resource {
     pub allow: String,
 }
 
-/// A connection to one BMC.
+/// A connection to one BMC. Its session, if it has one, is deleted when this is dropped.
 #[derive(Debug)]
 pub struct Client {
     settings: Settings,
-    http: reqwest::Client,
+    transport: Arc<Transport>,
     session: Mutex<Session>,
     /// Pause between attempts.
     pause: Duration,
-}
-
-#[derive(Debug)]
-enum Session {
-    NotYet,
-    Open {
-        token: String,
-        path: Option<String>,
-    },
-    /// The BMC has none (or refused one): HTTP basic from here on.
-    Basic,
 }
 
 impl Client {
     /// Prepares a connection; nothing is sent yet.
     ///
     /// # Errors
-    /// When the CA file cannot be used.
+    /// When the certificates cannot be used.
     pub fn new(settings: Settings) -> Result<Self, RedfishError> {
-        let wrong = |problem: String| RedfishError::Setting { key: "redfish_verify_ca", problem };
-        // Compressed answers make some BMCs send weak ETags, and some choke on kept connections.
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_LIMIT)
-            .timeout(REQUEST_LIMIT)
-            .pool_max_idle_per_host(0)
-            .redirect(reqwest::redirect::Policy::limited(5));
-        match &settings.verify {
-            Verify::System => {}
-            Verify::No => builder = builder.danger_accept_invalid_certs(true),
-            Verify::File(file) => {
-                let pem = std::fs::read(file).map_err(|error| wrong(format!("{file}: {error}")))?;
-                let certificates =
-                    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(format!("{file}: {error}")))?;
-                builder = builder.tls_certs_only(certificates);
-            }
-        }
-        let http = builder.build().map_err(|error| wrong(error.to_string()))?;
-        let session = match settings.login {
-            Login::Basic => Session::Basic,
-            Login::Auto | Login::Session => Session::NotYet,
-        };
-        Ok(Self { settings, http, session: Mutex::new(session), pause: Duration::from_secs(3) })
+        let transport = Arc::new(Transport::new(&settings)?);
+        Ok(Self { settings, transport, session: Mutex::new(Session::NotYet), pause: Duration::from_secs(3) })
     }
 
     /// The same, with another pause between attempts (default 3 s).
     #[must_use]
-    pub fn with_pause(self, pause: Duration) -> Self {
-        Self { pause, ..self }
+    pub fn with_pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
     }
 
     /// What was given as settings.
@@ -93,234 +72,235 @@ impl Client {
         &self.settings
     }
 
+    /// The pause before attempt `number` (from 1) when each is to be longer.
+    pub(super) fn growing_pause(&self, number: u32) -> Duration {
+        self.pause * 2u32.saturating_pow(number.saturating_sub(1)).min(LONGEST_PAUSE)
+    }
+
     /// Reads `path`.
     ///
     /// # Errors
     /// See [`RedfishError`].
     pub async fn get(&self, path: &str) -> Result<Resource, RedfishError> {
-        self.send(Method::GET, path, None, None).await
+        let reply = self.send(&Question::get(path)).await?;
+        if !reply.body.is_object() {
+            let problem = format!("answered without a JSON object: {}", reply.text());
+            return Err(RedfishError::Document { url: reply.url.into(), problem });
+        }
+        let in_body = reply.body["@odata.etag"].as_str().map(str::to_owned);
+        let etag = reply.header(ETAG).or(in_body).filter(|tag| !tag.is_empty());
+        let allow = reply.header(ALLOW).unwrap_or_default();
+        Ok(Resource { path: path.to_string(), body: reply.body, etag, allow })
     }
 
-    /// Starts the action at `path`; a task that the BMC makes of it is waited for.
+    /// The paths of a collection's members, on all of its pages.
+    ///
+    /// # Errors
+    /// See [`RedfishError`]; also when the pages do not end.
+    pub async fn members(&self, collection: &str) -> Result<Vec<String>, RedfishError> {
+        let (mut members, mut seen, mut next) = (Vec::new(), BTreeSet::new(), Some(collection.to_owned()));
+        while let Some(page) = next {
+            let document = self.get(&page).await?.body;
+            let listed = document["Members"].as_array().into_iter().flatten();
+            members.extend(listed.filter_map(|member| member["@odata.id"].as_str()).map(str::to_owned));
+            if !seen.insert(page) || seen.len() > PAGES || members.len() > MEMBERS {
+                let problem = "the list of members does not end".into();
+                return Err(RedfishError::Document { url: collection.to_owned(), problem });
+            }
+            next = document["Members@odata.nextLink"].as_str().filter(|link| !link.is_empty()).map(str::to_owned);
+        }
+        Ok(members)
+    }
+
+    /// Starts the action at `path`; what the BMC makes of it later is waited for.
     ///
     /// # Errors
     /// See [`RedfishError`].
-    pub async fn post(&self, path: &str, body: Option<&Value>) -> Result<Resource, RedfishError> {
-        self.send(Method::POST, path, body, None).await
+    pub async fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, RedfishError> {
+        self.change(&Question { method: Method::POST, path, body, etag: None }).await
     }
 
-    /// Changes `resource`, saying which version is meant; when the BMC is confused by its own ETags, without.
+    /// Changes `resource`, saying which version is meant. A BMC that does not recognise its own ETag gets it in other forms,
+    /// then as it is by now, then none, then any.
     ///
     /// # Errors
     /// See [`RedfishError`].
     pub async fn patch(&self, resource: &Resource, body: &Value) -> Result<(), RedfishError> {
-        let mut tags: Vec<Option<&str>> = Vec::new();
-        if let Some(tag) = resource.etag.as_deref().filter(|tag| !tag.is_empty()) {
-            tags.push(Some(tag));
-            tags.extend(tag.strip_prefix("W/").map(Some));
+        let mut tags: Vec<Option<String>> = Vec::new();
+        if let Some(tag) = &resource.etag {
+            tags.push(Some(tag.clone()));
+            tags.extend(tag.strip_prefix("W/").map(|strong| Some(strong.to_owned())));
         }
         tags.push(None);
-        let last = tags.len() - 1;
-        for (attempt, tag) in tags.into_iter().enumerate() {
-            match self.send(Method::PATCH, &resource.path, Some(body), tag).await {
-                Err(error) if error.status() == Some(412) && attempt < last => {}
-                other => return other.map(drop),
-            }
-        }
-        Ok(())
-    }
-
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        etag: Option<&str>,
-    ) -> Result<Resource, RedfishError> {
-        let mut logged_in_again = false;
-        let mut attempt = 1;
+        let (mut at, mut read_again, mut any) = (0, false, false);
         loop {
-            let outcome = self.send_once(&method, path, body, etag).await;
-            let error = match outcome {
-                Ok(resource) => return Ok(resource),
-                Err(error) => error,
+            let etag = tags[at].as_deref();
+            let question = Question { method: Method::PATCH, path: &resource.path, body: Some(body), etag };
+            let error = match self.change(&question).await {
+                Ok(_) => return Ok(()),
+                Err(error) if matches!(error.status(), Some(412 | 428)) => error,
+                Err(error) => return Err(error),
             };
-            // A session may have been closed by the BMC.
-            let expired = matches!(error, RedfishError::Credentials { .. })
-                && matches!(*self.session.lock().await, Session::Open { .. });
-            if expired && !logged_in_again {
-                logged_in_again = true;
-                *self.session.lock().await = Session::NotYet;
-                continue;
+            if !read_again {
+                // It may have changed indeed, and this is a change of what is to be, whatever was before.
+                read_again = true;
+                let now = self.get(&resource.path).await?.etag;
+                if now.is_some() && now != resource.etag {
+                    tags.insert(at + 1, now);
+                }
             }
-            if attempt >= ATTEMPTS || !worth_repeating(&method, &error) {
-                return Err(error);
+            at += 1;
+            if at == tags.len() {
+                if any {
+                    return Err(error);
+                }
+                any = true;
+                tags.push(Some("*".into()));
             }
-            tracing::info!(%error, attempt, "the BMC is asked again");
-            attempt += 1;
-            tokio::time::sleep(self.pause).await;
         }
     }
 
-    async fn send_once(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Option<&Value>,
-        etag: Option<&str>,
-    ) -> Result<Resource, RedfishError> {
-        let mut request = self.request(method.clone(), path).await?;
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        if let Some(etag) = etag {
-            request = request.header(IF_MATCH, etag);
-        }
-        let answer = self.read(request, path).await?;
-        match answer.task {
-            Some(monitor) => self.wait_for_task(&monitor).await.map(|()| answer.resource),
-            None => Ok(answer.resource),
-        }
-    }
-
-    async fn request(&self, method: Method, path: &str) -> Result<reqwest::RequestBuilder, RedfishError> {
-        let url = self.url(path)?;
-        let request =
-            self.http.request(method, url).header("OData-Version", "4.0").header("Accept-Encoding", "identity");
-        let Some((user, password)) = &self.settings.credentials else { return Ok(request) };
-        let mut session = self.session.lock().await;
-        if matches!(*session, Session::NotYet) {
-            *session = self.log_in(user, password).await?;
-        }
-        Ok(match &*session {
-            Session::Open { token, .. } => request.header("X-Auth-Token", token),
-            Session::Basic | Session::NotYet => request.basic_auth(user, Some(password)),
-        })
-    }
-
-    fn url(&self, path: &str) -> Result<url::Url, RedfishError> {
-        let root = &self.settings.root;
-        root.join(path)
-            .map_err(|error| RedfishError::Document { url: root.to_string(), problem: format!("{path}: {error}") })
-    }
-
-    /// Opens a session where the service root says that sessions are made.
-    async fn log_in(&self, user: &str, password: &str) -> Result<Session, RedfishError> {
-        let root = self.settings.root.path().to_string();
-        let plain = |method, url: url::Url| {
-            self.http.request(method, url).header("OData-Version", "4.0").header("Accept-Encoding", "identity")
-        };
-        let document = self.read(plain(Method::GET, self.url(&root)?), &root).await?.resource.body;
-        let Some(sessions) = document["Links"]["Sessions"]["@odata.id"].as_str() else {
-            return self.without_session("the BMC has no session service");
-        };
-        let body = json!({"UserName": user, "Password": password});
-        let request = plain(Method::POST, self.url(sessions)?).json(&body);
-        let response = request.send().await.map_err(|error| unreachable(sessions, &error))?;
-        let header =
-            |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_string);
-        match header("X-Auth-Token") {
-            Some(token) if response.status().is_success() => {
-                Ok(Session::Open { token, path: header(LOCATION.as_str()) })
-            }
-            _ => self.without_session(&format!("the BMC answered {} to a session request", response.status())),
-        }
-    }
-
-    fn without_session(&self, reason: &str) -> Result<Session, RedfishError> {
-        if self.settings.login == Login::Session {
-            let url = self.settings.root.to_string();
-            return Err(RedfishError::Document { url, problem: format!("{reason}, and redfish_auth_type is session") });
-        }
-        tracing::debug!(reason, "HTTP basic it is");
-        Ok(Session::Basic)
+    /// Deletes what is at `path`.
+    ///
+    /// # Errors
+    /// See [`RedfishError`].
+    pub async fn delete(&self, path: &str) -> Result<(), RedfishError> {
+        self.change(&Question { method: Method::DELETE, path, body: None, etag: None }).await.map(drop)
     }
 
     /// Closes the session, if there is one. BMCs have few of them.
     pub async fn log_out(&self) {
         let session = std::mem::replace(&mut *self.session.lock().await, Session::NotYet);
-        let Session::Open { token, path: Some(path) } = session else { return };
-        let Ok(url) = self.url(&path) else { return };
-        if let Err(error) = self.http.delete(url).header("X-Auth-Token", token).send().await {
-            tracing::debug!(%error, "the session stays open until it expires");
+        if let Session::Open { token, path: Some(path) } = session {
+            session::close(&self.transport, &token, &path).await;
         }
     }
 
-    async fn read(&self, request: reqwest::RequestBuilder, path: &str) -> Result<Answer, RedfishError> {
-        let url = self.url(path)?.to_string();
-        let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
-        let status = response.status();
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_string);
-        let etag = header(ETAG);
-        let allow = header(reqwest::header::ALLOW).unwrap_or_default();
-        let task = header(LOCATION).filter(|_| status == StatusCode::ACCEPTED);
-        let raw = response.text().await.map_err(|error| unreachable(&url, &error))?;
-        let body: Value = serde_json::from_str(&raw).unwrap_or_default();
-        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
-            return Err(RedfishError::Credentials { url, status: status.as_u16() });
+    /// Sends what changes something and sees it through to its end.
+    async fn change(&self, question: &Question<'_>) -> Result<Value, RedfishError> {
+        let reply = self.send(question).await?;
+        match task::announced(&reply, &question.method) {
+            Some(task) => self.follow(task).await,
+            None => Ok(reply.body),
         }
-        if !status.is_success() {
-            let text = error::text(&body, &raw);
-            return Err(RedfishError::Refused { url, status: status.as_u16(), text, body });
-        }
-        Ok(Answer { resource: Resource { path: path.to_string(), body, etag, allow }, task })
     }
 
-    /// Polls a task monitor until it is done; one that has vanished is done.
-    async fn wait_for_task(&self, monitor: &str) -> Result<(), RedfishError> {
-        let start = tokio::time::Instant::now();
+    /// Sends until the BMC has understood or there is no point in asking again.
+    async fn send(&self, question: &Question<'_>) -> Result<Reply, RedfishError> {
+        let mut attempt = 1;
         loop {
-            let request = self.request(Method::GET, monitor).await?;
-            let url = self.url(monitor)?.to_string();
-            let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
-            match response.status() {
-                StatusCode::ACCEPTED if start.elapsed() < TASK_LIMIT => {
-                    let pause = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-                    let seconds = pause.and_then(|text| text.parse().ok()).unwrap_or(1).clamp(1, 30);
-                    tokio::time::sleep(Duration::from_secs(seconds)).await;
-                }
-                StatusCode::ACCEPTED => {
-                    let problem = format!("the task is not done after {} s", TASK_LIMIT.as_secs());
-                    return Err(RedfishError::Document { url, problem });
-                }
-                StatusCode::NOT_FOUND => return Ok(()),
-                status if status.is_success() => return Ok(()),
-                status => {
-                    let raw = response.text().await.unwrap_or_default();
-                    let body: Value = serde_json::from_str(&raw).unwrap_or_default();
-                    let text = error::text(&body, &raw);
-                    return Err(RedfishError::Refused { url, status: status.as_u16(), text, body });
-                }
+            let error = match self.attempt(question).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            let Some(pause) = self.patience(&question.method, &error, attempt) else { return Err(error) };
+            tracing::info!(%error, attempt, "the BMC is asked again");
+            attempt += 1;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// How long to wait before asking again after `error`; none when that does not help, or must not be: an action that got
+    /// no answer may have been done.
+    fn patience(&self, method: &Method, error: &RedfishError, attempt: u32) -> Option<Duration> {
+        let asked = match error {
+            RedfishError::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        };
+        let passing = match error {
+            RedfishError::Unreachable { failure: Failure::NotSent, .. } => true,
+            RedfishError::Unreachable { failure: Failure::NoAnswer, .. } => *method != Method::POST,
+            RedfishError::Refused { status, .. } => *status >= 500 && *method == Method::GET,
+            _ => false,
+        };
+        match error.busy() {
+            Some(Busy::Post) if attempt < POST_ATTEMPTS => Some(self.growing_pause(attempt)),
+            Some(Busy::Shortly) if attempt < ATTEMPTS => Some(asked.unwrap_or(self.growing_pause(attempt))),
+            None if passing && attempt < ATTEMPTS => Some(self.pause),
+            _ => None,
+        }
+    }
+
+    /// Sends once; a session that the BMC has closed meanwhile is opened again.
+    async fn attempt(&self, question: &Question<'_>) -> Result<Reply, RedfishError> {
+        let error = match self.once(question).await {
+            Err(error) if matches!(error.status(), Some(401 | 403)) => error,
+            other => return other,
+        };
+        let mut session = self.session.lock().await;
+        if !matches!(*session, Session::Open { .. }) {
+            return Err(error);
+        }
+        *session = session::open(&self.transport, &self.settings).await?;
+        drop(session);
+        self.once(question).await
+    }
+
+    async fn once(&self, question: &Question<'_>) -> Result<Reply, RedfishError> {
+        let mut session = self.session.lock().await;
+        if matches!(*session, Session::NotYet) {
+            *session = session::open(&self.transport, &self.settings).await?;
+        }
+        let reply = self.transport.exchange(question, session.identity(&self.settings.credentials)).await?;
+        drop(session);
+        match reply.status {
+            StatusCode::UNAUTHORIZED => {
+                Err(RedfishError::Credentials { url: reply.url.into(), status: reply.status.as_u16() })
             }
+            status if status.is_success() => Ok(reply),
+            _ => Err(reply.refusal()),
+        }
+    }
+
+    /// Watches a task to its end. One that has vanished is over; whether it did what it should is seen elsewhere.
+    async fn follow(&self, mut task: Task) -> Result<Value, RedfishError> {
+        let start = tokio::time::Instant::now();
+        let mut trouble = 0;
+        loop {
+            let pause = match self.attempt(&Question::get(&task.path)).await {
+                Ok(reply) => match task::progress(&reply) {
+                    Progress::Done => return Ok(reply.body),
+                    Progress::Failed { state, text } => {
+                        return Err(RedfishError::Task { url: reply.url.into(), state, text });
+                    }
+                    Progress::Running(pause) => pause,
+                },
+                Err(error) if matches!(error.status(), Some(404 | 410)) => match task.also.take() {
+                    Some(also) => {
+                        task.path = also;
+                        continue;
+                    }
+                    None => return Ok(Value::Null),
+                },
+                // A monitor's error is the outcome, except one of the BMC as a whole.
+                Err(error) => {
+                    let passing = matches!(error, RedfishError::Unreachable { .. })
+                        || matches!(error.status(), Some(429 | 502..=504));
+                    trouble += 1;
+                    if !passing || trouble >= ATTEMPTS {
+                        return Err(error);
+                    }
+                    self.pause
+                }
+            };
+            if start.elapsed() >= TASK_LIMIT {
+                let text = format!("not done after {} s", TASK_LIMIT.as_secs());
+                return Err(RedfishError::Task { url: task.path, state: "Running".into(), text });
+            }
+            tokio::time::sleep(pause).await;
         }
     }
 }
 
-struct Answer {
-    resource: Resource,
-    task: Option<String>,
-}
-
-fn unreachable(url: &str, error: &reqwest::Error) -> RedfishError {
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        reason = cause.to_string();
-        source = cause.source();
-    }
-    RedfishError::Unreachable { url: url.to_string(), reason }
-}
-
-/// Errors that pass: no connection, and 5xx to a read. Actions are repeated only when the BMC says that it is busy
-/// (Dell's SYS518, HPE's InvalidOperationForSystemState), because they may have been done.
-fn worth_repeating(method: &Method, error: &RedfishError) -> bool {
-    match error {
-        RedfishError::Unreachable { reason, .. } => !reason.contains("certificate"),
-        RedfishError::Refused { status, .. } => {
-            let busy =
-                error.mentions("SYS518") || (error.mentions("iLO") && error.mentions("InvalidOperationForSystemState"));
-            (*status >= 500 && *method == Method::GET) || busy || *status == 503
+impl Drop for Client {
+    /// Whoever was stopped in the middle gives the session back, too.
+    fn drop(&mut self) {
+        let session = std::mem::replace(self.session.get_mut(), Session::NotYet);
+        if let Session::Open { token, path: Some(path) } = session
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let transport = Arc::clone(&self.transport);
+            runtime.spawn(async move { session::close(&transport, &token, &path).await });
         }
-        _ => false,
     }
 }

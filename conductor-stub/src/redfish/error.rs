@@ -1,6 +1,11 @@
 //! What a BMC says when it refuses, and what happens before it can.
 
+use std::time::Duration;
+
 use serde_json::Value;
+
+/// Characters of a BMC's text that are passed on.
+const TEXT_LIMIT: usize = 500;
 
 /// A Redfish request failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +25,8 @@ pub enum RedfishError {
         url: String,
         /// The cause, to its root.
         reason: String,
+        /// How far the request got.
+        failure: Failure,
     },
     /// Wrong user name or password.
     #[error("BMC {url} refuses the credentials ({status}): check redfish_username and redfish_password")]
@@ -39,7 +46,9 @@ pub enum RedfishError {
         /// The error's text.
         text: String,
         /// The whole answer.
-        body: Value,
+        body: Box<Value>,
+        /// When the BMC wants to be asked again.
+        retry_after: Option<Duration>,
     },
     /// An answer that lacks what the schema promises.
     #[error("BMC {url}: {problem}")]
@@ -48,6 +57,16 @@ pub enum RedfishError {
         url: String,
         /// What is missing or odd.
         problem: String,
+    },
+    /// What the BMC was to do later did not succeed.
+    #[error("BMC task {url} ended as {state}: {text}")]
+    Task {
+        /// The task.
+        url: String,
+        /// Its `TaskState`.
+        state: String,
+        /// Its messages.
+        text: String,
     },
     /// The machine did not get there in time.
     #[error("the machine is still {found} after {seconds} s, wanted {wanted}")]
@@ -69,6 +88,26 @@ pub enum RedfishError {
     },
 }
 
+/// How far a request without an answer got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// There was no connection: the BMC has seen nothing of it.
+    NotSent,
+    /// The BMC's certificate is not accepted; asking again does not help.
+    Certificate,
+    /// The answer did not come: it may have been done.
+    NoAnswer,
+}
+
+/// Why a BMC wants to be asked again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Busy {
+    /// The machine is in its power-on self-test, which takes minutes.
+    Post,
+    /// It is at something shorter.
+    Shortly,
+}
+
 impl RedfishError {
     /// The HTTP status of a refusal.
     pub fn status(&self) -> Option<u16> {
@@ -85,23 +124,134 @@ impl RedfishError {
             _ => false,
         }
     }
+
+    /// Whether the refusal has a message with this id, of whichever registry and version.
+    pub fn has_id(&self, id: &str) -> bool {
+        let Self::Refused { body, .. } = self else { return false };
+        let ends = |value: &Value| value.as_str().is_some_and(|found| found.rsplit('.').next() == Some(id));
+        ends(&body["error"]["code"]) || messages(body).any(|message| ends(&message["MessageId"]))
+    }
+
+    /// Whether the BMC wants to be told `parameter`, which it was not.
+    pub fn misses(&self, parameter: &str) -> bool {
+        let Self::Refused { body, text, .. } = self else { return false };
+        let names = |value: &Value| match value {
+            Value::String(text) => text.contains(parameter),
+            Value::Array(list) => list.iter().any(|item| item.as_str().is_some_and(|text| text.contains(parameter))),
+            _ => false,
+        };
+        let missing = ["ActionParameterMissing", "PropertyMissing", "CreateFailedMissingReqProperties"];
+        let structured = messages(body).any(|message| {
+            let id = message["MessageId"].as_str().unwrap_or_default();
+            missing.iter().any(|missing| id.ends_with(missing))
+                && ["MessageArgs", "RelatedProperties", "Message"].iter().any(|key| names(&message[key]))
+        });
+        // Some only say so in words, under a general id or none.
+        let worded = ["missing", "required", "requires", "must "].iter().any(|word| text.contains(word));
+        structured || (text.contains(parameter) && (worded || self.has_id("GeneralError")))
+    }
+
+    /// Whether the refusal is one that passes, and how soon.
+    pub fn busy(&self) -> Option<Busy> {
+        let Self::Refused { text, status, .. } = self else { return None };
+        let post = ["UnableToModifyDuringSystemPOST", "InvalidOperationForSystemState"];
+        if post.iter().any(|id| self.has_id(id)) || text.to_lowercase().contains("during post") {
+            return Some(Busy::Post);
+        }
+        let ids = ["SYS518", "ServiceTemporarilyUnavailable", "ServiceInUnknownState", "ResourceInStandby"];
+        let words = ["busy", "not ready", "try again", "retry", "temporarily", "in transition"];
+        let lower = text.to_lowercase();
+        let shortly = matches!(status, 429 | 503)
+            || ids.iter().any(|id| self.has_id(id))
+            || words.iter().any(|word| lower.contains(word));
+        shortly.then_some(Busy::Shortly)
+    }
 }
 
-/// The text of an error answer: the extended messages, else the message, else the start of the body.
+/// The messages of an answer, wherever this BMC puts them.
+fn messages(body: &Value) -> impl Iterator<Item = &Value> {
+    let places = [&body["error"]["@Message.ExtendedInfo"], &body["@Message.ExtendedInfo"], &body["Messages"]];
+    places.into_iter().flat_map(|place| match place {
+        Value::Array(list) => list.as_slice(),
+        Value::Object(_) => std::slice::from_ref(place),
+        _ => &[],
+    })
+}
+
+/// The text of an answer: its messages, else the error's, else the start of the body; one line of bounded length.
 pub(super) fn text(body: &Value, raw: &str) -> String {
-    let error = &body["error"];
-    let extended: Vec<&str> = error["@Message.ExtendedInfo"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|info| info["Message"].as_str())
-        .filter(|message| !message.is_empty())
-        .collect();
-    if !extended.is_empty() {
-        return extended.join("; ");
+    let said = |message: &Value| {
+        let words = message["Message"].as_str().filter(|words| !words.is_empty());
+        words.or(message["MessageId"].as_str()).map(str::to_owned)
+    };
+    let mut all: Vec<String> = messages(body).filter_map(said).collect();
+    all.dedup();
+    let joined = match (all.is_empty(), body["error"]["message"].as_str()) {
+        (false, _) => all.join("; "),
+        (true, Some(message)) => message.to_owned(),
+        (true, None) => raw.to_owned(),
+    };
+    let clean = joined.chars().take(TEXT_LIMIT).map(|c| if c.is_control() { ' ' } else { c });
+    let clean: String = clean.collect();
+    if clean.trim().is_empty() { "without a reason".into() } else { clean }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refusal(status: u16, body: Value) -> RedfishError {
+        RedfishError::Refused {
+            url: "x".into(),
+            status,
+            text: text(&body, ""),
+            body: Box::new(body),
+            retry_after: None,
+        }
     }
-    match error["message"].as_str() {
-        Some(message) => message.to_string(),
-        None => raw.chars().take(200).collect(),
+
+    fn with_message(id: &str, message: &str) -> RedfishError {
+        refusal(400, json!({"error": {"@Message.ExtendedInfo": [{"MessageId": id, "Message": message}]}}))
+    }
+
+    #[test]
+    fn a_text_is_one_bounded_line() {
+        let error = with_message("x", &format!("no\nsuch\u{1b}[31mimage{}", "!".repeat(9000)));
+        let said = error.to_string();
+        assert!(said.starts_with("BMC x answered 400: no such [31mimage!"), "{said}");
+        assert!(said.len() < 600 && !said.contains(char::is_control));
+        assert!(refusal(403, Value::Null).to_string().ends_with("403: without a reason"));
+    }
+
+    #[test]
+    fn busy_has_many_words() {
+        for (id, message, expected) in [
+            ("iLO.2.37.UnableToModifyDuringSystemPOST", "", Some(Busy::Post)),
+            ("iLO.2.14.InvalidOperationForSystemState", "", Some(Busy::Post)),
+            ("IDRAC.2.8.SYS518", "iDRAC is not ready.", Some(Busy::Shortly)),
+            ("Base.1.8.GeneralError", "The resource is busy, please try again.", Some(Busy::Shortly)),
+            ("Base.1.8.ServiceTemporarilyUnavailable", "", Some(Busy::Shortly)),
+            ("Base.1.8.PropertyValueNotInList", "Continuous is not in the list", None),
+        ] {
+            assert_eq!(with_message(id, message).busy(), expected, "{id}");
+        }
+        assert_eq!(refusal(503, Value::Null).busy(), Some(Busy::Shortly));
+    }
+
+    #[test]
+    fn a_missing_parameter_is_found_in_every_form() {
+        let missing = |info: Value| refusal(400, json!({"error": {"@Message.ExtendedInfo": [info]}}));
+        let id = "Base.1.18.1.ActionParameterMissing";
+        for error in [
+            missing(json!({"MessageId": id, "MessageArgs": ["InsertMedia", "TransferProtocolType"]})),
+            missing(json!({"MessageId": id, "RelatedProperties": ["#/TransferProtocolType"]})),
+            with_message("Base.1.4.GeneralError", "TransferProtocolType has to be given"),
+            refusal(400, json!({"error": {"message": "The parameter TransferProtocolType is required"}})),
+        ] {
+            assert!(error.misses("TransferProtocolType") && !error.misses("UserName"), "{error}");
+        }
+        assert!(!with_message("Base.1.8.ActionParameterValueFormatError", "Inserted").misses("Inserted"));
     }
 }

@@ -1,43 +1,14 @@
-//! Power and boot override of one machine.
+//! Which of a BMC's systems is meant, and its power.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::client::Resource;
-use super::quirks::{self, Quirks};
-use super::{Client, RedfishError};
+use super::client::{ATTEMPTS, Client, Resource};
+use super::error::{Failure, RedfishError};
 
-/// How long a boot override lasts (`BootSourceOverrideEnabled`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Enabled {
-    /// For the next start.
-    Once,
-    /// Until it is changed.
-    Continuous,
-}
-
-impl Enabled {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Once => "Once",
-            Self::Continuous => "Continuous",
-        }
-    }
-}
-
-/// What the machine is to boot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Boot {
-    /// Its disk.
-    Disk,
-    /// The virtual CD.
-    VirtualCd,
-    /// UEFI HTTP boot of a URL, or of what DHCP names.
-    UefiHttp(Option<String>),
-    /// Network boot.
-    Pxe,
-}
+/// Between two looks at the power.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// One machine behind a BMC.
 #[derive(Debug)]
@@ -46,6 +17,50 @@ pub struct System<'a> {
     pub client: &'a Client,
     /// Path of the system.
     pub path: String,
+}
+
+/// What can be done to a machine's power (`ResetType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// Switches on.
+    On,
+    /// Takes the power away.
+    ForceOff,
+    /// Asks the operating system to end.
+    GracefulShutdown,
+    /// Asks the operating system to start anew.
+    GracefulRestart,
+    /// Presses reset.
+    ForceRestart,
+    /// A non-maskable interrupt.
+    Nmi,
+}
+
+impl Reset {
+    /// The names that this has: one that a BMC may lack, and what does the same.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::On => &["On", "ForceOn"],
+            Self::ForceOff => &["ForceOff"],
+            Self::GracefulShutdown => &["GracefulShutdown"],
+            Self::GracefulRestart => &["GracefulRestart"],
+            Self::ForceRestart => &["ForceRestart"],
+            Self::Nmi => &["Nmi"],
+        }
+    }
+
+    /// The power state that it ends in, if it changes any.
+    fn end(self) -> Option<&'static str> {
+        match self {
+            Self::On | Self::GracefulRestart | Self::ForceRestart => Some("On"),
+            Self::ForceOff | Self::GracefulShutdown => Some("Off"),
+            Self::Nmi => None,
+        }
+    }
+
+    fn starts_anew(self) -> bool {
+        matches!(self, Self::GracefulRestart | Self::ForceRestart | Self::Nmi)
+    }
 }
 
 impl<'a> System<'a> {
@@ -60,18 +75,12 @@ impl<'a> System<'a> {
         }
         let root = client.get(settings.root.path()).await?;
         let problem = |problem: String| RedfishError::Document { url: settings.root.to_string(), problem };
-        let systems =
+        let list =
             root.body["Systems"]["@odata.id"].as_str().ok_or_else(|| problem("there is no list of systems".into()))?;
-        let members = client.get(systems).await?;
-        let paths: Vec<&str> = members.body["Members"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|member| member["@odata.id"].as_str())
-            .collect();
-        match paths[..] {
-            [path] => Ok(Self { client, path: path.to_string() }),
-            _ => Err(problem(format!("there are {} systems: set driver_info/redfish_system_id", paths.len()))),
+        let paths = client.members(list).await?;
+        match <[String; 1]>::try_from(paths) {
+            Ok([path]) => Ok(Self { client, path }),
+            Err(paths) => Err(problem(format!("there are {} systems: set driver_info/redfish_system_id", paths.len()))),
         }
     }
 
@@ -83,12 +92,29 @@ impl<'a> System<'a> {
         self.client.get(&self.path).await
     }
 
+    /// The documents of its managers; one that is not there is left out.
+    ///
+    /// # Errors
+    /// See [`RedfishError`].
+    pub async fn managers(&self, system: &Value) -> Result<Vec<Resource>, RedfishError> {
+        let mut managers = Vec::new();
+        for manager in system["Links"]["ManagedBy"].as_array().into_iter().flatten() {
+            let Some(path) = manager["@odata.id"].as_str() else { continue };
+            match self.client.get(path).await {
+                Ok(manager) => managers.push(manager),
+                Err(error) if error.status() == Some(404) => tracing::debug!(path, "a manager that is not there"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(managers)
+    }
+
     /// `On`, `Off`, `PoweringOn`, `PoweringOff`…
     ///
     /// # Errors
     /// See [`RedfishError`].
     pub async fn power(&self) -> Result<String, RedfishError> {
-        Ok(self.read().await?.body["PowerState"].as_str().unwrap_or("Unknown").to_string())
+        Ok(power_of(&self.read().await?).to_owned())
     }
 
     /// Switches on or off (at once) and waits until that is so.
@@ -96,123 +122,119 @@ impl<'a> System<'a> {
     /// # Errors
     /// When the BMC refuses, or the machine is not there after `limit`.
     pub async fn set_power(&self, on: bool, limit: Duration) -> Result<(), RedfishError> {
-        let (wanted, reset) = if on { ("On", "On") } else { ("Off", "ForceOff") };
+        self.reset(if on { Reset::On } else { Reset::ForceOff }, limit).await
+    }
+
+    /// Does `reset` and waits for the power state that it ends in. One way is never taken for another: what does not shut
+    /// down stays on.
+    ///
+    /// # Errors
+    /// When the BMC does not offer that or refuses, or the machine is not there after `limit`.
+    pub async fn reset(&self, reset: Reset, limit: Duration) -> Result<(), RedfishError> {
+        let start = tokio::time::Instant::now();
         let system = self.read().await?;
-        if system.body["PowerState"] == wanted {
+        let found = power_of(&system);
+        let there = reset.end() == Some(found) && !reset.starts_anew();
+        if there {
             return Ok(());
         }
-        if let Err(error) = self.reset(&system, reset).await {
-            // Another hand may have been quicker; some BMCs call that an error.
-            if !matches!(error.status(), Some(400 | 409)) || self.power().await? != wanted {
-                return Err(error);
-            }
+        // A machine on its way up need not be told.
+        if !(reset == Reset::On && found == "PoweringOn") && self.order(reset, &system).await? {
+            return Ok(());
         }
-        let start = tokio::time::Instant::now();
+        match reset.end() {
+            Some(wanted) => self.wait_for(wanted, start + limit, limit).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn wait_for(
+        &self,
+        wanted: &'static str,
+        end: tokio::time::Instant,
+        limit: Duration,
+    ) -> Result<(), RedfishError> {
         loop {
             let found = self.power().await?;
             if found == wanted {
                 return Ok(());
             }
-            if start.elapsed() >= limit {
+            if tokio::time::Instant::now() >= end {
                 return Err(RedfishError::Power { wanted, found, seconds: limit.as_secs() });
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 
-    async fn reset(&self, system: &Resource, kind: &str) -> Result<(), RedfishError> {
-        let target = system.body["Actions"]["#ComputerSystem.Reset"]["target"].as_str().ok_or_else(|| {
-            RedfishError::Document { url: self.path.clone(), problem: "the system cannot be reset".into() }
-        })?;
-        self.client.post(target, Some(&json!({"ResetType": kind}))).await.map(drop)
-    }
-
-    /// Sets what the machine boots, at its next start or from now on.
-    ///
-    /// # Errors
-    /// When the BMC refuses, or does not offer that way of booting.
-    pub async fn set_boot(&self, boot: &Boot, enabled: Enabled) -> Result<(), RedfishError> {
-        let system = self.read().await?;
-        let quirks = quirks::of(system.body["Manufacturer"].as_str().unwrap_or_default());
-        let body = boot_request(&system.body["Boot"], boot, enabled, quirks)
-            .map_err(|problem| RedfishError::Document { url: self.path.clone(), problem })?;
-        // Boot settings may have a resource of their own for the next start (DSP0266, 9.10).
-        let pending = system.body["@Redfish.Settings"]["SettingsObject"]["@odata.id"].as_str();
-        if let Some(path) = pending {
-            let settings = self.client.get(path).await?;
-            if settings.body.get("Boot").is_some() {
-                return self.client.patch(&settings, &body).await;
+    /// Orders it; true when the machine turns out to be there already. A refusal counts only while the machine is not on its
+    /// way: another hand may have been quicker, and iDRAC 10 refuses `On` for a while after it has switched off.
+    async fn order(&self, reset: Reset, system: &Resource) -> Result<bool, RedfishError> {
+        let (target, kind) = self.action(reset, system).await?;
+        let mut attempt = 1;
+        loop {
+            let error = match self.client.post(&target, Some(&json!({"ResetType": kind}))).await {
+                Ok(_) => return Ok(false),
+                Err(error) => error,
+            };
+            let lost = matches!(error, RedfishError::Unreachable { failure: Failure::NoAnswer, .. });
+            let Some(wanted) = reset.end().filter(|_| lost || matches!(error.status(), Some(400 | 409))) else {
+                return Err(error);
+            };
+            let now = self.power().await?;
+            let said = error.to_string().to_lowercase();
+            let said = ["already", "host is"]
+                .iter()
+                .any(|word| said.contains(&format!("{word} powered {wanted}").to_lowercase()));
+            if !reset.starts_anew() && (now == wanted || (now == "Unknown" && said)) {
+                return Ok(true);
             }
+            let on_its_way = matches!((now.as_str(), wanted), ("PoweringOn", "On") | ("PoweringOff", "Off"));
+            if on_its_way {
+                return Ok(false);
+            }
+            if attempt >= ATTEMPTS || (!lost && error.status() != Some(409)) {
+                return Err(error);
+            }
+            tracing::info!(%error, attempt, "the BMC is asked again");
+            tokio::time::sleep(self.client.growing_pause(attempt)).await;
+            attempt += 1;
         }
-        self.client.patch(&system, &body).await
+    }
+
+    /// Where to send the order, and what it is called here.
+    async fn action(&self, reset: Reset, system: &Resource) -> Result<(String, &'static str), RedfishError> {
+        let problem = |problem: String| RedfishError::Document { url: self.path.clone(), problem };
+        let action = &system.body["Actions"]["#ComputerSystem.Reset"];
+        let target = action["target"].as_str().ok_or_else(|| problem("the system cannot be reset".into()))?;
+        let mut offered = strings(&action["ResetType@Redfish.AllowableValues"]);
+        if let (None, Some(info)) = (&offered, action["@Redfish.ActionInfo"].as_str()) {
+            let info = self.client.get(info).await.map(|info| info.body).unwrap_or_default();
+            let parameters = info["Parameters"].as_array().into_iter().flatten();
+            let mut kinds = parameters.filter(|parameter| parameter["Name"] == "ResetType");
+            offered = kinds.next().and_then(|parameter| strings(&parameter["AllowableValues"]));
+        }
+        let names = reset.names();
+        let kind = match &offered {
+            Some(offered) => names.iter().find(|name| offered.iter().any(|kind| kind == *name)),
+            None => names.first(),
+        };
+        let missing = || {
+            problem(format!(
+                "offers no {}, only {}",
+                names[0],
+                offered.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+            ))
+        };
+        Ok((target.to_owned(), kind.ok_or_else(missing)?))
     }
 }
 
-/// The body of a boot override, given the `Boot` object as it is.
-fn boot_request(now: &Value, boot: &Boot, enabled: Enabled, quirks: Quirks) -> Result<Value, String> {
-    let enabled = enabled.as_str();
-    let target = match boot {
-        Boot::Disk => "Hdd",
-        Boot::VirtualCd => quirks.cd_target,
-        Boot::UefiHttp(_) => "UefiHttp",
-        Boot::Pxe => "Pxe",
-    };
-    let offered = now["BootSourceOverrideTarget@Redfish.AllowableValues"].as_array();
-    if let Some(offered) = offered
-        && !offered.iter().any(|value| value == target)
-    {
-        let offered: Vec<&str> = offered.iter().filter_map(Value::as_str).collect();
-        return Err(format!("this machine cannot boot {target}, only {}", offered.join(", ")));
-    }
-    let mut request = json!({"BootSourceOverrideTarget": target});
-    if quirks.whole_boot_request {
-        request["BootSourceOverrideMode"] = "UEFI".into();
-    }
-    if quirks.whole_boot_request || now["BootSourceOverrideEnabled"] != enabled {
-        request["BootSourceOverrideEnabled"] = enabled.into();
-    }
-    match boot {
-        Boot::UefiHttp(Some(url)) => request["HttpBootUri"] = url.as_str().into(),
-        // A URL of an earlier boot must not come back.
-        _ if now.get("HttpBootUri").is_some_and(|uri| !uri.is_null()) => request["HttpBootUri"] = Value::Null,
-        _ => {}
-    }
-    Ok(json!({"Boot": request}))
+fn power_of(system: &Resource) -> &str {
+    system.body["PowerState"].as_str().unwrap_or("Unknown")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn http_boot_names_its_url_and_later_boots_forget_it() {
-        let now = json!({"BootSourceOverrideEnabled": "Disabled", "HttpBootUri": null});
-        let url = "http://192.0.2.1/agent.efi".to_string();
-        let request = boot_request(&now, &Boot::UefiHttp(Some(url.clone())), Enabled::Once, quirks::NONE).unwrap();
-        assert_eq!(
-            request,
-            json!({"Boot": {"BootSourceOverrideTarget": "UefiHttp", "BootSourceOverrideEnabled": "Once", "HttpBootUri": url}})
-        );
-        let now = json!({"BootSourceOverrideEnabled": "Continuous", "HttpBootUri": url});
-        let request = boot_request(&now, &Boot::Disk, Enabled::Continuous, quirks::NONE).unwrap();
-        assert_eq!(request, json!({"Boot": {"BootSourceOverrideTarget": "Hdd", "HttpBootUri": null}}));
-    }
-
-    #[test]
-    fn quirks_change_the_request() {
-        let now = json!({"BootSourceOverrideEnabled": "Once"});
-        let request = boot_request(&now, &Boot::VirtualCd, Enabled::Once, quirks::of("Supermicro")).unwrap();
-        assert_eq!(
-            request,
-            json!({"Boot": {"BootSourceOverrideTarget": "UsbCd", "BootSourceOverrideEnabled": "Once",
-                            "BootSourceOverrideMode": "UEFI"}})
-        );
-    }
-
-    #[test]
-    fn what_the_machine_cannot_boot_is_refused_here() {
-        let now = json!({"BootSourceOverrideTarget@Redfish.AllowableValues": ["Pxe", "Hdd"]});
-        let problem = boot_request(&now, &Boot::UefiHttp(None), Enabled::Once, quirks::NONE).unwrap_err();
-        assert_eq!(problem, "this machine cannot boot UefiHttp, only Pxe, Hdd");
-    }
+/// A list of strings, when it is one with something in it.
+pub(super) fn strings(value: &Value) -> Option<Vec<String>> {
+    let list: Vec<String> = value.as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    (!list.is_empty()).then_some(list)
 }

@@ -1,6 +1,5 @@
-//! The Redfish client against the Redfish emulator, over real sockets.
+//! The client against our own emulator.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets an error should stop at it")]
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,0 +1,144 @@
+//! Whose certificates a BMC may show.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::error::RedfishError;
+use super::settings::{Tls, Verify};
+
+/// Of a file of certificates.
+const FILE_LIMIT: u64 = 1 << 20;
+/// In a folder of them.
+const FILES: usize = 256;
+
+/// What TLS is to be like; none where the system's authorities and the usual versions do.
+pub(super) fn config(verify: &Verify, minimum: Tls) -> Result<Option<ClientConfig>, RedfishError> {
+    let wrong = |problem: String| RedfishError::Setting { key: "redfish_verify_ca", problem };
+    let provider = Arc::new(ring::default_provider());
+    let trust = match verify {
+        Verify::System if minimum == Tls::V1_2 => return Ok(None),
+        Verify::System => Trust::Chain(system_authorities().map_err(wrong)?, Vec::new()),
+        Verify::File(path) => {
+            let pinned = read(Path::new(path)).map_err(|problem| wrong(format!("{path}: {problem}")))?;
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(pinned.iter().cloned());
+            if roots.is_empty() {
+                return Err(wrong(format!("{path}: no certificate in it")));
+            }
+            Trust::Chain(verifier(roots, &provider).map_err(wrong)?, pinned)
+        }
+        Verify::No => Trust::Anybody,
+    };
+    let versions: &[_] = match minimum {
+        Tls::V1_2 => &[&rustls::version::TLS12, &rustls::version::TLS13],
+        Tls::V1_3 => &[&rustls::version::TLS13],
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(|error| wrong(error.to_string()))?;
+    let verifier = Arc::new(Verifier { trust, provider });
+    Ok(Some(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+}
+
+fn verifier(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, String> {
+    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    builder.build().map_err(|error| error.to_string())
+}
+
+fn system_authorities() -> Result<Arc<WebPkiServerVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
+    roots.add_parsable_certificates(read(bundle).map_err(|problem| format!("{}: {problem}", bundle.display()))?);
+    verifier(roots, &Arc::new(ring::default_provider()))
+}
+
+/// The certificates in a PEM file, or in the files of a folder.
+fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).map_err(text)?;
+        files =
+            entries.take(FILES).filter_map(|entry| Some(entry.ok()?.path())).filter(|file| file.is_file()).collect();
+        files.sort();
+    }
+    let mut all = Vec::new();
+    for file in files {
+        if std::fs::metadata(&file).map_err(text)?.len() > FILE_LIMIT {
+            return Err(format!("larger than {} MiB", FILE_LIMIT >> 20));
+        }
+        let pem = std::fs::read(&file).map_err(text)?;
+        all.extend(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
+    }
+    Ok(all)
+}
+
+#[derive(Debug)]
+enum Trust {
+    /// What these authorities have signed for the name that is called, or one of these certificates itself.
+    Chain(Arc<WebPkiServerVerifier>, Vec<CertificateDer<'static>>),
+    Anybody,
+}
+
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let (chain, pinned) = match &self.trust {
+            Trust::Anybody => return Ok(ServerCertVerified::assertion()),
+            Trust::Chain(chain, pinned) => (chain, pinned),
+        };
+        let judged = chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        // A BMC's self-signed certificate that was given byte for byte is trusted for what it is, though it calls itself an
+        // authority or names another host, as factory certificates do; a date that has passed stays a reason.
+        let dated = |error: &Error| {
+            use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+            let Error::InvalidCertificate(reason) = error else { return false };
+            matches!(reason, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
+        };
+        judged.or_else(|error| match pinned.iter().any(|known| known.as_ref() == end_entity.as_ref()) {
+            true if !dated(&error) => Ok(ServerCertVerified::assertion()),
+            _ => Err(error),
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,9 @@
+//! The Redfish client against the Redfish emulator, and against replayed BMCs of several vendors, over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an error should stop at it")]
+
+mod distrust;
+mod emulator;
+mod power;
+mod replay;
+mod vendors;
