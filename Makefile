@@ -1,5 +1,6 @@
 # make demo   the whole life of one machine on a loop device (root)
 # make test   everything this machine can check (root)
+# make advisories  known defects of what is linked; their database is fetched
 # make fuzz   every fuzz target for FUZZ_SECONDS (20) each
 # make bench  Ferric beside what else writes images, into docs/benchmarks.md (root; half an hour on a quiet machine)
 # make bench-ironic  agents under a real Ironic, beside the Python one, into the same file (root; 10 minutes)
@@ -9,7 +10,7 @@
 # make live-system  what the tests boot for a CoreOS live system, in target/live-system/
 # make grub-image   the partition image that the tests deploy to BIOS machines, in target/grub-image/ (root)
 
-.PHONY: fuzz setup check unit test demo bench bench-ironic static container ramdisk live-system grub-image
+.PHONY: fuzz setup check advisories unit test demo bench bench-ironic static container ramdisk live-system grub-image
 
 target := x86_64-unknown-linux-gnu
 # Where cargo builds, as an absolute path: cargo and the scripts below start in different folders.
@@ -24,6 +25,10 @@ check: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	.ci/deny bans licenses sources
+
+advisories:
+	.ci/deny advisories
 
 unit: setup container ramdisk live-system grub-image
 	cargo build --workspace --bins

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use sha_crypt::{Sha256Params, sha256_simple};
+use sha_crypt::{PasswordHasher, ShaCrypt};
 
 use crate::StepError;
 use crate::step::Context;
@@ -14,8 +14,6 @@ use crate::step::Context;
 const PASSWORD_FILE: &str = "/etc/ipa-rescue-config/ipa-rescue-password";
 /// Tells that unit that it is time.
 const MARKER: &str = "/etc/.rescued";
-/// Rounds of a crypt(3) hash that does not name them.
-const DEFAULT_ROUNDS: usize = 5000;
 
 /// Leaves the crypt(3) hash of the password, and the marker, below the machine's root. A password that is not hashed
 /// yet is hashed with SHA-256. A local run leaves `/etc` of the running system alone.
@@ -37,9 +35,10 @@ pub fn finalize(password: &str, hashed: bool, context: &Context) -> Result<(), S
 }
 
 fn sha256_crypt(password: &str) -> Result<String, StepError> {
-    Sha256Params::new(DEFAULT_ROUNDS)
-        .and_then(|params| sha256_simple(password, &params))
-        .map_err(|error| StepError::Execution(format!("cannot hash the rescue password: {error:?}")))
+    ShaCrypt::SHA256
+        .hash_password(password.as_bytes())
+        .map(|hash| hash.to_string())
+        .map_err(|error| StepError::Execution(format!("cannot hash the rescue password: {error}")))
 }
 
 fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
@@ -52,6 +51,8 @@ mod tests {
     use std::sync::Arc;
 
     use ferric_hardware::machine::Machine;
+
+    use sha_crypt::PasswordVerifier;
 
     use super::*;
     use crate::options::Options;
@@ -75,7 +76,7 @@ mod tests {
         finalize("secret", false, &machine(root.path())).unwrap();
         let hash = fs::read_to_string(root.path().join(&PASSWORD_FILE[1..])).unwrap();
         assert!(hash.starts_with("$5$"), "{hash}");
-        sha_crypt::sha256_check("secret", &hash).unwrap();
+        ShaCrypt::SHA256.verify_password(b"secret", hash.as_str()).unwrap();
     }
 
     #[test]

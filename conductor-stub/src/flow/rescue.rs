@@ -1,7 +1,7 @@
 //! active → rescuing → rescue wait → rescue, and back.
 
 use serde_json::{Value, json};
-use sha_crypt::{Sha256Params, sha256_simple};
+use sha_crypt::{PasswordHasher, ShaCrypt};
 
 use crate::flow::error::FlowError;
 use crate::flow::task::Task;
@@ -16,9 +16,9 @@ const KEY: &str = "hashed_rescue_password";
 /// # Errors
 /// When there is no randomness for a salt.
 pub fn keep_password(node: &mut Node, password: &str) -> Result<(), FlowError> {
-    let hash = Sha256Params::new(5000).and_then(|params| sha256_simple(password, &params));
-    let hash = hash.map_err(|error| FlowError::Refused(format!("hashing the rescue password: {error:?}")))?;
-    node.spec.instance_info.insert(KEY.into(), hash.into());
+    let hash = ShaCrypt::SHA256.hash_password(password.as_bytes());
+    let hash = hash.map_err(|error| FlowError::Refused(format!("hashing the rescue password: {error}")))?;
+    node.spec.instance_info.insert(KEY.into(), hash.to_string().into());
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use ferric_hardware::machine::Machine;
 use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
 use ferric_hardware::units::Bytes;
 use ferric_hardware::watch::Watch;
+use rand::Rng;
 use rand::rngs::StdRng;
-use rand::{RngCore, SeedableRng};
 
 use super::samples;
 use crate::options::Erase;
@@ -75,7 +75,7 @@ fn random_pass(device: &EligibleDevice, size: Bytes, watch: &dyn Watch) -> Resul
     // The channels go with the closure, so that the filling thread ends before it is waited for.
     std::thread::scope(move |scope| {
         scope.spawn(move || {
-            let mut random = StdRng::from_os_rng();
+            let mut random = rand::make_rng::<StdRng>();
             while let Ok(mut buffer) = take_empty.recv() {
                 random.fill_bytes(&mut buffer);
                 if give_full.send(buffer).is_err() {
