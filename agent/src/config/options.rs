@@ -190,7 +190,8 @@ options! {
     INJECT_FILES_PRIORITY: "Priority of the deploy step inject_files"
         = option("inject_files_priority", Kind::Integer(0, 99)).default("0").kernel("ipa-inject-files-priority");
     GUARD_SPECIAL_FILESYSTEMS: "Do not erase disks that hold cluster file systems"
-        = option("guard-special-filesystems", Kind::Bool).default("true").kernel("ipa-guard-special-filesystems");
+        = option("guard_special_filesystems", Kind::Bool).default("true").kernel("ipa-guard-special-filesystems")
+            .alias("DEFAULT", "guard-special-filesystems");
     ENABLE_DISCARD_ERASE: "Allow discard instead of overwriting"
         = option("enable_discard_erase", Kind::Bool).default("false").kernel("ipa-enable-discard-erase");
     MD5_ENABLED: "Accept MD5 image checksums; Ironic may override it"

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ferric_hardware::units::Bytes;
 use ferric_steps::options::{
-    BasicLogin, Boot, Clock, Container, CoreOs, Download, Erase, Image, Logs, Options, Retries, Runner, Tls,
+    BasicLogin, Boot, Clock, Container, CoreOs, Download, Erase, Image, Logs, Options, Partitions, Retries, Runner, Tls,
 };
 
 use super::{Config, options};
@@ -27,14 +27,22 @@ pub(super) fn options(config: &Config) -> Options {
         container: container(config),
         core_os: config.core_os.clone(),
         download: download(config),
-        erase: Erase { discard: config.flag(&options::ENABLE_DISCARD_ERASE), ..Erase::default() },
+        erase: Erase {
+            discard: config.flag(&options::ENABLE_DISCARD_ERASE),
+            guard: config.flag(&options::GUARD_SPECIAL_FILESYSTEMS),
+            ..Erase::default()
+        },
         image: Image {
             md5: config.flag(&options::MD5_ENABLED),
             permitted_formats: words(config, &options::PERMITTED_IMAGE_FORMATS),
             buffer_budget: Bytes::mib(config.number(&options::BUFFER_BUDGET_MIB)),
-            ..Image::default()
+            deep_inspection: !config.flag(&options::DISABLE_DEEP_IMAGE_INSPECTION),
         },
         logs: Logs { file: config.path(&options::LOG_FILE), directory: config.path(&options::LOG_DIR) },
+        partitions: Partitions {
+            efi_system: Bytes::mib(config.number(&options::EFI_SYSTEM_PARTITION_SIZE)),
+            bios_boot: Bytes::mib(config.number(&options::BIOS_BOOT_PARTITION_SIZE)),
+        },
         tls: tls(config),
         ..Options::default()
     }
@@ -95,11 +103,30 @@ pub(super) fn core_os(environment: &BTreeMap<String, String>) -> CoreOs {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Sources;
     use super::*;
 
     #[test]
     fn the_defaults_of_both_are_the_same() {
         let defaults = Config::with_defaults().step_options();
         assert_eq!(defaults, Options { host_root: defaults.host_root.clone(), ..Options::default() });
+    }
+
+    /// What steps see of a configuration file.
+    fn seen(text: &str) -> Options {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.conf"), text).unwrap();
+        let sources = Sources { config_dirs: vec![directory.path().to_path_buf()], ..Sources::default() };
+        Config::load(&sources).unwrap().step_options()
+    }
+
+    #[test]
+    fn options_of_cleaning_and_deployment_reach_the_steps() {
+        for spelling in ["guard_special_filesystems", "guard-special-filesystems"] {
+            assert!(!seen(&format!("[DEFAULT]\n{spelling} = false\n")).erase.guard, "{spelling}");
+        }
+        let sizes = seen("[disk_utils]\nefi_system_partition_size = 200\nbios_boot_partition_size = 2\n").partitions;
+        assert_eq!(sizes, Partitions { efi_system: Bytes::mib(200), bios_boot: Bytes::mib(2) });
+        assert!(!seen("[DEFAULT]\ndisable_deep_image_inspection = true\n").image.deep_inspection);
     }
 }

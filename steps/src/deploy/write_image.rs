@@ -164,7 +164,8 @@ fn disk_identifier(disk: &OpenDevice) -> Result<String, StepError> {
     Ok(format!("{:#010x}", u32::from_le_bytes(bytes)))
 }
 
-/// `raw` and `qcow2` are taken at their word; what nobody named is judged by its first bytes.
+/// `raw` and `qcow2` are taken at their word; what nobody named is judged by its first bytes, and so is everything but
+/// `raw` without deep inspection.
 fn format_choice(info: &ImageInfo, options: &Options) -> Result<FormatChoice, StepError> {
     let permitted = &options.image.permitted_formats;
     let permits = |format: &str| permitted.iter().any(|one| one == format);
@@ -172,6 +173,9 @@ fn format_choice(info: &ImageInfo, options: &Options) -> Result<FormatChoice, St
         let list = permitted.join(", ");
         StepError::InvalidImage(format!("Security: Detected image format was {format}, but only {list} are allowed"))
     };
+    if !options.image.deep_inspection && info.disk_format.as_deref() != Some("raw") {
+        return Ok(FormatChoice::Auto);
+    }
     match info.disk_format.as_deref() {
         Some("raw") => Ok(FormatChoice::Raw),
         Some("qcow2") if permits("qcow2") => Ok(FormatChoice::Qcow2),
@@ -212,5 +216,24 @@ fn in_words(error: ImageError, info: &ImageInfo, device: &str) -> StepError {
             StepError::ImageWrite(format!("Writing image to device {device} failed: {text}"))
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_deep_inspection_only_raw_images_are_taken_at_their_word() {
+        let choice = |format: &str, options: &Options| {
+            let info = json!({"id": "i", "urls": ["u"], "checksum": "http://h/s", "disk_format": format});
+            format_choice(&ImageInfo::parse(&info, false).unwrap(), options)
+        };
+        let mut options = Options::default();
+        options.image.permitted_formats = vec!["raw".to_string()];
+        assert!(matches!(choice("qcow2", &options), Err(StepError::InvalidImage(_))));
+        options.image.deep_inspection = false;
+        assert_eq!(choice("qcow2", &options).unwrap(), FormatChoice::Auto);
+        assert_eq!(choice("raw", &options).unwrap(), FormatChoice::Raw);
     }
 }
