@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use ferric_hardware::inventory::InventoryOptions;
 use ferric_hardware::machine::Machine;
 use ferric_hardware::simulated::{Simulated, SimulatedError};
-use ferric_steps::step::{Context, Memory};
+use ferric_steps::site::Site;
+use ferric_steps::step::{Memory, Step};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
@@ -115,27 +116,37 @@ impl Agent {
         self.ironic.get_or_init(|| ironic);
     }
 
-    /// What steps get, with the ports that came with the request.
-    pub fn context(&self, running: &Running, ports: Value) -> Context {
-        Context {
+    /// Where work is done now.
+    pub fn site(&self) -> Site {
+        Site::new(self.machine.clone(), self.config().step_options())
+    }
+
+    /// A step for the node, with the ports that came with the request.
+    pub fn step(&self, running: &Running, ports: Value) -> Step {
+        Step {
+            site: self.site(),
             node: self.node(),
             ports: Arc::new(ports),
             progress: running.progress.clone(),
             cancel: running.cancel.clone(),
             memory: self.memory.clone(),
-            ..Context::new(self.machine.clone(), Arc::new(self.config().step_options()))
         }
+    }
+
+    /// UUIDs of the last image that was written.
+    pub fn partition_uuids(&self) -> Value {
+        self.memory.partition_uuids()
     }
 
     /// What the inventory depends on.
     pub fn inventory_options(&self) -> InventoryOptions {
         let config = self.config();
-        let context = self.context(&Running::default(), Value::Null);
+        let site = self.site();
         // A local run leaves the network of the machine as it is.
-        let vlans = if context.is_local_run() { Vec::new() } else { config.list(&options::ENABLE_VLAN_INTERFACES) };
+        let vlans = if site.is_local_run() { Vec::new() } else { config.list(&options::ENABLE_VLAN_INTERFACES) };
         let lldp = config.flag(&options::COLLECT_LLDP).then(|| config.seconds(&options::LLDP_TIMEOUT));
         InventoryOptions {
-            policy: context.device_policy(),
+            policy: site.device_policy(&self.node()),
             boot_interface: config.boot_interface().map(str::to_string),
             lldp,
             vlans: vlans.into_iter().map(str::to_string).collect(),

@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ferric_hardware::block::{self, hints};
-use serde_json::Value;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
-use crate::command::Running;
 use crate::config::options;
 
 /// How often the disks are looked at.
@@ -26,10 +24,10 @@ pub async fn wait(agent: &Arc<Agent>) {
     let started = Instant::now();
     let mut told = false;
     loop {
-        let context = agent.context(&Running::default(), Value::Null);
+        let (site, node) = (agent.site(), agent.node());
         let look = move || {
-            let wanted = hints::Hints::of_node(&context.node).map_err(|error| error.to_string())?;
-            let listing = block::list(&context.machine, &context.device_policy());
+            let wanted = hints::Hints::of_node(&node).map_err(|error| error.to_string())?;
+            let listing = block::list(&site.machine, &site.device_policy(&node));
             hints::choose(&listing, wanted.as_ref()).map(|disk| disk.name.clone()).map_err(|none| none.to_string())
         };
         let reason = match tokio::task::spawn_blocking(look).await {

@@ -7,12 +7,10 @@ use anyhow::{Context, Result};
 use ferric_hardware::nic::Interface;
 use ferric_steps::{clock, lockdown};
 use rustls::ServerConfig;
-use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Ending};
-use crate::command::Running;
 use crate::config::options;
 use crate::ironic::{self, Ironic};
 use crate::lookup::Admission;
@@ -62,9 +60,9 @@ async fn prepare(agent: &Arc<Agent>) -> Result<Role> {
         discovery::configure(agent).await?;
     }
     let config = agent.config();
-    let context = agent.context(&Running::default(), Value::Null);
+    let site = agent.site();
     if config.text(&options::NTP_SERVER).is_some() {
-        tokio::task::spawn_blocking(move || clock::set(&context)).await??;
+        tokio::task::spawn_blocking(move || clock::set(&site)).await??;
     }
     tokio::time::sleep(config.seconds(&options::HARDWARE_INITIALIZATION_DELAY)).await;
     if config.flag(&options::STANDALONE) {
@@ -171,9 +169,9 @@ async fn serve(agent: Arc<Agent>, ironic: Option<(Arc<Ironic>, Vec<Interface>)>)
     agent.end(ending);
     service.await?;
     if ending == Ending::Lockdown {
-        let context = agent.context(&Running::default(), Value::Null);
-        let local = context.is_local_run();
-        tokio::task::spawn_blocking(move || lockdown::links_down(&context)).await?;
+        let site = agent.site();
+        let local = site.is_local_run();
+        tokio::task::spawn_blocking(move || lockdown::links_down(&site)).await?;
         if !local {
             info!("locked down");
             return stopped().await;

@@ -13,14 +13,15 @@ use std::cmp::Reverse;
 use serde_json::{Map, Value, json};
 
 use crate::StepError;
-use crate::step::{Arguments, Context, Kind};
+use crate::site::Site;
+use crate::step::{Arguments, Kind, Step};
 use manager::Roster;
 use offer::Offer;
 
 /// The answer to `get_<kind>_steps`: the steps by hardware manager, and the managers' versions.
 /// It may run step plugins, so it blocks.
-pub fn list(kind: Kind, context: &Context) -> Value {
-    let roster = Roster::of(context);
+pub fn list(kind: Kind, site: &Site) -> Value {
+    let roster = Roster::of(site);
     let mut steps = Map::new();
     for offer in roster.offers.iter().filter(|offer| offer.kind == kind) {
         let wins =
@@ -37,27 +38,27 @@ pub fn list(kind: Kind, context: &Context) -> Value {
 
 /// The versions of the hardware managers by their declared names, as in [`list`]; Ironic sends them back with each
 /// step. It blocks, as [`list`] does.
-pub fn versions(context: &Context) -> Value {
-    Roster::of(context).versions()
+pub fn versions(site: &Site) -> Value {
+    Roster::of(site).versions()
 }
 
 /// Runs one step to its end and returns its result (`clean_result` etc.).
 ///
 /// # Errors
 /// What the step reports; [`StepError::UnknownStep`] when there is none of that name.
-pub async fn execute(kind: Kind, step: &str, arguments: Arguments, context: Context) -> Result<Value, StepError> {
-    let asked = context.clone();
+pub async fn execute(kind: Kind, name: &str, arguments: Arguments, step: Step) -> Result<Value, StepError> {
+    let asked = step.site.clone();
     let roster = blocking(move || Ok(Roster::of(&asked))).await?;
-    for offer in ranked(&roster.offers, kind, step) {
+    for offer in ranked(&roster.offers, kind, name) {
         offer.check(&arguments)?;
-        match offer.action.run(context.clone(), arguments.clone()).await {
+        match offer.action.run(step.clone(), arguments.clone()).await {
             Err(StepError::Incompatible(reason)) => {
-                tracing::info!(step, reason, manager = offer.manager.class, "does not fit this hardware");
+                tracing::info!(step = name, reason, manager = offer.manager.class, "does not fit this hardware");
             }
             result => return result,
         }
     }
-    Err(StepError::UnknownStep(step.to_string()))
+    Err(StepError::UnknownStep(name.to_string()))
 }
 
 /// Runs work that blocks on a thread of its own.
@@ -72,16 +73,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 /// The offers of one name in the order in which they are tried: highest support, then highest priority, then the
 /// first class name. The first is the one that is announced.
-fn ranked<'a>(offers: &'a [Offer], kind: Kind, step: &str) -> Vec<&'a Offer> {
-    let mut found: Vec<&Offer> = offers.iter().filter(|offer| offer.kind == kind && offer.name == step).collect();
+fn ranked<'a>(offers: &'a [Offer], kind: Kind, name: &str) -> Vec<&'a Offer> {
+    let mut found: Vec<&Offer> = offers.iter().filter(|offer| offer.kind == kind && offer.name == name).collect();
     found.sort_by_key(|offer| (Reverse(offer.manager.support), Reverse(offer.priority), offer.manager.class.clone()));
     found
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ferric_hardware::machine::Machine;
     use ferric_hardware::tool::Tools;
 
@@ -93,9 +92,8 @@ mod tests {
         Options { host_root: "/nonexistent".into(), steps_dir: "/nonexistent".into(), ..Options::default() }
     }
 
-    fn context(options: Options) -> Context {
-        let context = Context::new(Machine::at("/nonexistent"), Arc::new(options));
-        Context { tools: Tools::default(), ..context }
+    fn site(options: Options) -> Site {
+        Site { tools: Tools::default(), ..Site::new(Machine::at("/nonexistent"), options) }
     }
 
     fn names(steps: &Value) -> Vec<&str> {
@@ -108,8 +106,8 @@ mod tests {
 
     #[test]
     fn the_generic_manager_lists_what_the_python_agent_lists() {
-        let context = context(bare());
-        let clean = list(Kind::Clean, &context);
+        let site = site(bare());
+        let clean = list(Kind::Clean, &site);
         assert_eq!(clean["hardware_manager_version"], json!({"generic_hardware_manager": "1.2"}));
         let steps = &clean["clean_steps"]["GenericHardwareManager"];
         let mut expected = vec![
@@ -135,7 +133,7 @@ mod tests {
                    "reboot_requested": false, "abortable": true})
         );
 
-        let deploy = list(Kind::Deploy, &context);
+        let deploy = list(Kind::Deploy, &site);
         let steps = &deploy["deploy_steps"]["GenericHardwareManager"];
         expected = names(steps);
         expected.sort_unstable();
@@ -157,7 +155,7 @@ mod tests {
         assert!(apply.get("abortable").is_none());
         assert!(step(steps, "write_image").get("argsinfo").is_none());
 
-        let service = list(Kind::Service, &context);
+        let service = list(Kind::Service, &site);
         let steps = &service["service_steps"]["GenericHardwareManager"];
         assert_eq!(names(steps).len(), 10);
         assert_eq!(step(steps, "burnin_cpu")["abortable"], true);
@@ -168,7 +166,7 @@ mod tests {
     fn the_priority_of_inject_files_is_an_option() {
         let mut options = bare();
         options.inject_files_priority = 45;
-        let deploy = list(Kind::Deploy, &context(options));
+        let deploy = list(Kind::Deploy, &site(options));
         assert_eq!(step(&deploy["deploy_steps"]["GenericHardwareManager"], "inject_files")["priority"], 45);
     }
 
@@ -179,7 +177,7 @@ mod tests {
         std::fs::write(host.path().join("etc/os-release"), "ID=fedora\nVARIANT_ID=coreos\n").unwrap();
         let mut options = bare();
         options.host_root = host.path().into();
-        let deploy = list(Kind::Deploy, &context(options));
+        let deploy = list(Kind::Deploy, &site(options));
         let steps = &deploy["deploy_steps"]["CoreOSInstallHardwareManager"];
         assert_eq!(names(steps), ["install_coreos", "start_assisted_install"]);
         assert_eq!(step(steps, "install_coreos")["argsinfo"]["ignition"]["required"], false);
@@ -189,7 +187,7 @@ mod tests {
 
     async fn fail(kind: Kind, name: &str, arguments: Value) -> StepError {
         let Value::Object(arguments) = arguments else { panic!("no object") };
-        execute(kind, name, arguments, context(bare())).await.unwrap_err()
+        execute(kind, name, arguments, Step::new(site(bare()))).await.unwrap_err()
     }
 
     #[tokio::test]

@@ -24,10 +24,10 @@ use ferric_hardware::block::{Listing, Reason};
 use ferric_hardware::opened::DeviceError;
 use ferric_hardware::watch::Watch;
 
-use crate::step::Context;
+use crate::step::Step;
 use crate::{StepError, leftover};
 
-impl Watch for Context {
+impl Watch for Step {
     fn advance(&self, bytes: u64) {
         self.progress.add(bytes);
     }
@@ -47,9 +47,9 @@ pub enum Outcome {
 }
 
 /// The devices that may be erased, and those that may not. Volumes that a former system left active are taken down.
-pub(crate) fn erasable(context: &Context) -> Result<Listing, StepError> {
-    let mut listing = leftover::list_without(context);
-    raid::leave_protected(context, &mut listing.eligible)?;
+pub(crate) fn erasable(step: &Step) -> Result<Listing, StepError> {
+    let mut listing = leftover::list_without(step);
+    raid::leave_protected(step, &mut listing.eligible)?;
     Ok(listing)
 }
 
@@ -77,11 +77,11 @@ fn keeps_data(reason: &Reason) -> bool {
 
 /// Runs blocking work of a step on a thread of its own.
 pub(crate) async fn on_thread<T: Send + 'static>(
-    context: &Context,
-    work: impl FnOnce(&Context) -> Result<T, StepError> + Send + 'static,
+    step: &Step,
+    work: impl FnOnce(&Step) -> Result<T, StepError> + Send + 'static,
 ) -> Result<T, StepError> {
-    let context = context.clone();
-    let done = tokio::task::spawn_blocking(move || work(&context)).await;
+    let step = step.clone();
+    let done = tokio::task::spawn_blocking(move || work(&step)).await;
     done.unwrap_or_else(|error| Err(StepError::Execution(format!("the step's thread died: {error}"))))
 }
 
@@ -129,8 +129,8 @@ mod tests {
         machine.file("sys/class/block/sda/dev", "8:0");
         machine.file("sys/class/block/sda/size", "131072");
         machine.file("dev/sda", "former user's data");
-        let context = machine.context_with(|_| {}, json!({}));
-        let failed = metadata::erase_devices_metadata(&context, &Arguments::new()).await.unwrap_err().to_string();
+        let step = machine.step_with(|_| {}, json!({}));
+        let failed = metadata::erase_devices_metadata(&step, &Arguments::new()).await.unwrap_err().to_string();
         assert!(failed.contains("/dev/sda") && failed.contains("no mount table"), "{failed}");
         assert_eq!(machine.read("dev/sda"), "former user's data");
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ferric_hardware::tool::Tool;
 
 use crate::StepError;
-use crate::step::Context;
+use crate::site::Site;
 
 /// How long one time program may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -15,9 +15,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// Only when `fail_if_clock_not_set` is on; a failure is logged otherwise.
-pub fn set(context: &Context) -> Result<(), StepError> {
-    match &context.options.clock.ntp_server {
-        Some(server) if !context.is_local_run() => judge(query(server, context), context),
+pub fn set(site: &Site) -> Result<(), StepError> {
+    match &site.options.clock.ntp_server {
+        Some(server) if !site.is_local_run() => judge(query(server, site), site),
         _ => Ok(()),
     }
 }
@@ -26,26 +26,26 @@ pub fn set(context: &Context) -> Result<(), StepError> {
 ///
 /// # Errors
 /// Only when `fail_if_clock_not_set` is on; a failure is logged otherwise.
-pub fn store(context: &Context) -> Result<(), StepError> {
-    if context.is_local_run() {
+pub fn store(site: &Site) -> Result<(), StepError> {
+    if site.is_local_run() {
         return Ok(());
     }
-    let stored = context
+    let stored = site
         .tools
         .find("hwclock")
         .and_then(|hwclock| hwclock.run(["-v", "--systohc"]).timeout(LIMIT).output())
         .map_err(|error| format!("Failed to sync hardware clock: {error}"));
-    judge(stored.map(|_| ()), context)
+    judge(stored.map(|_| ()), site)
 }
 
-fn query(server: &str, context: &Context) -> Result<(), String> {
+fn query(server: &str, site: &Site) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || ".:-_%".contains(c);
     if server.starts_with('-') || !server.chars().all(plain) {
         return Err(format!("Invalid NTP server address: {server}"));
     }
     let failed = |error| format!("Failed to sync with ntp server: {server}: {error}");
     let run = |tool: Tool, arguments: Vec<String>| tool.run(arguments).timeout(LIMIT).output().map_err(failed);
-    let tools = &context.tools;
+    let tools = &site.tools;
     if let Ok(chronyd) = tools.find("chronyd") {
         if let Ok(chronyc) = tools.find("chronyc") {
             // A running chronyd holds the port; that there is none is fine.
@@ -59,9 +59,9 @@ fn query(server: &str, context: &Context) -> Result<(), String> {
     }
 }
 
-fn judge(result: Result<(), String>, context: &Context) -> Result<(), StepError> {
+fn judge(result: Result<(), String>, site: &Site) -> Result<(), StepError> {
     match result {
-        Err(reason) if context.options.clock.required => Err(StepError::ClockSync(reason)),
+        Err(reason) if site.options.clock.required => Err(StepError::ClockSync(reason)),
         Err(reason) => {
             tracing::warn!(%reason, "the clock may be wrong");
             Ok(())

@@ -12,7 +12,8 @@ use crate::StepError;
 use crate::catalogue::manager::Manager;
 use crate::catalogue::offer::{Action, Argument, Offer};
 use crate::options::Runner;
-use crate::step::{Arguments, Context, Kind};
+use crate::site::Site;
+use crate::step::{Arguments, Kind, Step};
 
 /// Steps that take an image from their arguments; the second is an old name of the first.
 const GENERIC_STEPS: [&str; 2] = ["generic_container_step", "container_clean_step"];
@@ -22,8 +23,8 @@ const VERSION_LIMIT: Duration = Duration::from_secs(10);
 const TRANSPORTS: [&str; 2] = ["docker://", "oci://"];
 
 /// The container manager and its steps; nothing when no container runner works here.
-pub(crate) fn all(context: &Context) -> Option<(Arc<Manager>, Vec<Offer>)> {
-    let tools = &context.tools;
+pub(crate) fn all(site: &Site) -> Option<(Arc<Manager>, Vec<Offer>)> {
+    let tools = &site.tools;
     let works =
         |name| tools.find(name).is_ok_and(|tool| tool.run(["--version"]).timeout(VERSION_LIMIT).output().is_ok());
     if !Runner::ALL.into_iter().map(Runner::program).any(works) {
@@ -31,7 +32,7 @@ pub(crate) fn all(context: &Context) -> Option<(Arc<Manager>, Vec<Offer>)> {
     }
     let class = "ContainerHardwareManager".to_string();
     let manager = Arc::new(Manager { name: class.clone(), class, version: "2".to_string(), support: 2 });
-    let steps = steps_of_file(context);
+    let steps = steps_of_file(site);
     let mut offers = Vec::new();
     for kind in [Kind::Clean, Kind::Deploy, Kind::Service] {
         offers.extend(GENERIC_STEPS.iter().map(|name| generic(name, kind, &manager)));
@@ -82,9 +83,9 @@ impl Words {
 }
 
 /// A steps file that cannot be read is logged: the other steps must work all the same.
-fn steps_of_file(context: &Context) -> Vec<FileStep> {
-    let path = &context.options.container.steps_file;
-    let Ok(text) = std::fs::read_to_string(context.machine.path(path)) else { return Vec::new() };
+fn steps_of_file(site: &Site) -> Vec<FileStep> {
+    let path = &site.options.container.steps_file;
+    let Ok(text) = std::fs::read_to_string(site.machine.path(path)) else { return Vec::new() };
     match serde_saphyr::from_str::<Option<StepsFile>>(&text) {
         Ok(file) => file.unwrap_or_default().steps,
         Err(error) => {
@@ -121,7 +122,7 @@ fn generic(name: &str, kind: Kind, manager: &Arc<Manager>) -> Offer {
 
 impl FileStep {
     fn offer(&self, kind: Kind, manager: &Arc<Manager>) -> Offer {
-        let step = self.clone();
+        let declared = self.clone();
         Offer {
             manager: manager.clone(),
             kind,
@@ -132,34 +133,34 @@ impl FileStep {
             reboot_requested: self.reboot_requested,
             arguments: Some(Vec::new()),
             argsinfo: false,
-            action: Action::Found(Arc::new(move |context, _| {
-                let pull = step.pull_options.as_ref().map(Words::list);
-                let run = step.run_options.as_ref().map(Words::list);
-                pull_and_run(&step.image, pull, run, context)
+            action: Action::Found(Arc::new(move |step, _| {
+                let pull = declared.pull_options.as_ref().map(Words::list);
+                let run = declared.run_options.as_ref().map(Words::list);
+                pull_and_run(&declared.image, pull, run, step)
             })),
         }
     }
 }
 
 /// A step whose image came with the request.
-fn run_untrusted(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+fn run_untrusted(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
     let image = arguments["container_url"].as_str().filter(|image| !image.is_empty());
     let image =
         image.ok_or_else(|| StepError::InvalidParameters("container_url must be a non-empty string".to_string()))?;
-    if context.options.container.allow_any {
+    if step.site.options.container.allow_any {
         let words = |name: &str| {
             let words = arguments.get(name).and_then(|value| serde_json::from_value::<Words>(value.clone()).ok());
             words.map(|words| words.list()).filter(|words| !words.is_empty())
         };
-        return pull_and_run(image, words("pull_options"), words("run_options"), context);
+        return pull_and_run(image, words("pull_options"), words("run_options"), step);
     }
-    let allowed = &context.options.container.allowed;
+    let allowed = &step.site.options.container.allowed;
     if !allowed.iter().any(|allowed| without_transport(allowed) == without_transport(image)) {
         tracing::error!(image, ?allowed, "the container is not listed in [container]allowed_containers");
         return Err(StepError::ContainerNotPermitted(image.to_string()));
     }
     // Options alone can make an image do anything: whoever may not choose the image may not choose them either.
-    pull_and_run(image, None, None, context)
+    pull_and_run(image, None, None, step)
 }
 
 fn without_transport(image: &str) -> &str {
@@ -170,24 +171,24 @@ fn pull_and_run(
     image: &str,
     pull_options: Option<Vec<String>>,
     run_options: Option<Vec<String>>,
-    context: &Context,
+    step: &Step,
 ) -> Result<Value, StepError> {
-    let policy = &context.options.container;
-    let tool = context.tools.find(policy.runner.program())?;
-    context.progress.activity(format!("pulling the container {image}"));
+    let policy = &step.site.options.container;
+    let tool = step.site.tools.find(policy.runner.program())?;
+    step.progress.activity(format!("pulling the container {image}"));
     let options = pull_options.unwrap_or_else(|| policy.pull_options.clone());
-    call(&tool, "pull", options, image, context)?;
-    context.progress.activity(format!("running the container {image}"));
+    call(&tool, "pull", options, image, step)?;
+    step.progress.activity(format!("running the container {image}"));
     let options = run_options.unwrap_or_else(|| policy.run_options.clone());
-    call(&tool, "run", options, image, context)?;
+    call(&tool, "run", options, image, step)?;
     Ok(Value::Null)
 }
 
-fn call(tool: &Tool, verb: &str, options: Vec<String>, image: &str, context: &Context) -> Result<(), ToolError> {
+fn call(tool: &Tool, verb: &str, options: Vec<String>, image: &str, step: &Step) -> Result<(), ToolError> {
     let mut on_line = |line: &str| tracing::info!(image, "{line}");
     let run = tool.run([verb]);
     let run = options.into_iter().fold(run, ferric_hardware::tool::Invocation::arg).arg(image);
-    run.cancelled(&|| context.cancel.is_cancelled()).on_line(&mut on_line).output().map(|_| ())
+    run.cancelled(&|| step.cancel.is_cancelled()).on_line(&mut on_line).output().map(|_| ())
 }
 
 #[cfg(test)]
@@ -208,15 +209,15 @@ mod tests {
         fake
     }
 
-    async fn run(fake: &Fake, policy: Container, step: &str, arguments: Value) -> Result<Value, StepError> {
+    async fn run(fake: &Fake, policy: Container, name: &str, arguments: Value) -> Result<Value, StepError> {
         let Value::Object(arguments) = arguments else { panic!("no object") };
-        let context = fake.context_with(|options| options.container = policy, Value::Null);
-        catalogue::execute(Kind::Clean, step, arguments, context).await
+        let step = fake.step_with(|options| options.container = policy, Value::Null);
+        catalogue::execute(Kind::Clean, name, arguments, step).await
     }
 
     #[test]
     fn there_are_none_without_a_runner() {
-        let list = catalogue::list(Kind::Clean, &Fake::new().context());
+        let list = catalogue::list(Kind::Clean, &Fake::new().site());
         assert!(list["hardware_manager_version"].get("ContainerHardwareManager").is_none());
     }
 
@@ -224,13 +225,13 @@ mod tests {
     async fn steps_of_the_file_run_with_their_own_options() {
         let fake = machine();
         fake.file("etc/ironic-python-agent.d/mysteps.yaml", FILE);
-        let list = catalogue::list(Kind::Clean, &fake.context());
+        let list = catalogue::list(Kind::Clean, &fake.site());
         assert_eq!(list["hardware_manager_version"]["ContainerHardwareManager"], "2");
         assert_eq!(
             list["clean_steps"]["ContainerHardwareManager"][2],
             json!({"step": "wipe", "priority": 30, "interface": "deploy", "reboot_requested": false, "abortable": true})
         );
-        let deploy = catalogue::list(Kind::Deploy, &fake.context());
+        let deploy = catalogue::list(Kind::Deploy, &fake.site());
         assert_eq!(deploy["deploy_steps"]["ContainerHardwareManager"][2]["priority"], 0);
         run(&fake, Container::default(), "wipe", json!({})).await.unwrap();
         assert_eq!(fake.read("calls"), "pull docker://host/wipe:1\nrun --rm --privileged docker://host/wipe:1\n");

@@ -6,15 +6,15 @@ use url::Url;
 
 use crate::image::http::{Http, Refusal, chain, uncoded};
 use crate::image::{HttpOptions, Location, Retries};
-use crate::step::Context;
+use crate::step::Step;
 
 /// The body behind `url`, at most `limit_bytes` long. Broken connections and busy servers are tried again, as often and
 /// as far apart as the options for images say.
 ///
 /// # Errors
 /// A sentence with the URL (without passwords) and the reason.
-pub async fn document(url: &str, http: &HttpOptions, limit_bytes: usize, context: &Context) -> Result<Vec<u8>, String> {
-    body(url, http, limit_bytes, &context.options.download.retries, &context.cancel).await
+pub async fn document(url: &str, http: &HttpOptions, limit_bytes: usize, step: &Step) -> Result<Vec<u8>, String> {
+    body(url, http, limit_bytes, &step.site.options.download.retries, &step.cancel).await
 }
 
 /// [`document`] for callers that run no step.
@@ -121,8 +121,8 @@ mod tests {
     async fn fetch(url: &str, limit_bytes: usize) -> Result<Vec<u8>, String> {
         let fake = Fake::new();
         let retries = Retries { count: 1, interval: Duration::ZERO, ..Retries::default() };
-        let context = fake.context_with(|options| options.download.retries = retries, serde_json::Value::Null);
-        document(url, &HttpOptions::default(), limit_bytes, &context).await
+        let step = fake.step_with(|options| options.download.retries = retries, serde_json::Value::Null);
+        document(url, &HttpOptions::default(), limit_bytes, &step).await
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! What can be done to a machine. Knows nothing of the REST API or the conductor.
 //!
 //! - [`options`]: the agent's options that change what steps do
-//! - [`step`]: what a step is, what it gets and what it answers
+//! - [`site`]: where work is done; [`step`]: a step under way
 //! - [`catalogue`]: every step in one table, and its dispatch
 //! - [`clean`]: erasing, RAID, burn-in
 //! - [`deploy`]: what follows the writing of an image
@@ -38,6 +38,7 @@ pub mod proxy;
 pub mod python;
 pub mod rescue;
 mod secret_file;
+pub mod site;
 pub mod step;
 #[cfg(test)]
 mod testing;

@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::StepError;
-use crate::step::Context;
+use crate::site::Site;
 use crate::url_secrets;
 
 /// How long one program may take; the conductor waits 60 s for everything.
@@ -50,30 +50,30 @@ pub struct Request {
 ///
 /// # Errors
 /// When the archive cannot be built.
-pub fn collect(request: &Request, context: &Context) -> Result<String, StepError> {
+pub fn collect(request: &Request, site: &Site) -> Result<String, StepError> {
     let mut members = Vec::new();
-    let journal = journal(request, context);
+    let journal = journal(request, site);
     let has_journal = journal.is_some();
     members.extend(journal.map(|text| ("journal".to_string(), text)));
     members.extend(processes::table().ok().map(|text| ("ps".to_string(), text.into_bytes())));
-    members.extend(programs(context));
-    let mdstat = std::fs::read(context.machine.path("/proc/mdstat")).ok();
+    members.extend(programs(site));
+    let mdstat = std::fs::read(site.machine.path("/proc/mdstat")).ok();
     members.extend(mdstat.map(|text| ("mdstat".to_string(), text)));
-    members.extend(udev(context));
+    members.extend(udev(site));
     if !has_journal {
-        members.extend(files_below(context, Path::new("/var/log")));
+        members.extend(files_below(site, Path::new("/var/log")));
     }
-    let logs = &context.options.logs;
+    let logs = &site.options.logs;
     for path in [&logs.file, &logs.directory].into_iter().flatten() {
-        members.extend(files_below(context, path));
+        members.extend(files_below(site, path));
     }
     archive(members, &request.secrets)
         .map(|bytes| STANDARD.encode(bytes))
         .map_err(|error| StepError::Execution(format!("cannot pack the system logs: {error}")))
 }
 
-fn journal(request: &Request, context: &Context) -> Option<Vec<u8>> {
-    let tool = context.tools.find("journalctl").ok()?;
+fn journal(request: &Request, site: &Site) -> Option<Vec<u8>> {
+    let tool = site.tools.find("journalctl").ok()?;
     let mut run = tool.run(["--full", "--no-pager", "-b"]).timeout(LIMIT);
     if let Some(lines) = request.journal_lines {
         run = run.arg("-n").arg(lines.to_string());
@@ -83,8 +83,8 @@ fn journal(request: &Request, context: &Context) -> Option<Vec<u8>> {
 }
 
 /// Runs all programs side by side.
-fn programs(context: &Context) -> Vec<(String, Vec<u8>)> {
-    let tools = &context.tools;
+fn programs(site: &Site) -> Vec<(String, Vec<u8>)> {
+    let tools = &site.tools;
     std::thread::scope(|scope| {
         let running: Vec<_> = PROGRAMS
             .iter()
@@ -99,11 +99,11 @@ fn programs(context: &Context) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The properties that udev keeps of each block device, `udev/<kernel name>` as JSON.
-fn udev(context: &Context) -> Vec<(String, Vec<u8>)> {
-    let Ok(devices) = std::fs::read_dir(context.machine.path("/sys/class/block")) else { return Vec::new() };
+fn udev(site: &Site) -> Vec<(String, Vec<u8>)> {
+    let Ok(devices) = std::fs::read_dir(site.machine.path("/sys/class/block")) else { return Vec::new() };
     let member = |name: String| {
-        let number = context.machine.read(format!("/sys/class/block/{name}/dev"))?;
-        let database = context.machine.read(format!("/run/udev/data/b{number}"))?;
+        let number = site.machine.read(format!("/sys/class/block/{name}/dev"))?;
+        let database = site.machine.read(format!("/run/udev/data/b{number}"))?;
         let properties: serde_json::Map<String, serde_json::Value> = database
             .lines()
             .filter_map(|line| line.strip_prefix("E:")?.split_once('='))
@@ -115,12 +115,12 @@ fn udev(context: &Context) -> Vec<(String, Vec<u8>)> {
 }
 
 /// A file, or all regular files of a directory tree, named by path without the leading slash.
-fn files_below(context: &Context, path: &Path) -> Vec<(String, Vec<u8>)> {
-    let real = context.machine.path(path);
+fn files_below(site: &Site, path: &Path) -> Vec<(String, Vec<u8>)> {
+    let real = site.machine.path(path);
     let Ok(meta) = real.symlink_metadata() else { return Vec::new() };
     if meta.is_dir() {
         let Ok(entries) = std::fs::read_dir(&real) else { return Vec::new() };
-        return entries.flatten().flat_map(|entry| files_below(context, &path.join(entry.file_name()))).collect();
+        return entries.flatten().flat_map(|entry| files_below(site, &path.join(entry.file_name()))).collect();
     }
     if !meta.is_file() || meta.len() > FILE_LIMIT_BYTES {
         return Vec::new();
@@ -159,7 +159,6 @@ mod tests {
     use std::collections::BTreeMap;
     use std::io::Read;
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::Arc;
 
     use ferric_hardware::machine::Machine;
     use ferric_hardware::tool::Tools;
@@ -173,11 +172,11 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn context(root: &Path) -> Context {
+    fn site(root: &Path) -> Site {
         let mut options = Options::default();
         options.logs.file = Some("/var/agent.log".into());
-        let context = Context::new(Machine::at(root), Arc::new(options));
-        Context { tools: Tools::in_directories([root.to_path_buf()], None), ..context }
+        let site = Site::new(Machine::at(root), options);
+        Site { tools: Tools::in_directories([root.to_path_buf()], None), ..site }
     }
 
     fn unpack(text: &str) -> BTreeMap<String, String> {
@@ -201,7 +200,7 @@ mod tests {
         std::fs::create_dir_all(root.path().join("var")).unwrap();
         std::fs::write(root.path().join("var/agent.log"), "started\n").unwrap();
         let request = Request { journal_lines: Some(7), secrets: vec!["s3cret".into()] };
-        let members = unpack(&collect(&request, &context(root.path())).unwrap());
+        let members = unpack(&collect(&request, &site(root.path())).unwrap());
         assert_eq!(
             members["journal"],
             "journal of --full --no-pager -b -n 7 with the token <...> and http://<...>@host/x\n"
@@ -217,7 +216,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("var/log/app")).unwrap();
         std::fs::write(root.path().join("var/log/app/one.log"), "line\n").unwrap();
-        let members = unpack(&collect(&Request::default(), &context(root.path())).unwrap());
+        let members = unpack(&collect(&Request::default(), &site(root.path())).unwrap());
         assert_eq!(members["var/log/app/one.log"], "line\n");
     }
 }

@@ -14,7 +14,8 @@ use ferric_hardware::tool::Tool;
 
 use crate::catalogue::manager::Manager;
 use crate::catalogue::offer::{Action, Offer};
-use crate::step::Context;
+use crate::site::Site;
+use crate::step::{Arguments, Step};
 use offered::Listing;
 
 /// How long `list` may take.
@@ -22,12 +23,12 @@ const LIST_LIMIT: Duration = Duration::from_secs(30);
 
 /// What all plugins of the directory offer, in the order of their file names. A plugin that cannot be used is logged
 /// and left out: the built-in steps must work all the same.
-pub(crate) fn all(context: &Context) -> Vec<(Arc<Manager>, Vec<Offer>)> {
+pub(crate) fn all(site: &Site) -> Vec<(Arc<Manager>, Vec<Offer>)> {
     let listed = |program: PathBuf| {
         let logged = |reason| tracing::error!(plugin = %program.display(), reason, "the step plugin cannot be used");
         list(&program).map_err(logged).ok()
     };
-    executables(&context.options.steps_dir).into_iter().filter_map(listed).collect()
+    executables(&site.options.steps_dir).into_iter().filter_map(listed).collect()
 }
 
 fn executables(directory: &Path) -> Vec<PathBuf> {
@@ -50,8 +51,8 @@ fn list(program: &Path) -> Result<(Arc<Manager>, Vec<Offer>), String> {
     let offers = listing.steps.iter().flat_map(|(kind, steps)| steps.iter().map(move |step| (*kind, step)));
     let offers = offers.map(|(kind, step)| {
         let (program, limit, name) = (program.to_path_buf(), step.limit(), step.step.clone());
-        let run = move |context: &Context, arguments: &crate::step::Arguments| {
-            running::run(&program, kind.into(), &name, limit, arguments, context)
+        let run = move |step: &Step, arguments: &Arguments| {
+            running::run(&program, kind.into(), &name, limit, arguments, step)
         };
         step.offer(&manager, kind.into(), Action::Found(Arc::new(run)))
     });
@@ -82,9 +83,9 @@ mod tests {
         json!({"manager": "ExampleHardwareManager", "version": "4", "support": 3, "steps": {"clean": [step]}})
     }
 
-    async fn run(fake: &Fake, step: &str, arguments: Value) -> Result<Value, StepError> {
+    async fn run(fake: &Fake, name: &str, arguments: Value) -> Result<Value, StepError> {
         let Value::Object(arguments) = arguments else { panic!("no object") };
-        catalogue::execute(Kind::Clean, step, arguments, fake.context()).await
+        catalogue::execute(Kind::Clean, name, arguments, fake.step()).await
     }
 
     #[tokio::test]
@@ -93,7 +94,7 @@ mod tests {
             json!({"step": "greet", "priority": 7, "argsinfo": {"who": {"description": "Name.", "required": true}}});
         let fake =
             with_plugin(&listing(step), "cat > input; echo 'progress: 5/10 halfway'; echo 'result: {\"greeted\": 1}'");
-        let answer = catalogue::list(Kind::Clean, &fake.context());
+        let answer = catalogue::list(Kind::Clean, &fake.site());
         assert_eq!(
             answer["clean_steps"]["ExampleHardwareManager"],
             json!([{"step": "greet", "priority": 7, "interface": "deploy", "reboot_requested": false, "abortable": true,
@@ -134,7 +135,7 @@ mod tests {
     #[tokio::test]
     async fn it_overrides_a_built_in_step_by_more_support() {
         let fake = with_plugin(&listing(json!({"step": "erase_devices", "priority": 3})), "echo 'result: \"mine\"'");
-        let answer = catalogue::list(Kind::Clean, &fake.context());
+        let answer = catalogue::list(Kind::Clean, &fake.site());
         let built_in = answer["clean_steps"]["GenericHardwareManager"].as_array().unwrap();
         assert!(built_in.iter().all(|step| step["step"] != "erase_devices"));
         assert_eq!(run(&fake, "erase_devices", json!({})).await.unwrap(), "mine");
@@ -150,7 +151,7 @@ mod tests {
     fn a_broken_plugin_does_not_take_the_built_in_steps_away() {
         let fake = Fake::new();
         fake.executable("steps.d/broken", "echo nonsense");
-        let answer = catalogue::list(Kind::Clean, &fake.context());
+        let answer = catalogue::list(Kind::Clean, &fake.site());
         assert_eq!(answer["hardware_manager_version"], json!({"generic_hardware_manager": "1.2"}));
     }
 }

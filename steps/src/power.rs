@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::StepError;
-use crate::step::Context;
+use crate::site::Site;
 
 /// What the machine is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,8 @@ const TOOL_LIMIT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// [`StepError::Reboot`] when nothing works.
-pub fn change(power: Power, context: &Context) -> Result<Ending, StepError> {
-    if context.is_local_run() {
+pub fn change(power: Power, site: &Site) -> Result<Ending, StepError> {
+    if site.is_local_run() {
         tracing::warn!(?power, "local run (allowed_devices is set): ending instead of powering off");
         return Ok(Ending::EndProcess);
     }
@@ -40,19 +40,19 @@ pub fn change(power: Power, context: &Context) -> Result<Ending, StepError> {
         Power::Reboot => "reboot",
         Power::Off => "poweroff",
     };
-    match ask_init(name, context) {
+    match ask_init(name, site) {
         Ok(()) => Ok(Ending::KernelGoesDown),
         Err(reason) => {
             tracing::warn!(%reason, "asking the kernel at once");
-            ask_kernel(power, context)
+            ask_kernel(power, site)
                 .map(|()| Ending::KernelGoesDown)
                 .map_err(|error| StepError::Reboot(format!("{reason}; sysrq-trigger failed too: {error}. Use the BMC")))
         }
     }
 }
 
-fn ask_init(name: &str, context: &Context) -> Result<(), String> {
-    let tool = context.tools.find_on_host(name).map_err(|error| error.to_string())?;
+fn ask_init(name: &str, site: &Site) -> Result<(), String> {
+    let tool = site.tools.find_on_host(name).map_err(|error| error.to_string())?;
     let said = tool.run([""; 0]).timeout(TOOL_LIMIT).output().map_err(|error| error.to_string())?;
     // What init says from within a chroot, with exit code 0.
     if said.stderr.contains("ignoring request") || said.text().contains("ignoring request") {
@@ -62,19 +62,18 @@ fn ask_init(name: &str, context: &Context) -> Result<(), String> {
 }
 
 /// The magic SysRq key: it works from a container too, where reboot(2) would only end the container.
-fn ask_kernel(power: Power, context: &Context) -> std::io::Result<()> {
+fn ask_kernel(power: Power, site: &Site) -> std::io::Result<()> {
     let key = match power {
         Power::Reboot => "b",
         Power::Off => "o",
     };
-    std::fs::write(context.machine.path("/proc/sysrq-trigger"), key)
+    std::fs::write(site.machine.path("/proc/sysrq-trigger"), key)
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
-    use std::sync::Arc;
 
     use ferric_hardware::machine::Machine;
     use ferric_hardware::tool::Tools;
@@ -83,7 +82,7 @@ mod tests {
     use crate::options::Options;
 
     /// A machine in a directory, whose `reboot` and `poweroff` are this script.
-    fn machine(root: &Path, script: &str, allowed: Option<Vec<std::path::PathBuf>>) -> Context {
+    fn machine(root: &Path, script: &str, allowed: Option<Vec<std::path::PathBuf>>) -> Site {
         std::fs::create_dir_all(root.join("proc")).unwrap();
         std::fs::write(root.join("proc/sysrq-trigger"), "").unwrap();
         for name in ["reboot", "poweroff"] {
@@ -92,8 +91,8 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
         let options = Options { allowed_devices: allowed, ..Options::default() };
-        let context = Context::new(Machine::at(root), Arc::new(options));
-        Context { tools: Tools::in_directories([root.to_path_buf()], None), ..context }
+        let site = Site::new(Machine::at(root), options);
+        Site { tools: Tools::in_directories([root.to_path_buf()], None), ..site }
     }
 
     fn sysrq(root: &Path) -> String {
@@ -104,9 +103,9 @@ mod tests {
     fn a_local_run_leaves_the_machine_alone() {
         let root = tempfile::tempdir().unwrap();
         let asked = root.path().join("asked");
-        let context = machine(root.path(), &format!("touch {}", asked.display()), Some(vec![]));
+        let site = machine(root.path(), &format!("touch {}", asked.display()), Some(vec![]));
         for power in [Power::Reboot, Power::Off] {
-            assert_eq!(change(power, &context).unwrap(), Ending::EndProcess);
+            assert_eq!(change(power, &site).unwrap(), Ending::EndProcess);
         }
         assert!(!asked.exists(), "reboot or poweroff was called");
         assert_eq!(sysrq(root.path()), "");
@@ -115,29 +114,29 @@ mod tests {
     #[test]
     fn init_is_asked_first() {
         let root = tempfile::tempdir().unwrap();
-        let context = machine(root.path(), "exit 0", None);
-        assert_eq!(change(Power::Off, &context).unwrap(), Ending::KernelGoesDown);
+        let site = machine(root.path(), "exit 0", None);
+        assert_eq!(change(Power::Off, &site).unwrap(), Ending::KernelGoesDown);
         assert_eq!(sysrq(root.path()), "");
     }
 
     #[test]
     fn the_kernel_is_asked_when_init_fails_or_ignores_the_request() {
         let root = tempfile::tempdir().unwrap();
-        let context = machine(root.path(), "exit 1", None);
-        assert_eq!(change(Power::Off, &context).unwrap(), Ending::KernelGoesDown);
+        let site = machine(root.path(), "exit 1", None);
+        assert_eq!(change(Power::Off, &site).unwrap(), Ending::KernelGoesDown);
         assert_eq!(sysrq(root.path()), "o");
-        let context = machine(root.path(), "echo 'Running in chroot, ignoring request.' >&2", None);
-        assert_eq!(change(Power::Reboot, &context).unwrap(), Ending::KernelGoesDown);
+        let site = machine(root.path(), "echo 'Running in chroot, ignoring request.' >&2", None);
+        assert_eq!(change(Power::Reboot, &site).unwrap(), Ending::KernelGoesDown);
         assert_eq!(sysrq(root.path()), "b");
     }
 
     #[test]
     fn when_nothing_works_the_error_names_everything_that_was_tried() {
         let root = tempfile::tempdir().unwrap();
-        let context = machine(root.path(), "echo no bus >&2; exit 1", None);
+        let site = machine(root.path(), "echo no bus >&2; exit 1", None);
         std::fs::remove_file(root.path().join("proc/sysrq-trigger")).unwrap();
         std::fs::remove_dir(root.path().join("proc")).unwrap();
-        let error = change(Power::Off, &context).unwrap_err().to_string();
+        let error = change(Power::Off, &site).unwrap_err().to_string();
         assert!(error.contains("poweroff") && error.contains("no bus") && error.contains("sysrq"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use sha_crypt::{PasswordHasher, ShaCrypt};
 
 use crate::StepError;
-use crate::step::Context;
+use crate::site::Site;
 
 /// Read by the unit that creates the user `rescue`.
 const PASSWORD_FILE: &str = "/etc/ipa-rescue-config/ipa-rescue-password";
@@ -20,17 +20,17 @@ const MARKER: &str = "/etc/.rescued";
 ///
 /// # Errors
 /// When the password cannot be hashed or a file cannot be written (the directory is part of the ramdisk).
-pub fn finalize(password: &str, hashed: bool, context: &Context) -> Result<(), StepError> {
+pub fn finalize(password: &str, hashed: bool, site: &Site) -> Result<(), StepError> {
     let hash = if hashed { password.to_string() } else { sha256_crypt(password)? };
-    if context.is_local_run() && context.machine.path("/") == Path::new("/") {
+    if site.is_local_run() && site.machine.path("/") == Path::new("/") {
         tracing::warn!("local run (allowed_devices is set): no rescue password is written");
         return Ok(());
     }
-    let file = context.machine.path(PASSWORD_FILE);
+    let file = site.machine.path(PASSWORD_FILE);
     write_secret(&file, &hash).map_err(|error| {
         StepError::Execution(format!("cannot write the rescue password to {}: {error}", file.display()))
     })?;
-    let marker = context.machine.path(MARKER);
+    let marker = site.machine.path(MARKER);
     fs::write(&marker, "").map_err(|error| StepError::Execution(format!("cannot write {}: {error}", marker.display())))
 }
 
@@ -48,8 +48,6 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ferric_hardware::machine::Machine;
 
     use sha_crypt::PasswordVerifier;
@@ -57,9 +55,9 @@ mod tests {
     use super::*;
     use crate::options::Options;
 
-    fn machine(root: &Path) -> Context {
+    fn machine(root: &Path) -> Site {
         fs::create_dir_all(root.join("etc/ipa-rescue-config")).unwrap();
-        Context::new(Machine::at(root), Arc::new(Options::default()))
+        Site::new(Machine::at(root), Options::default())
     }
 
     #[test]
@@ -82,8 +80,8 @@ mod tests {
     #[test]
     fn a_ramdisk_without_the_directory_is_an_error_that_names_it() {
         let root = tempfile::tempdir().unwrap();
-        let context = Context::new(Machine::at(root.path()), Arc::new(Options::default()));
-        let error = finalize("x", true, &context).unwrap_err().to_string();
+        let site = Site::new(Machine::at(root.path()), Options::default());
+        let error = finalize("x", true, &site).unwrap_err().to_string();
         assert!(error.contains(PASSWORD_FILE), "{error}");
     }
 }

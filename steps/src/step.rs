@@ -3,14 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use ferric_hardware::block::DevicePolicy;
-use ferric_hardware::machine::Machine;
-use ferric_hardware::tool::Tools;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::StepError;
-use crate::options::Options;
 use crate::progress::Progress;
+use crate::site::Site;
 
 /// Which of the three step families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,15 +85,11 @@ impl Memory {
     }
 }
 
-/// What a step gets.
+/// One step under way: where it works, for which node, and how it is watched and stopped.
 #[derive(Debug, Clone)]
-pub struct Context {
-    /// The machine it works on.
-    pub machine: Machine,
-    /// Options, after look-up.
-    pub options: Arc<Options>,
-    /// Where it finds external programs.
-    pub tools: Tools,
+pub struct Step {
+    /// Where it works.
+    pub site: Site,
     /// Ironic's node object as last received; `null` when unknown.
     pub node: Arc<Value>,
     /// Ironic's ports as received with the step.
@@ -108,14 +102,11 @@ pub struct Context {
     pub memory: Memory,
 }
 
-impl Context {
-    /// A context without a node, as at the start of an agent. Programs are looked for in the directories of `PATH`, then
-    /// in the host root.
-    pub fn new(machine: Machine, options: Arc<Options>) -> Self {
+impl Step {
+    /// A step for no node, as at the start of an agent.
+    pub fn new(site: Site) -> Self {
         Self {
-            tools: Tools::of_environment(Some(&options.host_root)),
-            machine,
-            options,
+            site,
             node: Arc::default(),
             ports: Arc::default(),
             progress: Progress::default(),
@@ -124,16 +115,9 @@ impl Context {
         }
     }
 
-    /// The device policy of this node: the local allowlist and the node's `skip_block_devices`.
+    /// Which devices may be touched for its node.
     pub fn device_policy(&self) -> DevicePolicy {
-        let skip = self.node["properties"]["skip_block_devices"].as_array().cloned().unwrap_or_default();
-        DevicePolicy { allowed: self.options.allowed_devices.clone(), skip }
-    }
-
-    /// True when an allowlist of devices makes this a local run: the machine itself (its power, links, clock and
-    /// files) must then stay as it is.
-    pub fn is_local_run(&self) -> bool {
-        self.options.allowed_devices.is_some()
+        self.site.device_policy(&self.node)
     }
 
     /// The node's UUID, or `local` when no node is known.

@@ -9,7 +9,8 @@ use ferric_hardware::tool::Tools;
 use serde_json::Value;
 
 use crate::options::Options;
-use crate::step::Context;
+use crate::site::Site;
+use crate::step::Step;
 
 /// A machine without disks, network and tools but those that a test gives it.
 #[derive(Debug)]
@@ -51,23 +52,26 @@ impl Fake {
         std::fs::read_to_string(self.path().join(path)).unwrap()
     }
 
-    /// A context for this machine, without a node.
-    pub(crate) fn context(&self) -> Context {
-        self.context_with(|_| {}, Value::Null)
+    /// The machine with the default options.
+    pub(crate) fn site(&self) -> Site {
+        self.step().site
     }
 
-    /// A context for this machine with options and a node.
-    pub(crate) fn context_with(&self, change: impl FnOnce(&mut Options), node: Value) -> Context {
+    /// A step on this machine, without a node.
+    pub(crate) fn step(&self) -> Step {
+        self.step_with(|_| {}, Value::Null)
+    }
+
+    /// A step on this machine with options and a node.
+    pub(crate) fn step_with(&self, change: impl FnOnce(&mut Options), node: Value) -> Step {
         let mut options = Options {
             host_root: self.path().join("no-host"),
             steps_dir: self.path().join("steps.d"),
             ..Options::default()
         };
         change(&mut options);
-        Context {
-            node: Arc::new(node),
-            tools: Tools::in_directories([self.path().join("programs")], None),
-            ..Context::new(Machine::at(self.path()), Arc::new(options))
-        }
+        let tools = Tools::in_directories([self.path().join("programs")], None);
+        let site = Site { tools, ..Site::new(Machine::at(self.path()), options) };
+        Step { node: Arc::new(node), ..Step::new(site) }
     }
 }

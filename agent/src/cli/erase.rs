@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal, Write, stderr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use ferric_hardware::units::Bytes;
 use ferric_steps::clean::{Outcome, erase, guard, metadata};
 use ferric_steps::options::{Erase, Options};
 use ferric_steps::progress::Progress;
-use ferric_steps::step::Context;
+use ferric_steps::site::Site;
+use ferric_steps::step::Step;
 
 use super::print;
 
@@ -50,19 +50,18 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let machine = Machine::host();
     let allowed_devices = (!arguments.allow_device.is_empty()).then_some(arguments.allow_device);
-    let options = Arc::new(Options { allowed_devices, ..Options::default() });
-    let context = Context::new(machine, options);
+    let step = Step::new(Site::new(machine, Options { allowed_devices, ..Options::default() }));
     let name = arguments.device.to_str().context("the device's name is not UTF-8")?;
-    let listing = block::list(&context.machine, &context.device_policy());
-    let disk = listing.find(&context.machine, name)?;
+    let listing = block::list(&step.site.machine, &step.device_policy());
+    let disk = listing.find(&step.site.machine, name)?;
     let erase_options = Erase { iterations: arguments.passes, ..Erase::default() };
-    guard::check(&context.machine, std::slice::from_ref(disk), &erase_options)?;
-    context.progress.activity(format!("erasing {}", disk.name));
-    context.progress.total(disk.size_bytes);
-    let outcome = shown(&context.progress, || match arguments.metadata {
-        true => metadata::erase_disk(&context.machine, disk),
+    guard::check(&step.site.machine, std::slice::from_ref(disk), &erase_options)?;
+    step.progress.activity(format!("erasing {}", disk.name));
+    step.progress.total(disk.size_bytes);
+    let outcome = shown(&step.progress, || match arguments.metadata {
+        true => metadata::erase_disk(&step.site.machine, disk),
         // Only this device was asked for: no other namespace of its controller may go with it.
-        false => erase::erase_disk(&context, disk, &erase_options, &|_| false),
+        false => erase::erase_disk(&step, disk, &erase_options, &|_| false),
     })?;
     if outcome == Outcome::RaidMember {
         bail!("{}: left alone, it belongs to a software RAID", disk.name);

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use ferric_hardware::machine::Machine;
 use ferric_steps::catalogue;
 use ferric_steps::options::Options;
-use ferric_steps::step::{Context, Kind};
+use ferric_steps::site::Site;
+use ferric_steps::step::Kind;
 use serde_json::{Map, Value};
 
 use super::print;
@@ -29,8 +29,8 @@ pub struct Arguments {
 /// The reason, for people.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let options = Options { steps_dir: arguments.steps_dir, ..Options::default() };
-    let context = Context::new(Machine::host(), Arc::new(options));
-    let lists = [Kind::Clean, Kind::Deploy, Kind::Service].map(|kind| (kind, catalogue::list(kind, &context)));
+    let site = Site::new(Machine::host(), options);
+    let lists = [Kind::Clean, Kind::Deploy, Kind::Service].map(|kind| (kind, catalogue::list(kind, &site)));
     let mut out = String::new();
     if arguments.json {
         let mut all = Map::new();

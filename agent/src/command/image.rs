@@ -29,6 +29,6 @@ pub const EXTENSION: Extension = Extension {
 };
 
 async fn install_bootloader(agent: Arc<Agent>, arguments: Arguments, running: Running) -> Result<Value, Error> {
-    let context = agent.context(&running, Value::Null);
-    Ok(bootloader::install_bootloader(&context, &arguments).await?)
+    let step = agent.step(&running, Value::Null);
+    Ok(bootloader::install_bootloader(&step, &arguments).await?)
 }

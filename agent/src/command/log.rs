@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ferric_steps::logs::{self, Request};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Command, Extension, Mode, PLAIN, Running, steps};
+use super::{Command, Extension, Mode, PLAIN, steps};
 use crate::agent::Agent;
 use crate::error::Error;
 
@@ -26,7 +26,7 @@ pub const EXTENSION: Extension = Extension {
 /// # Errors
 /// The archive could not be built.
 pub async fn collect(agent: Arc<Agent>, journal_lines: Option<u32>) -> Result<String, Error> {
-    let context = agent.context(&Running::default(), Value::Null);
+    let site = agent.site();
     let request = Request { journal_lines, secrets: agent.token.text().into_iter().collect() };
-    Ok(steps::blocking(move || logs::collect(&request, &context)).await??)
+    Ok(steps::blocking(move || logs::collect(&request, &site)).await??)
 }

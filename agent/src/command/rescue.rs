@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferric_steps::rescue;
 use serde_json::Value;
 
-use super::{Arguments, Command, Extension, Mode, PLAIN, Running, steps};
+use super::{Arguments, Command, Extension, Mode, PLAIN, steps};
 use crate::agent::{Agent, Ending};
 use crate::error::{self, Error};
 
@@ -17,20 +17,20 @@ pub const EXTENSION: Extension = Extension {
         name: "finalize_rescue",
         mode: Mode::Sync,
         optional: &["rescue_password", "hashed"],
-        run: |agent, arguments, running| Box::pin(finalize(agent, arguments, running)),
+        run: |agent, arguments, _| Box::pin(finalize(agent, arguments)),
         ..PLAIN
     }],
 };
 
-async fn finalize(agent: Arc<Agent>, arguments: Arguments, running: Running) -> Result<Value, Error> {
+async fn finalize(agent: Arc<Agent>, arguments: Arguments) -> Result<Value, Error> {
     let password = match arguments.get("rescue_password") {
         None => String::new(),
         Some(Value::String(password)) => password.clone(),
         Some(_) => return Err(Error::new(error::EXECUTION, "'rescue_password' must be a text.")),
     };
     let hashed = arguments.get("hashed").and_then(Value::as_bool).unwrap_or(false);
-    let context = agent.context(&running, Value::Null);
-    steps::blocking(move || rescue::finalize(&password, hashed, &context)).await??;
+    let site = agent.site();
+    steps::blocking(move || rescue::finalize(&password, hashed, &site)).await??;
     agent.end(Ending::Exit);
     Ok(Value::Null)
 }

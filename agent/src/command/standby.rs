@@ -39,9 +39,7 @@ pub const EXTENSION: Extension = Extension {
         Command {
             name: "get_partition_uuids",
             mode: Mode::Sync,
-            run: |agent, _, running| {
-                Box::pin(async move { Ok(agent.context(&running, Value::Null).memory.partition_uuids()) })
-            },
+            run: |agent, _, _| Box::pin(async move { Ok(agent.partition_uuids()) }),
             ..PLAIN
         },
         Command { name: "sync", mode: Mode::Sync, run: |agent, _, _| Box::pin(sync(agent)), ..PLAIN },
@@ -100,24 +98,24 @@ fn check_image(agent: &Agent, arguments: &Arguments) -> Result<(), Error> {
 /// look-up is refreshed first: root device hints may have been set since.
 async fn deploy(step: &str, agent: Arc<Agent>, arguments: Arguments, running: Running) -> Result<Value, Error> {
     lookup::refresh(&agent).await;
-    let context = agent.context(&running, Value::Null);
-    Ok(catalogue::execute(Kind::Deploy, step, arguments, context).await?)
+    let running = agent.step(&running, Value::Null);
+    Ok(catalogue::execute(Kind::Deploy, step, arguments, running).await?)
 }
 
 async fn sync(agent: Arc<Agent>) -> Result<Value, Error> {
-    let context = agent.context(&Running::default(), Value::Null);
-    steps::blocking(move || flush::all(&context)).await?;
+    let site = agent.site();
+    steps::blocking(move || flush::all(&site)).await?;
     Ok(Value::Null)
 }
 
 async fn take_down(agent: Arc<Agent>, power: Power) -> Result<Value, Error> {
     tokio::time::sleep(ANSWER).await;
-    let context = agent.context(&Running::default(), Value::Null);
+    let site = agent.site();
     let ending = steps::blocking(move || {
-        clock::set(&context)?;
-        clock::store(&context)?;
-        flush::all(&context);
-        power::change(power, &context)
+        clock::set(&site)?;
+        clock::store(&site)?;
+        flush::all(&site);
+        power::change(power, &site)
     })
     .await??;
     if ending == power::Ending::EndProcess {

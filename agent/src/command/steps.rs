@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ferric_steps::step::{Context, Kind};
+use ferric_steps::site::Site;
+use ferric_steps::step::{Kind, Step};
 use ferric_steps::{catalogue, python};
 use serde_json::{Map, Value, json};
 use tracing::info;
@@ -27,8 +28,8 @@ pub(super) async fn list(
     arguments: Arguments,
     running: Running,
 ) -> Result<Value, Error> {
-    let context = context(&agent, &arguments, &running);
-    blocking(move || catalogue::list(kind, &context)).await
+    let site = step(&agent, &arguments, &running).site;
+    blocking(move || catalogue::list(kind, &site)).await
 }
 
 /// `execute_<kind>_step`.
@@ -38,9 +39,9 @@ pub(super) async fn execute(
     mut arguments: Arguments,
     running: Running,
 ) -> Result<Value, Error> {
-    let context = context(&agent, &arguments, &running);
+    let running = step(&agent, &arguments, &running);
     let name = kind.as_str();
-    check_version(&context, arguments.remove(&format!("{name}_version"))).await?;
+    check_version(&running.site, arguments.remove(&format!("{name}_version"))).await?;
     let step = arguments.remove("step").unwrap_or_default();
     let Some(step_name) = step["step"].as_str() else {
         return Err(Error::new(
@@ -54,23 +55,23 @@ pub(super) async fn execute(
         arguments.extend(own.clone());
     }
     info!(kind = name, step = step_name, "executing step");
-    let result = catalogue::execute(kind, step_name, arguments, context).await?;
+    let result = catalogue::execute(kind, step_name, arguments, running).await?;
     Ok(json!({ format!("{name}_result"): result, format!("{name}_step"): step }))
 }
 
 /// What the step gets; the node that came with the request is kept.
-fn context(agent: &Agent, arguments: &Arguments, running: &Running) -> Context {
+fn step(agent: &Agent, arguments: &Arguments, running: &Running) -> Step {
     if let Some(node) = arguments.get("node") {
         agent.set_node(node.clone());
     }
-    agent.context(running, arguments.get("ports").cloned().unwrap_or_default())
+    agent.step(running, arguments.get("ports").cloned().unwrap_or_default())
 }
 
 /// The conductor sends back the versions that it was told with the steps; others mean that the agent has changed since.
-async fn check_version(context: &Context, used: Option<Value>) -> Result<(), Error> {
+async fn check_version(site: &Site, used: Option<Value>) -> Result<(), Error> {
     let Some(Value::Object(used)) = used else { return Ok(()) };
-    let context = context.clone();
-    let current = blocking(move || catalogue::versions(&context)).await?;
+    let site = site.clone();
+    let current = blocking(move || catalogue::versions(&site)).await?;
     let current = current.as_object().cloned().unwrap_or_default();
     if same(&current, &used) {
         return Ok(());

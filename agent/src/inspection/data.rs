@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::{interfaces, inventory};
 use crate::agent::Agent;
-use crate::command::{Running, log};
+use crate::command::log;
 use crate::config::options;
 
 /// How often addresses are looked at while waiting for DHCP.
@@ -53,12 +53,11 @@ async fn default(agent: &Arc<Agent>, collectors: &[&str], data: &mut Map<String,
     let inventory = inventory(agent).await.map_err(|error| format!("collector default failed: {}", error.details))?;
     data.insert("boot_interface".to_string(), inventory["boot"]["pxe_interface"].clone());
     data.insert("inventory".to_string(), inventory);
-    let context = agent.context(&Running::default(), Value::Null);
-    let machine = agent.machine.clone();
+    let (site, node) = (agent.site(), agent.node());
     let facts = tokio::task::spawn_blocking(move || {
-        let listing = block::list(&machine, &context.device_policy());
+        let listing = block::list(&site.machine, &site.device_policy(&node));
         let root_disk = hints::choose(&listing, None).ok().and_then(|disk| serde_json::to_value(&**disk).ok());
-        (root_disk, catalogue::versions(&context))
+        (root_disk, catalogue::versions(&site))
     });
     let (root_disk, versions) = facts.await.map_err(|panic| format!("collector default failed: {panic}"))?;
     if let Some(disk) = root_disk {
@@ -87,7 +86,7 @@ async fn hardware(agent: &Arc<Agent>, name: &str, data: &mut Map<String, Value>)
     let options = CollectOptions {
         lldp_timeout: config.seconds(&options::LLDP_TIMEOUT),
         benchmarks: config.benchmarks().map(str::to_string),
-        tools: agent.context(&Running::default(), Value::Null).tools,
+        tools: agent.site().tools,
     };
     let machine = agent.machine.clone();
     let found = tokio::task::spawn_blocking(move || collector.collect(&machine, &options)).await;

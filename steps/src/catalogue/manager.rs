@@ -8,7 +8,7 @@ use super::offer::Offer;
 use super::table;
 use crate::container_step;
 use crate::plugin;
-use crate::step::Context;
+use crate::site::Site;
 
 /// A hardware manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,16 +40,16 @@ pub struct Roster {
 
 impl Roster {
     /// Asks who is there: it looks for programs and runs step plugins, so it blocks.
-    pub fn of(context: &Context) -> Self {
+    pub fn of(site: &Site) -> Self {
         let mut roster = Self { managers: Vec::new(), offers: Vec::new() };
         let generic = Manager::new("GenericHardwareManager", "generic_hardware_manager", "1.2", 1);
-        roster.add(generic.clone(), table::generic(&generic, context));
-        if on_coreos(context) {
+        roster.add(generic.clone(), table::generic(&generic, site));
+        if on_coreos(site) {
             let class = "CoreOSInstallHardwareManager";
             let coreos = Manager::new(class, class, "1", 3);
-            roster.add(coreos.clone(), table::coreos(&coreos, context));
+            roster.add(coreos.clone(), table::coreos(&coreos, site));
         }
-        for (manager, offers) in container_step::all(context).into_iter().chain(plugin::all(context)) {
+        for (manager, offers) in container_step::all(site).into_iter().chain(plugin::all(site)) {
             roster.add(manager, offers);
         }
         roster.managers.sort_by_key(|manager| std::cmp::Reverse(manager.support));
@@ -74,11 +74,11 @@ impl Roster {
 }
 
 /// A CoreOS live system, or any other that has its installer.
-fn on_coreos(context: &Context) -> bool {
-    let release = std::fs::read_to_string(context.options.host_root.join("etc/os-release")).unwrap_or_default();
+fn on_coreos(site: &Site) -> bool {
+    let release = std::fs::read_to_string(site.options.host_root.join("etc/os-release")).unwrap_or_default();
     let is_coreos = release.lines().filter_map(|line| line.split_once('=')).any(|(key, value)| {
         let value = value.trim_matches('"');
         (key == "VARIANT_ID" && value == "coreos") || (key == "ID" && ["rhcos", "scos"].contains(&value))
     });
-    is_coreos || context.tools.find("coreos-installer").is_ok()
+    is_coreos || site.tools.find("coreos-installer").is_ok()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::manager::Manager;
-use crate::step::{Arguments, Context, Kind};
+use crate::step::{Arguments, Kind, Step};
 use crate::{StepError, python};
 
 /// A step on offer.
@@ -49,10 +49,10 @@ pub struct Argument {
 pub type Running = Pin<Box<dyn Future<Output = Result<Value, StepError>> + Send>>;
 
 /// The function of a built-in step.
-pub type BuiltIn = fn(Context, Arguments) -> Running;
+pub type BuiltIn = fn(Step, Arguments) -> Running;
 
 /// Work that runs on a thread of its own.
-pub type BlockingWork = dyn Fn(&Context, &Arguments) -> Result<Value, StepError> + Send + Sync;
+pub type BlockingWork = dyn Fn(&Step, &Arguments) -> Result<Value, StepError> + Send + Sync;
 
 /// What a step does.
 #[derive(Clone)]
@@ -74,10 +74,10 @@ impl std::fmt::Debug for Action {
 
 impl Action {
     /// Runs it; blocking work goes to a thread of its own.
-    pub(super) fn run(&self, context: Context, arguments: Arguments) -> Running {
+    pub(super) fn run(&self, step: Step, arguments: Arguments) -> Running {
         match self.clone() {
-            Self::BuiltIn(work) => work(context, arguments),
-            Self::Found(work) => Box::pin(super::blocking(move || work(&context, &arguments))),
+            Self::BuiltIn(work) => work(step, arguments),
+            Self::Found(work) => Box::pin(super::blocking(move || work(&step, &arguments))),
         }
     }
 }

@@ -7,7 +7,8 @@ use super::offer::{Action, Argument, BuiltIn, Offer};
 use crate::clean;
 use crate::deploy;
 use crate::options::Options;
-use crate::step::{Context, Kind};
+use crate::site::Site;
+use crate::step::Kind;
 
 /// A step, its priority in each family that has it, and what runs.
 struct Entry {
@@ -33,8 +34,8 @@ struct Entry {
 
 /// What runs, from the function of a step.
 macro_rules! run {
-    ($step:path) => {
-        |context, arguments| Box::pin(async move { $step(&context, &arguments).await })
+    ($function:path) => {
+        |step, arguments| Box::pin(async move { $function(&step, &arguments).await })
     };
 }
 
@@ -180,28 +181,28 @@ const COREOS: &[Entry] = &[
 ];
 
 /// The steps of the generic manager.
-pub(super) fn generic(manager: &Arc<Manager>, context: &Context) -> Vec<Offer> {
-    offers(GENERIC, manager, context)
+pub(super) fn generic(manager: &Arc<Manager>, site: &Site) -> Vec<Offer> {
+    offers(GENERIC, manager, site)
 }
 
 /// The steps of the CoreOS manager.
-pub(super) fn coreos(manager: &Arc<Manager>, context: &Context) -> Vec<Offer> {
-    offers(COREOS, manager, context)
+pub(super) fn coreos(manager: &Arc<Manager>, site: &Site) -> Vec<Offer> {
+    offers(COREOS, manager, site)
 }
 
-fn offers(entries: &[Entry], manager: &Arc<Manager>, context: &Context) -> Vec<Offer> {
+fn offers(entries: &[Entry], manager: &Arc<Manager>, site: &Site) -> Vec<Offer> {
     let families =
         |entry: &Entry| [(Kind::Clean, entry.clean), (Kind::Deploy, entry.deploy), (Kind::Service, entry.service)];
     entries
         .iter()
         .flat_map(|entry| families(entry).map(|(kind, priority)| (entry, kind, priority)))
-        .filter_map(|(entry, kind, priority)| Some(entry.offer(kind, priority?, manager, context)))
+        .filter_map(|(entry, kind, priority)| Some(entry.offer(kind, priority?, manager, site)))
         .collect()
 }
 
 impl Entry {
-    fn offer(&self, kind: Kind, priority: i64, manager: &Arc<Manager>, context: &Context) -> Offer {
-        let from_option = self.priority_option.map(|read| read(&context.options));
+    fn offer(&self, kind: Kind, priority: i64, manager: &Arc<Manager>, site: &Site) -> Offer {
+        let from_option = self.priority_option.map(|read| read(&site.options));
         Offer {
             manager: manager.clone(),
             kind,

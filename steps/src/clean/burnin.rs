@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::on_thread;
 use crate::StepError;
 use crate::options::BurnIn;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 
 pub use network::burnin_network;
 
@@ -24,13 +24,13 @@ const TICK: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// [`StepError::Execution`] when the tool is missing or finds something.
-pub async fn burnin_cpu(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(context, |context| {
-        let load = BurnIn::of(&context.node).cpu;
+pub async fn burnin_cpu(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(step, |step| {
+        let load = BurnIn::of(&step.node).cpu;
         let mut arguments = vec!["--cpu".to_string(), load.workers];
         arguments.extend(["--timeout".to_string(), load.timeout, "--metrics-brief".to_string()]);
         arguments.extend(load.output_file.into_iter().flat_map(|file| ["--log-file".to_string(), file]));
-        run(context, "stress-ng", "stress-ng (cpu)", &arguments)
+        run(step, "stress-ng", "stress-ng (cpu)", &arguments)
     })
     .await
 }
@@ -39,13 +39,13 @@ pub async fn burnin_cpu(context: &Context, _arguments: &Arguments) -> Result<Val
 ///
 /// # Errors
 /// As [`burnin_cpu`].
-pub async fn burnin_memory(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(context, |context| {
-        let load = BurnIn::of(&context.node).memory;
+pub async fn burnin_memory(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(step, |step| {
+        let load = BurnIn::of(&step.node).memory;
         let mut arguments = vec!["--vm".to_string(), load.workers, "--vm-bytes".to_string(), load.bytes];
         arguments.extend(["--timeout".to_string(), load.timeout, "--metrics-brief".to_string()]);
         arguments.extend(load.output_file.into_iter().flat_map(|file| ["--log-file".to_string(), file]));
-        run(context, "stress-ng", "stress-ng (vm)", &arguments)
+        run(step, "stress-ng", "stress-ng (vm)", &arguments)
     })
     .await
 }
@@ -54,17 +54,17 @@ pub async fn burnin_memory(context: &Context, _arguments: &Arguments) -> Result<
 ///
 /// # Errors
 /// As [`burnin_cpu`]; [`StepError::Cleaning`] when a self-test fails.
-pub async fn burnin_disk(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(context, |context| {
-        let load = BurnIn::of(&context.node).disk;
-        let listing = block::list(&context.machine, &context.device_policy());
+pub async fn burnin_disk(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(step, |step| {
+        let load = BurnIn::of(&step.node).disk;
+        let listing = block::list(&step.site.machine, &step.device_policy());
         let disks: Vec<String> = listing.eligible.iter().map(|disk| disk.name.clone()).collect();
         if disks.is_empty() {
             tracing::info!("no eligible disk to burn in");
             return Ok(Value::Null);
         }
         if load.smart_test {
-            smart_tests(context, &disks)?;
+            smart_tests(step, &disks)?;
         }
         let fixed = "--rw readwrite --bs 4k --direct 1 --ioengine libaio --iodepth 32 --verify crc32c --verify_dump 1 \
                      --continue_on_error verify --time_based";
@@ -74,7 +74,7 @@ pub async fn burnin_disk(context: &Context, _arguments: &Arguments) -> Result<Va
             arguments.extend(["--output-format".to_string(), "json".to_string(), "--output".to_string(), file]);
         }
         arguments.extend(disks.into_iter().flat_map(|disk| ["--name".to_string(), disk]));
-        run(context, "fio", "fio (disk)", &arguments)
+        run(step, "fio", "fio (disk)", &arguments)
     })
     .await
 }
@@ -83,11 +83,11 @@ pub async fn burnin_disk(context: &Context, _arguments: &Arguments) -> Result<Va
 ///
 /// # Errors
 /// As [`burnin_cpu`]; also when fewer processors are found than the node says.
-pub async fn burnin_gpu(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(context, |context| {
-        let load = BurnIn::of(&context.node).gpu;
+pub async fn burnin_gpu(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(step, |step| {
+        let load = BurnIn::of(&step.node).gpu;
         let tool = Tool::at(std::path::Path::new(&load.directory).join("gpu_burn"));
-        let cancelled = || context.cancel.is_cancelled();
+        let cancelled = || step.cancel.is_cancelled();
         let gpu_burn = |arguments: &[&str]| {
             // It finds its kernels in its working directory.
             let run = tool.run(arguments).directory(&load.directory).cancelled(&cancelled);
@@ -101,7 +101,7 @@ pub async fn burnin_gpu(context: &Context, _arguments: &Arguments) -> Result<Val
                 return Err(StepError::Execution(format!("gpu-burn: {wanted} GPUs are expected, {found} were found")));
             }
         }
-        context.progress.activity("burning in the GPUs");
+        step.progress.activity("burning in the GPUs");
         gpu_burn(&["-m", &load.memory, &load.timeout])?;
         Ok(Value::Null)
     })
@@ -109,16 +109,16 @@ pub async fn burnin_gpu(context: &Context, _arguments: &Arguments) -> Result<Val
 }
 
 /// Finds and runs a tool; `what` is how errors call it.
-fn run(context: &Context, name: &str, what: &str, arguments: &[String]) -> Result<Value, StepError> {
-    context.progress.activity(format!("burning in with {what}"));
-    let tool = context.tools.find(name).map_err(|error| failed(what, error))?;
+fn run(step: &Step, name: &str, what: &str, arguments: &[String]) -> Result<Value, StepError> {
+    step.progress.activity(format!("burning in with {what}"));
+    let tool = step.site.tools.find(name).map_err(|error| failed(what, error))?;
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    invoke(context, &tool, &arguments, what)?;
+    invoke(step, &tool, &arguments, what)?;
     Ok(Value::Null)
 }
 
-fn invoke(context: &Context, tool: &Tool, arguments: &[&str], what: &str) -> Result<String, StepError> {
-    let cancelled = || context.cancel.is_cancelled();
+fn invoke(step: &Step, tool: &Tool, arguments: &[&str], what: &str) -> Result<String, StepError> {
+    let cancelled = || step.cancel.is_cancelled();
     let output = tool.run(arguments).cancelled(&cancelled).output().map_err(|error| failed(what, error))?;
     Ok(output.text())
 }
@@ -131,10 +131,10 @@ fn failed(what: &str, error: ToolError) -> StepError {
 }
 
 /// Waits, unless the step is cancelled meanwhile.
-fn pause(context: &Context, length: Duration) -> Result<(), StepError> {
+fn pause(step: &Step, length: Duration) -> Result<(), StepError> {
     let until = std::time::Instant::now() + length;
     while std::time::Instant::now() < until {
-        if context.cancel.is_cancelled() {
+        if step.cancel.is_cancelled() {
             return Err(StepError::Cancelled("burn-in".to_string()));
         }
         std::thread::sleep(TICK);
@@ -143,20 +143,20 @@ fn pause(context: &Context, length: Duration) -> Result<(), StepError> {
 }
 
 /// Starts the long self-test of every disk and waits for all of them.
-fn smart_tests(context: &Context, disks: &[String]) -> Result<(), StepError> {
+fn smart_tests(step: &Step, disks: &[String]) -> Result<(), StepError> {
     const WHAT: &str = "smartctl";
-    let tool = context.tools.find(WHAT).map_err(|error| failed(WHAT, error))?;
+    let tool = step.site.tools.find(WHAT).map_err(|error| failed(WHAT, error))?;
     for disk in disks {
-        invoke(context, &tool, &["-t", "long", disk], WHAT)?;
+        invoke(step, &tool, &["-t", "long", disk], WHAT)?;
     }
     for disk in disks {
-        context.progress.activity(format!("waiting for the self-test of {disk}"));
+        step.progress.activity(format!("waiting for the self-test of {disk}"));
         // The exit code is a bit mask that also speaks of the past: the report counts.
         loop {
             let report = tool.run(["-c", disk]).output_any_code().map_err(|error| failed(WHAT, error))?;
             match self_test(&report.text()) {
                 SelfTest::Passed => break,
-                SelfTest::Running => pause(context, SMART_POLL)?,
+                SelfTest::Running => pause(step, SMART_POLL)?,
                 SelfTest::Failed(code) => {
                     return Err(StepError::Cleaning(format!("{disk}: its SMART self-test failed (status {code})")));
                 }
@@ -195,9 +195,10 @@ mod tests {
 
     use super::*;
     use crate::options::Options;
+    use crate::site::Site;
 
-    /// A context whose only tools are the given scripts.
-    fn context(scripts: &[(&str, &str)], driver_info: Value) -> (tempfile::TempDir, Context) {
+    /// A step whose only tools are the given scripts.
+    fn step(scripts: &[(&str, &str)], driver_info: Value) -> (tempfile::TempDir, Step) {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         for (name, body) in scripts {
@@ -205,28 +206,28 @@ mod tests {
             std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let mut context = Context::new(Machine::host(), Arc::new(Options::default()));
-        context.tools = Tools::in_directories([directory.path().to_path_buf()], None);
-        context.node = Arc::new(json!({"driver_info": driver_info}));
-        (directory, context)
+        let mut step = Step::new(Site::new(Machine::host(), Options::default()));
+        step.site.tools = Tools::in_directories([directory.path().to_path_buf()], None);
+        step.node = Arc::new(json!({"driver_info": driver_info}));
+        (directory, step)
     }
 
     #[tokio::test]
     async fn settings_of_the_node_reach_the_tool() {
         let script = r#"printf '%s\n' "$*" > "$(dirname "$0")/called""#;
-        let (directory, context) = context(&[("stress-ng", script)], json!({"agent_burnin_cpu_timeout": 7}));
-        burnin_cpu(&context, &Arguments::new()).await.unwrap();
+        let (directory, step) = step(&[("stress-ng", script)], json!({"agent_burnin_cpu_timeout": 7}));
+        burnin_cpu(&step, &Arguments::new()).await.unwrap();
         let called = std::fs::read_to_string(directory.path().join("called")).unwrap();
         assert_eq!(called, "--cpu 0 --timeout 7 --metrics-brief\n");
     }
 
     #[tokio::test]
     async fn a_missing_tool_and_a_failing_one_are_named() {
-        let (_none, context_without) = context(&[], Value::Null);
-        let error = burnin_memory(&context_without, &Arguments::new()).await.unwrap_err().to_string();
+        let (_none, without) = step(&[], Value::Null);
+        let error = burnin_memory(&without, &Arguments::new()).await.unwrap_err().to_string();
         assert!(error.starts_with("stress-ng (vm) failed with error stress-ng is not installed"), "{error}");
-        let (_directory, context) = context(&[("stress-ng", "echo 'bad memory' >&2; exit 2")], Value::Null);
-        let error = burnin_memory(&context, &Arguments::new()).await.unwrap_err().to_string();
+        let (_directory, step) = step(&[("stress-ng", "echo 'bad memory' >&2; exit 2")], Value::Null);
+        let error = burnin_memory(&step, &Arguments::new()).await.unwrap_err().to_string();
         assert!(error.contains("bad memory"), "{error}");
     }
 

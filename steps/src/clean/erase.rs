@@ -12,23 +12,23 @@ use super::samples::Samples;
 use super::{Outcome, discard, erasable, guard, not_erasable, on_thread, overwrite};
 use crate::StepError;
 use crate::options::Erase;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 
 /// Erases every eligible disk. The result has an entry of value null per device, skipped ones included.
 ///
 /// # Errors
 /// [`StepError::ProtectedDevice`] before anything is touched; [`StepError::BlockDeviceErase`] with every failed device.
-pub async fn erase_devices(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(context, erase_all).await
+pub async fn erase_devices(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(step, erase_all).await
 }
 
-fn erase_all(context: &Context) -> Result<Value, StepError> {
-    let options = context.options.erase.for_node(&context.node);
-    let listing = erasable(context)?;
+fn erase_all(step: &Step) -> Result<Value, StepError> {
+    let options = step.site.options.erase.for_node(&step.node);
+    let listing = erasable(step)?;
     let disks = &listing.eligible;
-    guard::check(&context.machine, disks, &options)?;
-    context.progress.activity("erasing devices");
-    context.progress.total(disks.iter().map(|disk| disk.size_bytes).sum());
+    guard::check(&step.site.machine, disks, &options)?;
+    step.progress.activity("erasing devices");
+    step.progress.total(disks.iter().map(|disk| disk.size_bytes).sum());
     let failures = Mutex::new(not_erasable(&listing));
     let add = |device: &str, error| failures.lock().unwrap_or_else(|e| e.into_inner()).add(device, error);
     let read_only: Vec<&str> =
@@ -45,7 +45,7 @@ fn erase_all(context: &Context) -> Result<Value, StepError> {
                     let Some(group) = queue.lock().unwrap_or_else(|e| e.into_inner()).pop() else { return };
                     for disk in group {
                         let span = tracing::info_span!("erase", device = %disk.name);
-                        if let Err(error) = span.in_scope(|| erase_disk(context, disk, &options, &may_go)) {
+                        if let Err(error) = span.in_scope(|| erase_disk(step, disk, &options, &may_go)) {
                             add(&disk.name, error);
                         }
                     }
@@ -64,57 +64,57 @@ fn erase_all(context: &Context) -> Result<Value, StepError> {
 /// # Errors
 /// When no permitted way succeeded, or the step was cancelled.
 pub fn erase_disk(
-    context: &Context,
+    step: &Step,
     disk: &EligibleDevice,
     options: &Erase,
     may_go: &dyn Fn(&str) -> bool,
 ) -> Result<Outcome, DeviceError> {
-    if context.cancel.is_cancelled() {
+    if step.cancel.is_cancelled() {
         return Err(DeviceError::Cancelled { device: disk.name.clone() });
     }
     for device in std::iter::once(disk).chain(disk.partitions()) {
-        if signature::is_raid_member(&OpenDevice::open(&context.machine, device, Access::Read)?)? {
+        if signature::is_raid_member(&OpenDevice::open(&step.site.machine, device, Access::Read)?)? {
             tracing::info!(member = %device.name, "skipped: member of a software RAID");
             return Ok(Outcome::RaidMember);
         }
     }
-    match by_itself(context, disk, options, may_go) {
+    match by_itself(step, disk, options, may_go) {
         Ok(true) => {
-            context.progress.add(disk.size_bytes);
-            return forget_partitions(context, disk);
+            step.progress.add(disk.size_bytes);
+            return forget_partitions(step, disk);
         }
         Ok(false) => {}
         Err(error @ DeviceError::Cancelled { .. }) => return Err(error),
         Err(error) if !options.continue_if_secure_erase_failed && !options.discard => return Err(error),
         Err(error) => {
             tracing::warn!(%error, "the device could not erase itself");
-            if by_discard(context, disk, options)? {
-                return forget_partitions(context, disk);
+            if by_discard(step, disk, options)? {
+                return forget_partitions(step, disk);
             }
             if !options.continue_if_secure_erase_failed {
                 return Err(error);
             }
         }
     }
-    if !by_discard(context, disk, options)? {
-        overwrite::overwrite(&context.machine, disk, options, context)?;
+    if !by_discard(step, disk, options)? {
+        overwrite::overwrite(&step.site.machine, disk, options, step)?;
         tracing::info!("overwritten");
     }
-    forget_partitions(context, disk)
+    forget_partitions(step, disk)
 }
 
 /// Lets the disk erase itself. False when it has no command for that.
 fn by_itself(
-    context: &Context,
+    step: &Step,
     disk: &EligibleDevice,
     options: &Erase,
     may_go: &dyn Fn(&str) -> bool,
 ) -> Result<bool, DeviceError> {
-    let machine = &context.machine;
+    let machine = &step.site.machine;
     let samples = || Samples::take(&OpenDevice::open(machine, disk, Access::Read)?);
     let before = if nvme::is_namespace(&disk.name) && options.nvme {
         let before = samples()?;
-        let how = nvme::erase(machine, disk, may_go, context)?;
+        let how = nvme::erase(machine, disk, may_go, step)?;
         tracing::info!(?how, "the device erased itself");
         before
     } else if ata::may_be_ata(&disk.name) && options.ata {
@@ -138,11 +138,11 @@ fn by_itself(
 }
 
 /// Discards the disk when that is permitted. False when it is not, or when the disk did not become zeros.
-fn by_discard(context: &Context, disk: &EligibleDevice, options: &Erase) -> Result<bool, DeviceError> {
+fn by_discard(step: &Step, disk: &EligibleDevice, options: &Erase) -> Result<bool, DeviceError> {
     if !options.discard {
         return Ok(false);
     }
-    match discard::discard(&context.machine, disk, context) {
+    match discard::discard(&step.site.machine, disk, step) {
         Ok(()) => {
             tracing::info!("discarded");
             Ok(true)
@@ -156,9 +156,9 @@ fn by_discard(context: &Context, disk: &EligibleDevice, options: &Erase) -> Resu
 }
 
 /// The last act on every erased disk: its partitions are no more.
-fn forget_partitions(context: &Context, disk: &EligibleDevice) -> Result<Outcome, DeviceError> {
-    let open = OpenDevice::open(&context.machine, disk, Access::Write)?;
-    partitions::forget(&context.machine, disk, &open)?;
+fn forget_partitions(step: &Step, disk: &EligibleDevice) -> Result<Outcome, DeviceError> {
+    let open = OpenDevice::open(&step.site.machine, disk, Access::Write)?;
+    partitions::forget(&step.site.machine, disk, &open)?;
     Ok(Outcome::Erased)
 }
 

@@ -8,22 +8,22 @@ use serde_json::Value;
 use super::{erasable, guard, metadata, not_erasable, on_thread};
 use crate::StepError;
 use crate::options::Erase;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 
 /// Erases every eligible disk the fast way. A device that cannot erase itself loses its metadata.
 ///
 /// # Errors
 /// As `erase_devices_metadata`.
-pub async fn erase_devices_express(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(context, |context| {
-        let options = context.options.erase.for_node(&context.node);
-        let listing = erasable(context)?;
+pub async fn erase_devices_express(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(step, |step| {
+        let options = step.site.options.erase.for_node(&step.node);
+        let listing = erasable(step)?;
         let disks = &listing.eligible;
-        guard::check(&context.machine, disks, &options)?;
+        guard::check(&step.site.machine, disks, &options)?;
         let may_go = |name: &str| disks.iter().any(|disk| disk.name == name);
         let mut failures = not_erasable(&listing);
         for disk in disks {
-            if let Err(error) = erase_disk(context, disk, &options, &may_go) {
+            if let Err(error) = erase_disk(step, disk, &options, &may_go) {
                 failures.add(&disk.name, error);
             }
         }
@@ -34,21 +34,21 @@ pub async fn erase_devices_express(context: &Context, _arguments: &Arguments) ->
 }
 
 fn erase_disk(
-    context: &Context,
+    step: &Step,
     disk: &EligibleDevice,
     options: &Erase,
     may_go: &dyn Fn(&str) -> bool,
 ) -> Result<(), DeviceError> {
-    if context.cancel.is_cancelled() {
+    if step.cancel.is_cancelled() {
         return Err(DeviceError::Cancelled { device: disk.name.clone() });
     }
-    context.progress.activity(format!("erasing {}", disk.name));
+    step.progress.activity(format!("erasing {}", disk.name));
     if options.nvme && nvme::is_namespace(&disk.name) {
-        match nvme::erase(&context.machine, disk, may_go, context) {
+        match nvme::erase(&step.site.machine, disk, may_go, step) {
             Ok(how) => tracing::info!(device = %disk.name, ?how, "the device erased itself"),
             Err(error @ DeviceError::Cancelled { .. }) => return Err(error),
             Err(error) => tracing::warn!(%error, "the device could not erase itself: only its metadata goes"),
         }
     }
-    metadata::erase_disk(&context.machine, disk).map(drop)
+    metadata::erase_disk(&step.site.machine, disk).map(drop)
 }

@@ -8,24 +8,24 @@ use serde_json::Value;
 
 use super::{Outcome, erasable, guard, not_erasable, on_thread};
 use crate::StepError;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 
 /// Erases the metadata of every eligible disk, partitions before their disk. Members of software RAID are left to
 /// `delete_configuration`. Goes on with the other disks when one fails.
 ///
 /// # Errors
 /// [`StepError::ProtectedDevice`] before anything is touched; [`StepError::BlockDeviceErase`] with every failed device.
-pub async fn erase_devices_metadata(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(context, |context| {
-        let options = context.options.erase.for_node(&context.node);
-        let listing = erasable(context)?;
-        guard::check(&context.machine, &listing.eligible, &options)?;
+pub async fn erase_devices_metadata(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(step, |step| {
+        let options = step.site.options.erase.for_node(&step.node);
+        let listing = erasable(step)?;
+        guard::check(&step.site.machine, &listing.eligible, &options)?;
         let mut failures = not_erasable(&listing);
         for disk in &listing.eligible {
-            context.progress.activity(format!("erasing metadata of {}", disk.name));
-            let result = match context.cancel.is_cancelled() {
+            step.progress.activity(format!("erasing metadata of {}", disk.name));
+            let result = match step.cancel.is_cancelled() {
                 true => Err(DeviceError::Cancelled { device: disk.name.clone() }),
-                false => erase_disk(&context.machine, disk),
+                false => erase_disk(&step.site.machine, disk),
             };
             if let Err(error) = result {
                 failures.add(&disk.name, error);

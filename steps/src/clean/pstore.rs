@@ -4,20 +4,20 @@ use serde_json::Value;
 
 use super::on_thread;
 use crate::StepError;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 
 /// Removes everything in the persistent store, when one is mounted.
 ///
 /// # Errors
 /// [`StepError::Cleaning`] names the entry that cannot be removed.
-pub async fn erase_pstore(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(context, |context| {
-        let mounts = context.machine.read("/proc/mounts").unwrap_or_default();
+pub async fn erase_pstore(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(step, |step| {
+        let mounts = step.site.machine.read("/proc/mounts").unwrap_or_default();
         let Some(mount_point) = mounts.lines().find_map(pstore_mount_point) else {
             tracing::info!("no pstore is mounted: nothing to erase");
             return Ok(Value::Null);
         };
-        let directory = context.machine.path(mount_point);
+        let directory = step.site.machine.path(mount_point);
         let failed = |path: &std::path::Path, error| StepError::Cleaning(format!("{}: {error}", path.display()));
         for entry in std::fs::read_dir(&directory).map_err(|error| failed(&directory, error))? {
             let path = entry.map_err(|error| failed(&directory, error))?.path();

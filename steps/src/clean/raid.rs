@@ -18,7 +18,7 @@ use serde_json::Value;
 use self::arrays::Fate;
 use super::on_thread;
 use crate::StepError;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 
 /// No mdadm call takes that long unless something hangs.
 const MDADM_LIMIT: Duration = Duration::from_secs(300);
@@ -27,18 +27,18 @@ const MDADM_LIMIT: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// [`StepError::SoftwareRaid`] for a configuration that cannot be, or when mdadm fails.
-pub async fn create_configuration(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    let wanted = context.node["target_raid_config"].clone();
-    on_thread(context, move |context| create::create(context, &wanted)).await
+pub async fn create_configuration(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    let wanted = step.node["target_raid_config"].clone();
+    on_thread(step, move |step| create::create(step, &wanted)).await
 }
 
 /// Removes every array but those that `skip_block_devices` keeps by volume name.
 ///
 /// # Errors
 /// [`StepError::SoftwareRaid`] names what is left.
-pub async fn delete_configuration(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(context, |context| {
-        delete::delete(context)?;
+pub async fn delete_configuration(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(step, |step| {
+        delete::delete(step)?;
         Ok(Value::Null)
     })
     .await
@@ -48,26 +48,26 @@ pub async fn delete_configuration(context: &Context, _arguments: &Arguments) -> 
 ///
 /// # Errors
 /// As `create_configuration` and `delete_configuration`.
-pub async fn apply_configuration(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+pub async fn apply_configuration(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
     let wanted = arguments.get("raid_config").cloned().unwrap_or_default();
     let delete_existing = arguments.get("delete_existing").and_then(crate::loose::flag).unwrap_or(true);
-    on_thread(context, move |context| {
-        config::validate(&wanted, &context.node, device_count(context))?;
+    on_thread(step, move |step| {
+        config::validate(&wanted, &step.node, device_count(step))?;
         if delete_existing {
-            delete::delete(context)?;
+            delete::delete(step)?;
         }
-        create::create(context, &wanted)
+        create::create(step, &wanted)
     })
     .await
 }
 
 /// Takes the arrays that `skip_block_devices` protects by volume name out of a list of devices to be erased.
-pub(super) fn leave_protected(context: &Context, devices: &mut Vec<EligibleDevice>) -> Result<(), StepError> {
-    let protected = arrays::protected_volumes(&context.node);
+pub(super) fn leave_protected(step: &Step, devices: &mut Vec<EligibleDevice>) -> Result<(), StepError> {
+    let protected = arrays::protected_volumes(&step.node);
     if protected.is_empty() {
         return Ok(());
     }
-    let all = arrays::list(context)?;
+    let all = arrays::list(step)?;
     let fates = arrays::fates(&all, &protected);
     let kept = |name: &str| all.iter().zip(&fates).any(|(array, fate)| array.device == name && *fate == Fate::Keep);
     devices.retain(|device| !kept(&device.name));
@@ -75,15 +75,15 @@ pub(super) fn leave_protected(context: &Context, devices: &mut Vec<EligibleDevic
 }
 
 /// How many devices arrays could be made of.
-fn device_count(context: &Context) -> usize {
-    block::list(&context.machine, &context.device_policy()).disks().len()
+fn device_count(step: &Step) -> usize {
+    block::list(&step.site.machine, &step.device_policy()).disks().len()
 }
 
 /// Runs mdadm.
-fn mdadm(context: &Context, arguments: &[&str]) -> Result<String, StepError> {
+fn mdadm(step: &Step, arguments: &[&str]) -> Result<String, StepError> {
     let failed = |error: ferric_hardware::tool::ToolError| StepError::SoftwareRaid(error.to_string());
-    let tool = context.tools.find("mdadm").map_err(failed)?;
-    let cancelled = || context.cancel.is_cancelled();
+    let tool = step.site.tools.find("mdadm").map_err(failed)?;
+    let cancelled = || step.cancel.is_cancelled();
     let run = tool.run(arguments.iter().copied()).timeout(MDADM_LIMIT).cancelled(&cancelled);
     Ok(run.output().map_err(failed)?.text())
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::on_thread;
 use crate::StepError;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 
 /// What is deleted unless the step's arguments say otherwise: entries on hard disks, shim and GRUB wherever they are.
 const DEFAULT_PATTERNS: [&str; 3] = [r"^HD\(", r"shim.*\.efi", r"grub.*\.efi"];
@@ -15,15 +15,15 @@ const DEFAULT_PATTERNS: [&str; 3] = [r"^HD\(", r"shim.*\.efi", r"grub.*\.efi"];
 ///
 /// # Errors
 /// [`StepError::InvalidParameters`] for patterns that are none; [`StepError::Cleaning`] when the firmware refuses.
-pub async fn clean_uefi_nvram(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+pub async fn clean_uefi_nvram(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
     let patterns = patterns(arguments.get("match_patterns"))?;
-    on_thread(context, move |context| {
-        if !context.machine.path("/sys/firmware/efi").is_dir() {
+    on_thread(step, move |step| {
+        if !step.site.machine.path("/sys/firmware/efi").is_dir() {
             tracing::info!("not booted by UEFI: no boot entries to clean");
             return Ok(Value::Null);
         }
         let failed = |error: ferric_hardware::efi::EfiError| StepError::Cleaning(error.to_string());
-        let variables = BootVariables::of(&context.machine).map_err(failed)?;
+        let variables = BootVariables::of(&step.site.machine).map_err(failed)?;
         for entry in variables.entries().map_err(failed)? {
             let path = entry.option.path.to_string();
             if patterns.iter().any(|pattern| pattern.is_match(&path)) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::StepError;
 use crate::catalogue::blocking;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 
 const UNIT: &str = "agent.service";
 /// When the unit is looked at for the first time.
@@ -24,22 +24,22 @@ const CALL_LIMIT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// [`StepError::Deployment`] when it cannot be started or fails.
-pub async fn start_assisted_install(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    let context = context.clone();
-    blocking(move || run(&context)).await
+pub async fn start_assisted_install(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    let step = step.clone();
+    blocking(move || run(&step)).await
 }
 
-fn run(context: &Context) -> Result<Value, StepError> {
+fn run(step: &Step) -> Result<Value, StepError> {
     let failed = |error: &dyn std::fmt::Display| {
         StepError::Deployment(format!("Cannot start the Assisted Installer Agent ({UNIT}): {error}"))
     };
-    let systemctl = context.tools.find_on_host("systemctl").map_err(|error| failed(&error))?;
+    let systemctl = step.site.tools.find_on_host("systemctl").map_err(|error| failed(&error))?;
     let start = systemctl.run(["start", "--no-block", "--job-mode=fail", UNIT]).timeout(CALL_LIMIT).output();
     start.map_err(|error| failed(&error))?;
-    context.progress.activity("waiting for the Assisted Installer Agent");
+    step.progress.activity("waiting for the Assisted Installer Agent");
     let mut pause = FIRST_LOOK;
     loop {
-        wait(pause, context)?;
+        wait(pause, step)?;
         pause = POLL;
         let state = show(&systemctl).map_err(|error| failed(&error))?;
         match state.get("ActiveState").map(String::as_str) {
@@ -55,9 +55,9 @@ fn run(context: &Context) -> Result<Value, StepError> {
     }
 }
 
-fn wait(pause: Duration, context: &Context) -> Result<(), StepError> {
+fn wait(pause: Duration, step: &Step) -> Result<(), StepError> {
     for _ in 0..pause.as_millis() / TICK.as_millis() {
-        if context.cancel.is_cancelled() {
+        if step.cancel.is_cancelled() {
             return Err(StepError::Cancelled(format!("{UNIT} is no longer waited for; it goes on by itself")));
         }
         std::thread::sleep(TICK);
@@ -81,7 +81,7 @@ mod tests {
     async fn it_ends_when_the_unit_does() {
         let fake = testing::Fake::new();
         fake.program("systemctl", "[ $1 = show ] && echo ActiveState=inactive || echo \"$@\" >> started");
-        start_assisted_install(&fake.context(), &Arguments::new()).await.unwrap();
+        start_assisted_install(&fake.step(), &Arguments::new()).await.unwrap();
         assert_eq!(fake.read("started"), "start --no-block --job-mode=fail agent.service\n");
     }
 
@@ -89,7 +89,7 @@ mod tests {
     async fn a_failed_unit_is_a_failed_step_with_its_result() {
         let fake = testing::Fake::new();
         fake.program("systemctl", "printf 'ActiveState=failed\\nResult=exit-code\\n'");
-        let error = start_assisted_install(&fake.context(), &Arguments::new()).await.unwrap_err();
+        let error = start_assisted_install(&fake.step(), &Arguments::new()).await.unwrap_err();
         assert!(matches!(&error, StepError::Deployment(text) if text.contains("result \"exit-code\"")), "{error}");
     }
 }

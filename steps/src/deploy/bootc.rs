@@ -10,7 +10,7 @@ use super::{configdrive, root_device, write_image};
 use crate::StepError;
 use crate::catalogue::blocking;
 use crate::secret_file::SecretFile;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 
 /// Left free by the root file system: EFI system partition and config drive.
 const RESERVED_MIB: u64 = 768;
@@ -24,8 +24,8 @@ const SETTINGS_VARIABLE: &str = "CONTAINERS_CONF_OVERRIDE";
 /// # Errors
 /// [`StepError::ImageDownload`] when the container cannot be pulled, [`StepError::ImageWrite`] when it does not install
 /// itself; those of `write_image` for what follows.
-pub async fn execute_bootc_install(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
-    if context.options.container.disable_bootc {
+pub async fn execute_bootc_install(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
+    if step.site.options.container.disable_bootc {
         return Err(StepError::Execution(
             "The bootc deploy interface is administratively disabled. Deployment cannot proceed.".to_string(),
         ));
@@ -35,7 +35,7 @@ pub async fn execute_bootc_install(context: &Context, arguments: &Arguments) -> 
     // The command of the same name has other words for the same.
     let secret = ["oci_pull_secret", "pull_secret"].iter().find_map(|name| arguments.get(*name)?.as_str());
     let secret = secret.filter(|secret| !secret.is_empty());
-    let instance_info = arguments.get("instance_info").unwrap_or(&context.node["instance_info"]);
+    let instance_info = arguments.get("instance_info").unwrap_or(&step.node["instance_info"]);
     let plan = Plan {
         image: source.split_once("://").map_or(source, |(_, image)| image).to_string(),
         registry_secret: secret.map(registry_secret).transpose()?,
@@ -44,9 +44,9 @@ pub async fn execute_bootc_install(context: &Context, arguments: &Arguments) -> 
     };
     let drive = match arguments.get("configdrive").unwrap_or(&Value::Null) {
         Value::Null => None,
-        drive => Some(configdrive::obtain(drive, context).await?),
+        drive => Some(configdrive::obtain(drive, step).await?),
     };
-    let (working, source) = (context.clone(), source.to_string());
+    let (working, source) = (step.clone(), source.to_string());
     blocking(move || {
         let device = root_device::choose(&working)?;
         install(&working, &plan, &device)?;
@@ -71,25 +71,25 @@ fn registry_secret(encoded: &str) -> Result<String, StepError> {
     decoded.ok_or_else(|| StepError::InvalidParameters("oci_pull_secret is not base64 of a text".to_string()))
 }
 
-fn install(context: &Context, plan: &Plan, device: &EligibleDevice) -> Result<(), StepError> {
-    let podman = context.tools.find("podman")?;
+fn install(step: &Step, plan: &Plan, device: &EligibleDevice) -> Result<(), StepError> {
+    let podman = step.site.tools.find("podman")?;
     let settings = SecretFile::create(&podman, "conf", NO_PIVOT_ROOT)?;
-    context.progress.activity(format!("pulling the container {}", plan.image));
-    pull(&podman, plan, &settings, context).map_err(|error| {
+    step.progress.activity(format!("pulling the container {}", plan.image));
+    pull(&podman, plan, &settings, step).map_err(|error| {
         stopped(error, |text| StepError::ImageDownload(format!("Failed to pull container image: {text}")))
     })?;
     // The credentials are gone before anything of the container runs.
     let keys = plan.authorized_keys.as_deref();
     let keys = keys.map(|keys| SecretFile::create(&podman, "keys", keys.as_bytes())).transpose()?;
-    let selinux = context.machine.exists("/sys/fs/selinux/enforce");
-    context.progress.activity(format!("bootc installs {} to {}", plan.image, device.name));
+    let selinux = step.site.machine.exists("/sys/fs/selinux/enforce");
+    step.progress.activity(format!("bootc installs {} to {}", plan.image, device.name));
     let arguments = install_arguments(plan, device, keys.as_ref(), selinux);
-    call(&podman, arguments, &settings, context).map_err(|error| {
+    call(&podman, arguments, &settings, step).map_err(|error| {
         stopped(error, |text| StepError::ImageWrite(format!("Writing image to device {} failed: {text}", device.name)))
     })
 }
 
-fn pull(podman: &Tool, plan: &Plan, settings: &SecretFile, context: &Context) -> Result<(), ToolError> {
+fn pull(podman: &Tool, plan: &Plan, settings: &SecretFile, step: &Step) -> Result<(), ToolError> {
     let registry = plan.image.split('/').next().unwrap_or_default();
     let mut arguments = vec!["pull".to_string()];
     let file = plan.registry_secret.as_ref().map(|secret| {
@@ -102,7 +102,7 @@ fn pull(podman: &Tool, plan: &Plan, settings: &SecretFile, context: &Context) ->
     })?;
     arguments.extend(file.as_ref().map(|file| format!("--authfile={}", file.inside())));
     arguments.extend(["--retry-delay=5s".to_string(), plan.image.clone()]);
-    call(podman, arguments, settings, context)
+    call(podman, arguments, settings, step)
 }
 
 fn install_arguments(plan: &Plan, device: &EligibleDevice, keys: Option<&SecretFile>, selinux: bool) -> Vec<String> {
@@ -131,10 +131,10 @@ fn install_arguments(plan: &Plan, device: &EligibleDevice, keys: Option<&SecretF
     all
 }
 
-fn call(podman: &Tool, arguments: Vec<String>, settings: &SecretFile, context: &Context) -> Result<(), ToolError> {
+fn call(podman: &Tool, arguments: Vec<String>, settings: &SecretFile, step: &Step) -> Result<(), ToolError> {
     let mut on_line = |line: &str| tracing::debug!("podman: {line}");
     let run = podman.run(arguments).env(SETTINGS_VARIABLE, settings.inside());
-    run.cancelled(&|| context.cancel.is_cancelled()).on_line(&mut on_line).output().map(|_| ())
+    run.cancelled(&|| step.cancel.is_cancelled()).on_line(&mut on_line).output().map(|_| ())
 }
 
 fn stopped(error: ToolError, otherwise: impl Fn(String) -> StepError) -> StepError {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use self::esp::{EspError, Loader};
 use super::root_device;
 use crate::clean::on_thread;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 use crate::{StepError, loose};
 
 /// What a disk without an identifier of its own is called.
@@ -24,12 +24,12 @@ const NO_DISK_ID: &str = "0x00000000";
 /// # Errors
 /// [`StepError::DeviceNotFound`] without an EFI system partition, [`StepError::Execution`] when the firmware refuses the
 /// entry or GRUB fails, [`StepError::InvalidImage`] when the image would need GRUB and that is not permitted.
-pub async fn install_bootloader(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+pub async fn install_bootloader(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
     let arguments = arguments.clone();
-    on_thread(context, move |context| {
+    on_thread(step, move |step| {
         let ignored = arguments.get("ignore_bootloader_failure").and_then(loose::flag);
-        let ignored = ignored.unwrap_or(context.options.boot.ignore_failure);
-        match install(context, &arguments) {
+        let ignored = ignored.unwrap_or(step.site.options.boot.ignore_failure);
+        match install(step, &arguments) {
             Err(error) if ignored => {
                 tracing::warn!(%error, "the boot loader was not set up, which is to be ignored");
                 Ok(Value::Null)
@@ -40,9 +40,9 @@ pub async fn install_bootloader(context: &Context, arguments: &Arguments) -> Res
     .await
 }
 
-fn install(context: &Context, arguments: &Arguments) -> Result<(), StepError> {
-    let uefi = context.machine.path("/sys/firmware/efi").is_dir();
-    if uefi && manage_uefi(context, arguments)? {
+fn install(step: &Step, arguments: &Arguments) -> Result<(), StepError> {
+    let uefi = step.site.machine.path("/sys/firmware/efi").is_dir();
+    if uefi && manage_uefi(step, arguments)? {
         return Ok(());
     }
     let root = arguments.get("root_uuid").and_then(Value::as_str).unwrap_or(NO_DISK_ID);
@@ -50,7 +50,7 @@ fn install(context: &Context, arguments: &Arguments) -> Result<(), StepError> {
         tracing::info!("no boot loader is installed");
         return Ok(());
     }
-    if !context.options.boot.install_for_bios {
+    if !step.site.options.boot.install_for_bios {
         return Err(StepError::InvalidImage(
             "Install of legacy BIOS bootloaders disabled by CONF.enable_bios_bootloader_install as part of \
              CVE-2026-43003 mitigation."
@@ -63,14 +63,14 @@ fn install(context: &Context, arguments: &Arguments) -> Result<(), StepError> {
     if arguments.get("prep_boot_part_uuid").is_some_and(|uuid| !uuid.is_null()) {
         return Err(StepError::Execution("Installing GRUB2 to a PReP partition is not supported by this agent".into()));
     }
-    grub::install(context, &root_device::choose(context)?, root)
+    grub::install(step, &root_device::choose(step)?, root)
 }
 
 /// Writes the boot entries of the deployed disk. False when its EFI system partition holds no loader.
-fn manage_uefi(context: &Context, arguments: &Arguments) -> Result<bool, StepError> {
-    let disk = root_device::choose(context)?;
+fn manage_uefi(step: &Step, arguments: &Arguments) -> Result<bool, StepError> {
+    let disk = root_device::choose(step)?;
     let name = disk.name.as_str();
-    let open = OpenDevice::open(&context.machine, &disk, Access::Read)
+    let open = OpenDevice::open(&step.site.machine, &disk, Access::Read)
         .map_err(|error| StepError::BlockDevice(error.to_string()))?;
     let uuid = arguments.get("efi_system_part_uuid").and_then(Value::as_str);
     let partition = esp::find(&open, uuid).map_err(|error| failed(name, &error))?.ok_or_else(|| {
@@ -82,7 +82,7 @@ fn manage_uefi(context: &Context, arguments: &Arguments) -> Result<bool, StepErr
     let mut loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, &error))?;
     let root = arguments.get("root_uuid").and_then(Value::as_str).filter(|uuid| *uuid != NO_DISK_ID);
     if let (true, Some(root), Some(system)) = (loaders.is_empty(), root, uuid)
-        && assets::install(context, &disk, root, system)?
+        && assets::install(step, &disk, root, system)?
     {
         // What came through the partition is not what was read through the disk before.
         open.flush()?;
@@ -92,7 +92,7 @@ fn manage_uefi(context: &Context, arguments: &Arguments) -> Result<bool, StepErr
         tracing::warn!(device = name, "the EFI system partition holds no boot loader");
         return Ok(false);
     }
-    let variables = BootVariables::of(&context.machine).map_err(|error| not_configured(name, &error))?;
+    let variables = BootVariables::of(&step.site.machine).map_err(|error| not_configured(name, &error))?;
     for (index, loader) in loaders.iter().enumerate() {
         let label = loader.label.clone().unwrap_or_else(|| format!("ironic{}", index + 1));
         create_entry(&variables, &label, loader, &partition).map_err(|error| not_configured(name, &error))?;

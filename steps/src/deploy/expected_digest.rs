@@ -6,7 +6,7 @@ use super::image_info::{ImageInfo, is_url};
 use crate::StepError;
 use crate::fetch;
 use crate::image::{Algorithm, Digest, HttpOptions, checksum};
-use crate::step::Context;
+use crate::step::Step;
 
 /// A checksum file is a few lines; servers that send more are not serving one.
 const FILE_LIMIT_BYTES: usize = 1 << 20;
@@ -24,15 +24,15 @@ enum Said {
 /// # Errors
 /// [`StepError::Rest`] when there is no usable one; [`StepError::ImageDownload`] when the file cannot be had or has none
 /// for this image; [`StepError::ImageChecksum`] when the value cannot be a digest of its algorithm.
-pub async fn of_image(info: &ImageInfo, http: &HttpOptions, context: &Context) -> Result<Digest, StepError> {
-    let md5_enabled = context.options.image.md5;
+pub async fn of_image(info: &ImageInfo, http: &HttpOptions, step: &Step) -> Result<Digest, StepError> {
+    let md5_enabled = step.site.options.image.md5;
     match said(info, md5_enabled)? {
         Said::Digest(digest) => Ok(digest),
         Said::File { url, algorithm } => {
             let failed = |reason: String| {
                 StepError::ImageDownload(format!("Download of image {} failed: checksum file {url}: {reason}", info.id))
             };
-            let body = fetch::document(&url, http, FILE_LIMIT_BYTES, context).await.map_err(failed)?;
+            let body = fetch::document(&url, http, FILE_LIMIT_BYTES, step).await.map_err(failed)?;
             let name = file_name(&info.urls[0]);
             let digest = checksum::find(&String::from_utf8_lossy(&body), &name, algorithm);
             let digest = digest.map_err(|error| failed(error.to_string()))?;

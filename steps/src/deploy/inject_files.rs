@@ -12,7 +12,7 @@ use crate::StepError;
 use crate::catalogue::blocking;
 use crate::fetch;
 use crate::image::HttpOptions;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 use wanted::{Content, Place, Wanted};
 
 /// A file from a server may be this long.
@@ -23,10 +23,10 @@ const FILE_LIMIT_BYTES: usize = 256 << 20;
 /// # Errors
 /// [`StepError::InvalidParameters`] with everything that is wrong; [`StepError::DeviceNotFound`] when no partition has
 /// the directory; [`StepError::Execution`] when a file cannot be fetched or written.
-pub async fn inject_files(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
-    let of_node = &context.node["properties"]["inject_files"];
+pub async fn inject_files(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
+    let of_node = &step.node["properties"]["inject_files"];
     let wanted = wanted::read(of_node, arguments.get("files").unwrap_or(&Value::Null))?;
-    let mut http = HttpOptions::of(&context.options.tls);
+    let mut http = HttpOptions::of(&step.site.options.tls);
     http.insecure |= arguments.get("verify_ca") == Some(&Value::Bool(false));
     let mut files = Vec::new();
     for one in wanted {
@@ -34,8 +34,8 @@ pub async fn inject_files(context: &Context, arguments: &Arguments) -> Result<Va
             Content::Deleted => None,
             Content::Bytes(bytes) => Some(bytes.clone()),
             Content::Url(template) => {
-                let url = wanted::fill_in(template, &context.node, &context.ports)?;
-                let body = fetch::document(&url, &http, FILE_LIMIT_BYTES, context).await;
+                let url = wanted::fill_in(template, &step.node, &step.ports)?;
+                let body = fetch::document(&url, &http, FILE_LIMIT_BYTES, step).await;
                 Some(body.map_err(|reason| failed(&one, &reason))?)
             }
         };
@@ -44,7 +44,7 @@ pub async fn inject_files(context: &Context, arguments: &Arguments) -> Result<Va
     if files.is_empty() {
         return Ok(Value::Null);
     }
-    let working = context.clone();
+    let working = step.clone();
     blocking(move || files.iter().try_for_each(|(file, content)| inject(&working, file, content.as_deref()))).await?;
     Ok(Value::Null)
 }
@@ -53,9 +53,9 @@ fn failed(file: &Wanted, reason: &dyn std::fmt::Display) -> StepError {
     StepError::Execution(format!("Failed to process file {}: {reason}", file.path))
 }
 
-fn inject(context: &Context, file: &Wanted, content: Option<&[u8]>) -> Result<(), StepError> {
-    context.progress.activity(format!("injecting {}", file.path));
-    let mounted = mount(context, file)?;
+fn inject(step: &Step, file: &Wanted, content: Option<&[u8]>) -> Result<(), StepError> {
+    step.progress.activity(format!("injecting {}", file.path));
+    let mounted = mount(step, file)?;
     let done = match content {
         None => mounted.remove(&file.path),
         Some(content) => mounted.write(&file.path, content, &file.attributes),
@@ -64,25 +64,25 @@ fn inject(context: &Context, file: &Wanted, content: Option<&[u8]>) -> Result<()
 }
 
 /// The partition that is named, or the first one that has the directory at the start of the path.
-fn mount(context: &Context, file: &Wanted) -> Result<Mounted, StepError> {
+fn mount(step: &Step, file: &Wanted) -> Result<Mounted, StepError> {
     let not_found = |reason: String| StepError::DeviceNotFound(reason);
     match &file.place {
         Place::Number(number) => {
-            let device = partition_names(context, &root_device::choose(context)?);
+            let device = partition_names(step, &root_device::choose(step)?);
             let name = device.into_iter().find(|(found, _)| found == number).map(|(_, name)| name);
             let name =
                 name.ok_or_else(|| not_found(format!("The root device has no partition {number} for {}", file.path)))?;
-            Mounted::new(context, &name).map_err(|error| failed(file, &error))
+            Mounted::new(step, &name).map_err(|error| failed(file, &error))
         }
         Place::Device(path) => {
-            let name = eligible_name(context, path)
+            let name = eligible_name(step, path)
                 .ok_or_else(|| not_found(format!("{path} is no partition of a device that may be written to")))?;
-            Mounted::new(context, &name).map_err(|error| failed(file, &error))
+            Mounted::new(step, &name).map_err(|error| failed(file, &error))
         }
         Place::Anywhere(directory) => {
             let mut scanned = Vec::new();
-            for (_, name) in partition_names(context, &root_device::choose(context)?) {
-                match Mounted::new(context, &name) {
+            for (_, name) in partition_names(step, &root_device::choose(step)?) {
+                match Mounted::new(step, &name) {
                     Ok(mounted) if mounted.has_directory(directory) => return Ok(mounted),
                     Ok(_) => scanned.push(name),
                     Err(error) => scanned.push(format!("{name} ({error})")),
@@ -93,18 +93,18 @@ fn mount(context: &Context, file: &Wanted) -> Result<Mounted, StepError> {
     }
 }
 
-fn partition_names(context: &Context, device: &EligibleDevice) -> Vec<(u32, String)> {
-    let partitions = partitions::list(&context.machine, device).into_iter();
+fn partition_names(step: &Step, device: &EligibleDevice) -> Vec<(u32, String)> {
+    let partitions = partitions::list(&step.site.machine, device).into_iter();
     partitions.map(|partition| (partition.number, partition.name)).collect()
 }
 
 /// The kernel's name of a device or partition, when it may be written to.
-fn eligible_name(context: &Context, path: &str) -> Option<String> {
-    let real = std::fs::canonicalize(context.machine.path(path)).ok()?;
-    let listing = block::list(&context.machine, &context.device_policy());
+fn eligible_name(step: &Step, path: &str) -> Option<String> {
+    let real = std::fs::canonicalize(step.site.machine.path(path)).ok()?;
+    let listing = block::list(&step.site.machine, &step.device_policy());
     let names = listing.eligible.iter().flat_map(|device| {
-        let partitions = partition_names(context, device).into_iter().map(|(_, name)| name);
+        let partitions = partition_names(step, device).into_iter().map(|(_, name)| name);
         std::iter::once(device.name.clone()).chain(partitions)
     });
-    names.into_iter().find(|name| context.machine.path(name) == real)
+    names.into_iter().find(|name| step.site.machine.path(name) == real)
 }

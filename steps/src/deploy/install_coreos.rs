@@ -20,7 +20,7 @@ use crate::catalogue::blocking;
 use crate::clean::raid;
 use crate::image::{Algorithm, Digest};
 use crate::secret_file::SecretFile;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 use ignition::Ignition;
 
 /// How often coreos-installer is run before it is believed.
@@ -36,31 +36,31 @@ const BOOT_ENTRY_PAUSE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// [`StepError::Deployment`] with the installer's own reason; nothing was written when the configuration is refused.
-pub async fn install_coreos(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
-    let instance_info = &context.node["instance_info"];
+pub async fn install_coreos(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
+    let instance_info = &step.node["instance_info"];
     let configdrive = configdrive(&instance_info["configdrive"])?;
     let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let given = arguments.get("ignition").filter(|value| !value.is_null()).unwrap_or(&configdrive["user_data"]);
-    let ignition = Ignition::read(given)?.with_hostname(hostname.as_deref(), &distribution(context)).into_bytes();
+    let ignition = Ignition::read(given)?.with_hostname(hostname.as_deref(), &distribution(step)).into_bytes();
     if ["image_os_hash_value", "image_checksum"].iter().any(|name| instance_info[name].is_string()) {
         tracing::warn!("coreos-installer does not compare the image with its checksum in instance_info");
     }
-    delete_raid(context).await;
+    delete_raid(step).await;
     let plan = Plan {
         image_url: instance_info["image_source"].as_str().filter(|url| !url.is_empty()).map(str::to_string),
-        kernel_arguments: kernel_arguments(&configdrive["meta_data"], context),
-        copy_network: copy_network(&configdrive["meta_data"], context),
+        kernel_arguments: kernel_arguments(&configdrive["meta_data"], step),
+        copy_network: copy_network(&configdrive["meta_data"], step),
         ignition,
     };
-    let working = context.clone();
+    let working = step.clone();
     let device = blocking(move || install(&working, &plan)).await?;
-    boot_entry(context, &device).await?;
+    boot_entry(step, &device).await?;
     Ok(Value::Null)
 }
 
 /// What the live system says of itself.
-fn distribution(context: &Context) -> Distribution {
-    let places = ["etc/os-release", "usr/lib/os-release"].map(|path| context.options.host_root.join(path));
+fn distribution(step: &Step) -> Distribution {
+    let places = ["etc/os-release", "usr/lib/os-release"].map(|path| step.site.options.host_root.join(path));
     let text = places.iter().find_map(|path| std::fs::read_to_string(path).ok());
     Distribution::parse(&text.unwrap_or_default())
 }
@@ -104,41 +104,41 @@ fn configdrive(value: &Value) -> Result<Value, StepError> {
 }
 
 /// Every element becomes an argument of its own; a plain text is one element.
-fn kernel_arguments(meta_data: &Value, context: &Context) -> Vec<String> {
+fn kernel_arguments(meta_data: &Value, step: &Step) -> Vec<String> {
     let mut all: Vec<String> = match &meta_data["coreos_append_karg"] {
         Value::String(one) => vec![one.clone()],
         Value::Array(list) => list.iter().filter_map(|one| one.as_str().map(str::to_string)).collect(),
         _ => Vec::new(),
     };
-    all.extend(context.options.core_os.ip_options.clone());
+    all.extend(step.site.options.core_os.ip_options.clone());
     all.retain(|argument| !argument.trim().is_empty());
     all
 }
 
-fn copy_network(meta_data: &Value, context: &Context) -> bool {
+fn copy_network(meta_data: &Value, step: &Step) -> bool {
     match &meta_data["coreos_copy_network"] {
-        Value::Null => context.options.core_os.copy_network,
+        Value::Null => step.site.options.core_os.copy_network,
         Value::Bool(wanted) => *wanted,
         other => other.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")),
     }
 }
 
 /// Arrays on the disk would keep it busy. Nodes that are not cleaned keep theirs.
-async fn delete_raid(context: &Context) {
-    if context.node["automated_clean"] == false {
+async fn delete_raid(step: &Step) {
+    if step.node["automated_clean"] == false {
         return;
     }
-    if let Err(error) = raid::delete_configuration(context, &Map::new()).await {
+    if let Err(error) = raid::delete_configuration(step, &Map::new()).await {
         tracing::warn!(%error, "software RAID could not be deleted before the install");
     }
 }
 
-fn install(context: &Context, plan: &Plan) -> Result<EligibleDevice, StepError> {
-    let tool = context.tools.find("coreos-installer").map_err(|error| {
-        let root = context.options.host_root.display();
+fn install(step: &Step, plan: &Plan) -> Result<EligibleDevice, StepError> {
+    let tool = step.site.tools.find("coreos-installer").map_err(|error| {
+        let root = step.site.options.host_root.display();
         StepError::Deployment(format!("Cannot run coreos-installer, is it installed in {root}? {error}"))
     })?;
-    let device = root_device::choose(context)?;
+    let device = root_device::choose(step)?;
     let file = plan.ignition.as_deref().map(|text| SecretFile::create(&tool, "ign", text)).transpose()?;
     let mut arguments = plan.arguments();
     if let (Some(file), Some(text)) = (&file, &plan.ignition) {
@@ -148,46 +148,46 @@ fn install(context: &Context, plan: &Plan) -> Result<EligibleDevice, StepError> 
     arguments.push(device.name.clone());
     let mut attempt = 1;
     loop {
-        context.progress.activity(format!("installing CoreOS to {}", device.name));
-        match installer::run(&tool, &arguments, context) {
+        step.progress.activity(format!("installing CoreOS to {}", device.name));
+        match installer::run(&tool, &arguments, step) {
             Ok(()) => break,
-            Err(failure) if failure.may_pass && attempt < ATTEMPTS && !context.cancel.is_cancelled() => {
+            Err(failure) if failure.may_pass && attempt < ATTEMPTS && !step.cancel.is_cancelled() => {
                 tracing::warn!(attempt, reason = failure.text, "coreos-installer failed, trying again");
                 attempt += 1;
             }
             Err(failure) => {
                 if failure.was_stopped {
-                    take_off(context, &device);
+                    take_off(step, &device);
                     return Err(StepError::Cancelled(failure.text));
                 }
                 return Err(StepError::Deployment(failure.text));
             }
         }
     }
-    let disk = OpenDevice::open(&context.machine, &device, Access::Write)?;
+    let disk = OpenDevice::open(&step.site.machine, &device, Access::Write)?;
     disk.flush()?;
-    partitions::reread(&context.machine, &device, &disk)?;
+    partitions::reread(&step.site.machine, &device, &disk)?;
     Ok(device)
 }
 
 /// An installer that was stopped could not clear the disk itself, as it does when it fails.
-fn take_off(context: &Context, device: &EligibleDevice) {
-    let wiped = OpenDevice::open(&context.machine, device, Access::Write).and_then(|disk| wipe::metadata(&disk));
+fn take_off(step: &Step, device: &EligibleDevice) {
+    let wiped = OpenDevice::open(&step.site.machine, device, Access::Write).and_then(|disk| wipe::metadata(&disk));
     if let Err(error) = wiped {
         tracing::error!(device = device.name, %error, "cannot clear the disk after the installer was stopped");
     }
 }
 
-async fn boot_entry(context: &Context, device: &EligibleDevice) -> Result<(), StepError> {
-    if !context.machine.exists("/sys/firmware/efi") {
+async fn boot_entry(step: &Step, device: &EligibleDevice) -> Result<(), StepError> {
+    if !step.site.machine.exists("/sys/firmware/efi") {
         return Ok(());
     }
-    context.progress.activity(format!("making a boot entry for {}", device.name));
+    step.progress.activity(format!("making a boot entry for {}", device.name));
     let arguments =
         Map::from_iter([("root_uuid".to_string(), Value::Null), ("target_boot_mode".into(), "uefi".into())]);
     let mut attempt = 1;
     loop {
-        match bootloader::install_bootloader(context, &arguments).await {
+        match bootloader::install_bootloader(step, &arguments).await {
             Err(StepError::Execution(reason)) if attempt < BOOT_ENTRY_ATTEMPTS => {
                 tracing::warn!(attempt, reason, "no boot entry yet, trying again");
                 attempt += 1;

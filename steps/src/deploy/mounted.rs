@@ -14,7 +14,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use uuid::Uuid;
 
-use crate::step::Context;
+use crate::step::Step;
 
 /// File systems that are tried, in the order of how likely they are.
 const FILE_SYSTEMS: [&str; 5] = ["ext4", "xfs", "vfat", "btrfs", "ext2"];
@@ -42,17 +42,17 @@ pub(super) struct Mounted {
 
 impl Mounted {
     /// Mounts a device of this name (`/dev/sda1`). Nothing on it can be run.
-    pub(super) fn new(context: &Context, device: &str) -> io::Result<Self> {
-        Self::mount(context, device, MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC)
+    pub(super) fn new(step: &Step, device: &str) -> io::Result<Self> {
+        Self::mount(step, device, MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC)
     }
 
     /// Mounts a device whose programs will be run.
-    pub(super) fn with_programs(context: &Context, device: &str) -> io::Result<Self> {
-        Self::mount(context, device, MsFlags::MS_NOSUID | MsFlags::MS_NODEV)
+    pub(super) fn with_programs(step: &Step, device: &str) -> io::Result<Self> {
+        Self::mount(step, device, MsFlags::MS_NOSUID | MsFlags::MS_NODEV)
     }
 
-    fn mount(context: &Context, device: &str, flags: MsFlags) -> io::Result<Self> {
-        let source = context.machine.path(device);
+    fn mount(step: &Step, device: &str, flags: MsFlags) -> io::Result<Self> {
+        let source = step.site.machine.path(device);
         let point = std::env::temp_dir().join(format!("ferric-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&point)?;
         let mut result = Err(nix::errno::Errno::ENODEV);

@@ -20,7 +20,7 @@ use self::layout::{BootMode, Role};
 use super::image_info::ImageInfo;
 use crate::StepError;
 use crate::image::Region;
-use crate::step::Context;
+use crate::step::Step;
 
 /// Old content at either end of a new partition is zeroed, so that nothing takes it for what it was.
 const END: Bytes = Bytes::mib(1);
@@ -43,16 +43,16 @@ impl Plan {
     /// [`StepError::ImageWrite`] when they do not fit, [`StepError::Deployment`] when the disk is not partitioned as it
     /// must be to preserve its ephemeral partition or the machine needs a PReP partition, [`StepError::Execution`] when a program is missing.
     pub(super) fn new(
-        context: &Context,
+        step: &Step,
         device: &EligibleDevice,
         info: &ImageInfo,
         drive_bytes: u64,
     ) -> Result<Option<Self>, StepError> {
         let Some(wanted) = &info.layout else { return Ok(None) };
-        layout::refuse_prep(context)?;
-        let disk = OpenDevice::open(&context.machine, device, Access::Read)?;
-        let boot = BootMode::of(context, info);
-        let roles = layout::roles(boot, wanted, drive_bytes, &context.options.partitions);
+        layout::refuse_prep(step)?;
+        let disk = OpenDevice::open(&step.site.machine, device, Access::Read)?;
+        let boot = BootMode::of(step, info);
+        let roles = layout::roles(boot, wanted, drive_bytes, &step.site.options.partitions);
         let (table, partitions) = if wanted.preserve_ephemeral {
             layout::present(&disk, &roles, drive_bytes)?
         } else {
@@ -66,7 +66,7 @@ impl Plan {
                 Role::Ephemeral if !wanted.preserve_ephemeral => &wanted.ephemeral_format,
                 _ => continue,
             };
-            file_systems.push((*role, FileSystem::new(context, kind, role.label())?));
+            file_systems.push((*role, FileSystem::new(step, kind, role.label())?));
         }
         let root = partitions.iter().find(|(role, _)| *role == Role::Root).map(|(_, entry)| entry.clone());
         let root = root.ok_or_else(|| StepError::Deployment(format!("Root device of {} not found", device.name)))?;
@@ -85,23 +85,23 @@ impl Plan {
     /// When the disk cannot be written or a program fails.
     pub(super) fn finish(
         &self,
-        context: &Context,
+        step: &Step,
         device: &EligibleDevice,
         drive: Option<&[u8]>,
     ) -> Result<Value, StepError> {
         // Until the table is on the disk, udev would make the kernel forget its partitions.
-        let watched = OpenDevice::open(&context.machine, device, Access::Read)?;
+        let watched = OpenDevice::open(&step.site.machine, device, Access::Read)?;
         watched.keep_udev_away()?;
-        let finished = self.populate(context, device, &watched, drive).and_then(|uuids| {
+        let finished = self.populate(step, device, &watched, drive).and_then(|uuids| {
             drop(watched);
-            let disk = OpenDevice::open(&context.machine, device, Access::Write)?;
-            partitions::reread(&context.machine, device, &disk)?;
+            let disk = OpenDevice::open(&step.site.machine, device, Access::Write)?;
+            partitions::reread(&step.site.machine, device, &disk)?;
             Ok(uuids)
         });
         if finished.is_err() && !self.preserved {
-            let wiped = OpenDevice::open(&context.machine, device, Access::Write).and_then(|disk| {
+            let wiped = OpenDevice::open(&step.site.machine, device, Access::Write).and_then(|disk| {
                 wipe::metadata(&disk)?;
-                partitions::forget(&context.machine, device, &disk)
+                partitions::forget(&step.site.machine, device, &disk)
             });
             if let Err(error) = wiped {
                 tracing::error!(device = device.name, %error, "cannot take the unusable partitions off the disk again");
@@ -113,26 +113,26 @@ impl Plan {
     /// File systems, config drive, table.
     fn populate(
         &self,
-        context: &Context,
+        step: &Step,
         device: &EligibleDevice,
         watched: &OpenDevice,
         drive: Option<&[u8]>,
     ) -> Result<Value, StepError> {
         // Programs that make file systems want a partition for themselves: the disk must not be held while they run.
-        let disk = OpenDevice::open(&context.machine, device, Access::Write)?;
+        let disk = OpenDevice::open(&step.site.machine, device, Access::Write)?;
         self.clear(&disk)?;
         drop(disk);
         let entries: Vec<TableEntry> = self.partitions.iter().map(|(_, entry)| entry.clone()).collect();
-        partitions::announce(&context.machine, device, watched, &entries)?;
+        partitions::announce(&step.site.machine, device, watched, &entries)?;
         for (role, file_system) in &self.file_systems {
             if let Some(node) = self.node(device, *role) {
-                context.progress.activity(format!("making the file system of {node}"));
-                file_system.make(context, &node)?;
+                step.progress.activity(format!("making the file system of {node}"));
+                file_system.make(step, &node)?;
             }
         }
-        let disk = OpenDevice::open(&context.machine, device, Access::Write)?;
+        let disk = OpenDevice::open(&step.site.machine, device, Access::Write)?;
         if let (Some(content), Some(entry)) = (drive, self.entry(Role::ConfigDrive)) {
-            context.progress.activity(format!("writing the config drive to {}", device.name));
+            step.progress.activity(format!("writing the config drive to {}", device.name));
             write_at(&disk, content, entry.start)?;
         }
         disk.flush()?;

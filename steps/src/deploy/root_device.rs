@@ -3,7 +3,7 @@
 use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::block::hints::{self, Hints};
 
-use crate::step::Context;
+use crate::step::Step;
 use crate::{StepError, leftover};
 
 /// The array that was made to be installed to (`is_root_volume`); else the eligible device that the node's hints choose;
@@ -12,10 +12,10 @@ use crate::{StepError, leftover};
 ///
 /// # Errors
 /// [`StepError::DeviceNotFound`] with the reason of every device, or what is wrong with the hints.
-pub fn choose(context: &Context) -> Result<EligibleDevice, StepError> {
-    let hints = Hints::of_node(&context.node).map_err(|error| StepError::DeviceNotFound(error.to_string()))?;
-    let mut listing = leftover::list_without(context);
-    let arrays = context.memory.arrays();
+pub fn choose(step: &Step) -> Result<EligibleDevice, StepError> {
+    let hints = Hints::of_node(&step.node).map_err(|error| StepError::DeviceNotFound(error.to_string()))?;
+    let mut listing = leftover::list_without(step);
+    let arrays = step.memory.arrays();
     if let Some(root) = arrays.iter().find(|array| array.is_root) {
         if hints.is_some() {
             tracing::warn!(

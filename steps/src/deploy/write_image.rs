@@ -12,7 +12,7 @@ use crate::StepError;
 use crate::catalogue::blocking;
 use crate::image::{self, FormatChoice, ImageError, Location, Verify, WriteRequest, WriteSummary};
 use crate::options::Options;
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 
 /// What came of [`prepare_image`].
 #[derive(Debug)]
@@ -27,10 +27,10 @@ pub struct Prepared {
 ///
 /// # Errors
 /// As [`prepare_image`].
-pub async fn write_image(context: &Context, arguments: &Arguments) -> Result<Value, StepError> {
+pub async fn write_image(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
     let configdrive = arguments.get("configdrive").unwrap_or(&Value::Null);
     let image_info = arguments.get("image_info").unwrap_or(&Value::Null);
-    let prepared = prepare_image(context, image_info, configdrive).await?;
+    let prepared = prepare_image(step, image_info, configdrive).await?;
     Ok(json!({ "result": format!("prepare_image: {}", prepared.message), "summary": prepared.summary }))
 }
 
@@ -47,28 +47,28 @@ pub fn check(image_info: &Value, options: &Options) -> Result<ImageInfo, StepErr
 ///
 /// # Errors
 /// For every bad image, device, server, checksum and config drive, each by its own kind of [`StepError`].
-pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value) -> Result<Prepared, StepError> {
-    let info = check(image_info, &context.options)?;
-    let format = format_choice(&info, &context.options)?;
-    let http = info.http_options(&context.options)?;
-    let found = image::find(&info.urls, http, &context.options.download.retries, &context.cancel).await;
+pub async fn prepare_image(step: &Step, image_info: &Value, drive: &Value) -> Result<Prepared, StepError> {
+    let info = check(image_info, &step.site.options)?;
+    let format = format_choice(&info, &step.site.options)?;
+    let http = info.http_options(&step.site.options)?;
+    let found = image::find(&info.urls, http, &step.site.options.download.retries, &step.cancel).await;
     let found = found.map_err(|error| in_words(error, &info, "the registry"))?;
-    let asked = context.clone();
+    let asked = step.clone();
     let device = blocking(move || root_device::choose(&asked)).await?;
     // Everything that can be wrong without the disk is found out before the disk is touched.
     let drive = match (drive, &info.configdrive) {
         (Value::Null, None) => None,
-        (Value::Null, Some(drive)) => Some(configdrive::obtain(drive, context).await?),
-        (drive, _) => Some(configdrive::obtain(drive, context).await?),
+        (Value::Null, Some(drive)) => Some(configdrive::obtain(drive, step).await?),
+        (drive, _) => Some(configdrive::obtain(drive, step).await?),
     };
     let drive_bytes = drive.as_ref().map_or(0, |content| content.len() as u64);
-    let (planning, disk, of_image) = (context.clone(), device.clone(), info.clone());
+    let (planning, disk, of_image) = (step.clone(), device.clone(), info.clone());
     let plan = blocking(move || partition_image::Plan::new(&planning, &disk, &of_image, drive_bytes)).await?;
     let digest = match &found.digest {
         Some(digest) if !info.has_checksum() => digest.clone(),
         _ => {
-            let http = info.http_options(&context.options)?;
-            let expected = expected_digest::of_image(&info, &http, context).await?;
+            let http = info.http_options(&step.site.options)?;
+            let expected = expected_digest::of_image(&info, &http, step).await?;
             found.agree(expected).map_err(|error| in_words(error, &info, "the registry"))?
         }
     };
@@ -76,19 +76,19 @@ pub async fn prepare_image(context: &Context, image_info: &Value, drive: &Value)
     request.region = plan.as_ref().map(partition_image::Plan::region);
     request.format = format;
     request.http = found.http;
-    request.buffer_budget = context.options.image.buffer_budget;
-    request.retries = context.options.download.retries.clone();
-    let summary = image::write(request, &context.progress, &context.cancel)
+    request.buffer_budget = step.site.options.image.buffer_budget;
+    request.retries = step.site.options.download.retries.clone();
+    let summary = image::write(request, &step.progress, &step.cancel)
         .await
         .map_err(|error| in_words(error, &info, &device.name))?;
-    let (finishing, disk) = (context.clone(), device.clone());
+    let (finishing, disk) = (step.clone(), device.clone());
     let uuids = blocking(move || match plan {
         Some(plan) => plan.finish(&finishing, &disk, drive.as_deref()),
         None => finish(&finishing, &disk, drive.as_deref()).map(|disk_id| json!({ "root uuid": disk_id })),
     })
     .await?;
     let message = message(&info, &device, &uuids);
-    context.memory.set_partition_uuids(uuids);
+    step.memory.set_partition_uuids(uuids);
     Ok(Prepared { message, summary })
 }
 
@@ -105,14 +105,14 @@ fn message(info: &ImageInfo, device: &EligibleDevice, uuids: &Value) -> String {
 
 /// What follows the last byte of the image: partition table, config drive, the kernel's view. Returns the disk
 /// identifier. When it fails, the image is taken off the disk again.
-pub(super) fn finish(context: &Context, device: &EligibleDevice, drive: Option<&[u8]>) -> Result<String, StepError> {
-    let disk = OpenDevice::open(&context.machine, device, Access::Write)?;
+pub(super) fn finish(step: &Step, device: &EligibleDevice, drive: Option<&[u8]>) -> Result<String, StepError> {
+    let disk = OpenDevice::open(&step.site.machine, device, Access::Write)?;
     let finished = adopt_table(&disk).and_then(|disk_id| {
         if let Some(content) = drive {
-            context.progress.activity(format!("writing the config drive to {}", device.name));
-            configdrive::place(&disk, content, context.node_uuid())?;
+            step.progress.activity(format!("writing the config drive to {}", device.name));
+            configdrive::place(&disk, content, step.node_uuid())?;
         }
-        partitions::reread(&context.machine, device, &disk)?;
+        partitions::reread(&step.site.machine, device, &disk)?;
         Ok(disk_id)
     });
     if finished.is_err()

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::StepError;
 use crate::progress::Progress;
-use crate::step::{Arguments, Context, Kind};
+use crate::step::{Arguments, Kind, Step};
 
 /// Exit code (EX_TEMPFAIL of sysexits.h) of a step that does not fit this machine.
 const DOES_NOT_FIT: i32 = 75;
@@ -16,44 +16,44 @@ const DOES_NOT_FIT: i32 = 75;
 pub(super) fn run(
     program: &Path,
     kind: Kind,
-    step: &str,
+    name: &str,
     limit: Duration,
     arguments: &Arguments,
-    context: &Context,
+    step: &Step,
 ) -> Result<Value, StepError> {
     let input = json!({
         "kind": kind.as_str(),
-        "step": step,
+        "step": name,
         "args": arguments,
-        "node": *context.node,
-        "ports": *context.ports,
-        "allowed_devices": context.options.allowed_devices,
+        "node": *step.node,
+        "ports": *step.ports,
+        "allowed_devices": step.site.options.allowed_devices,
     });
-    context.progress.activity(format!("running {step} of {}", program.display()));
+    step.progress.activity(format!("running {name} of {}", program.display()));
     let mut result: Result<Value, String> = Ok(Value::Null);
     let mut on_line = |line: &str| {
         if let Some(text) = line.strip_prefix("progress:") {
-            advance(text.trim(), &context.progress);
+            advance(text.trim(), &step.progress);
         } else if let Some(text) = line.strip_prefix("result:") {
             result = serde_json::from_str(text).map_err(|error| format!("its result is no JSON: {error}"));
         } else {
-            tracing::info!(step, "{line}");
+            tracing::info!(step = name, "{line}");
         }
     };
     let ended = Tool::at(program)
         .run(["run"])
         .stdin(input.to_string())
         .timeout(limit)
-        .cancelled(&|| context.cancel.is_cancelled())
+        .cancelled(&|| step.cancel.is_cancelled())
         .on_line(&mut on_line)
         .output();
     match ended {
         Ok(_) => {
-            result.map_err(|reason| kind.error(format!("Step plugin {} step {step}: {reason}", program.display())))
+            result.map_err(|reason| kind.error(format!("Step plugin {} step {name}: {reason}", program.display())))
         }
         Err(ToolError::Cancelled { command }) => Err(StepError::Cancelled(command)),
         Err(ToolError::Failed { code: Some(DOES_NOT_FIT), stderr, .. }) => Err(StepError::Incompatible(stderr)),
-        Err(error) => Err(kind.error(format!("Step plugin step {step}: {error}"))),
+        Err(error) => Err(kind.error(format!("Step plugin step {name}: {error}"))),
     }
 }
 

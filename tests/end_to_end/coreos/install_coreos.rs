@@ -7,7 +7,8 @@ use std::sync::Arc;
 use ferric_hardware::machine::Machine;
 use ferric_hardware::tool::Tools;
 use ferric_steps::options::Options;
-use ferric_steps::step::{Context, Kind};
+use ferric_steps::site::Site;
+use ferric_steps::step::{Kind, Step};
 use ferric_steps::{StepError, catalogue};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
@@ -42,7 +43,7 @@ impl Live {
         self.read("runs").lines().count()
     }
 
-    fn context(&self, instance_info: &Value) -> Context {
+    fn step(&self, instance_info: &Value) -> Step {
         let options = Options {
             allowed_devices: Some(vec![self.disk.path().to_path_buf()]),
             host_root: "/nonexistent".into(),
@@ -52,13 +53,14 @@ impl Live {
         let node = json!({"uuid": "1", "automated_clean": false, "instance_info": instance_info});
         let directories = [self.directory.path(), Path::new("/usr/bin"), Path::new("/bin")].map(Path::to_path_buf);
         let tools = Tools::in_directories(directories, None);
-        Context { node: Arc::new(node), tools, ..Context::new(Machine::host(), Arc::new(options)) }
+        let site = Site { tools, ..Site::new(Machine::host(), options) };
+        Step { node: Arc::new(node), ..Step::new(site) }
     }
 
     fn install(&self, instance_info: Value, arguments: Value) -> Result<Value, StepError> {
         let Value::Object(arguments) = arguments else { panic!("no object") };
-        let step = catalogue::execute(Kind::Deploy, "install_coreos", arguments, self.context(&instance_info));
-        tokio::runtime::Runtime::new().unwrap().block_on(step)
+        let execution = catalogue::execute(Kind::Deploy, "install_coreos", arguments, self.step(&instance_info));
+        tokio::runtime::Runtime::new().unwrap().block_on(execution)
     }
 }
 
@@ -153,8 +155,8 @@ fn what_cannot_get_better_is_not_tried_again() {
 #[test]
 fn an_installer_that_is_stopped_leaves_a_disk_that_cannot_boot() {
     let live = Live::new("printf 'half an image' > $disk; exec sleep 600");
-    let context = live.context(&json!({}));
-    let cancel = context.cancel.clone();
+    let step = live.step(&json!({}));
+    let cancel = step.cancel.clone();
     let runs = live.directory.path().join("runs");
     let stopper = std::thread::spawn(move || {
         while !runs.exists() {
@@ -163,8 +165,8 @@ fn an_installer_that_is_stopped_leaves_a_disk_that_cannot_boot() {
         std::thread::sleep(std::time::Duration::from_millis(200));
         cancel.cancel();
     });
-    let step = catalogue::execute(Kind::Deploy, "install_coreos", serde_json::Map::new(), context);
-    let error = tokio::runtime::Runtime::new().unwrap().block_on(step).unwrap_err();
+    let execution = catalogue::execute(Kind::Deploy, "install_coreos", serde_json::Map::new(), step);
+    let error = tokio::runtime::Runtime::new().unwrap().block_on(execution).unwrap_err();
     stopper.join().unwrap();
     assert!(matches!(error, StepError::Cancelled(_)), "{error:?}");
     assert!(live.disk.read().unwrap()[..1 << 20].iter().all(|byte| *byte == 0));

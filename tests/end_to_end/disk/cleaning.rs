@@ -9,7 +9,8 @@ use ferric_hardware::machine::Machine;
 use ferric_steps::StepError;
 use ferric_steps::clean::{erase, express, metadata};
 use ferric_steps::options::Options;
-use ferric_steps::step::{Arguments, Context};
+use ferric_steps::site::Site;
+use ferric_steps::step::{Arguments, Step};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
 
@@ -48,9 +49,9 @@ fn errors_of_all_steps(disks: &[&LoopDevice], properties: Value) -> [String; 3] 
         allowed_devices: Some(disks.iter().map(|disk| disk.path().to_path_buf()).collect()),
         ..Options::default()
     };
-    let mut context = Context::new(Machine::host(), Arc::new(options));
+    let mut step = Step::new(Site::new(Machine::host(), options));
     let fast = json!({"agent_erase_devices_iterations": 0, "agent_erase_devices_zeroize": true});
-    context.node = Arc::new(json!({"properties": properties, "driver_internal_info": fast}));
+    step.node = Arc::new(json!({"properties": properties, "driver_internal_info": fast}));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let arguments = Arguments::new();
     let text = |result: Result<Value, StepError>| match result {
@@ -58,9 +59,9 @@ fn errors_of_all_steps(disks: &[&LoopDevice], properties: Value) -> [String; 3] 
         other => panic!("{other:?}"),
     };
     [
-        text(runtime.block_on(metadata::erase_devices_metadata(&context, &arguments))),
-        text(runtime.block_on(express::erase_devices_express(&context, &arguments))),
-        text(runtime.block_on(erase::erase_devices(&context, &arguments))),
+        text(runtime.block_on(metadata::erase_devices_metadata(&step, &arguments))),
+        text(runtime.block_on(express::erase_devices_express(&step, &arguments))),
+        text(runtime.block_on(erase::erase_devices(&step, &arguments))),
     ]
 }
 

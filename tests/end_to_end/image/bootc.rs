@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +9,8 @@ use ferric_hardware::machine::Machine;
 use ferric_hardware::tool::Tools;
 use ferric_steps::catalogue;
 use ferric_steps::options::Options;
-use ferric_steps::step::{Context, Kind};
+use ferric_steps::site::Site;
+use ferric_steps::step::{Kind, Step};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
 
@@ -34,13 +34,13 @@ fn the_container_is_pulled_with_credentials_and_run_without_them() {
     };
     let directories = [directory.path(), Path::new("/usr/sbin"), Path::new("/usr/bin"), Path::new("/bin")];
     let tools = Tools::in_directories(directories.map(Path::to_path_buf), None);
-    let context = Context { tools, ..Context::new(Machine::host(), Arc::new(options)) };
+    let step = Step::new(Site { tools, ..Site::new(Machine::host(), options) });
     let secret = STANDARD.encode("dXNlcjpwdw==");
     let Value::Object(arguments) = json!({"image_source": "oci://host:5000/os:1", "oci_pull_secret": secret}) else {
         unreachable!()
     };
-    let step = catalogue::execute(Kind::Deploy, "execute_bootc_install", arguments, context);
-    let result = tokio::runtime::Runtime::new().unwrap().block_on(step).unwrap();
+    let execution = catalogue::execute(Kind::Deploy, "execute_bootc_install", arguments, step);
+    let result = tokio::runtime::Runtime::new().unwrap().block_on(execution).unwrap();
     let device = disk.path().display();
     assert_eq!(
         result["result"],

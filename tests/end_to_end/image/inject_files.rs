@@ -1,13 +1,13 @@
 //! The step `inject_files` on a disk with a real file system.
 
 use std::process::Command;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ferric_hardware::machine::Machine;
 use ferric_steps::options::Options;
-use ferric_steps::step::{Context, Kind};
+use ferric_steps::site::Site;
+use ferric_steps::step::{Kind, Step};
 use ferric_steps::{StepError, catalogue};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
@@ -46,10 +46,10 @@ impl Disk {
             steps_dir: "/nonexistent".into(),
             ..Options::default()
         };
-        let context = Context::new(Machine::host(), Arc::new(options));
+        let step = Step::new(Site::new(Machine::host(), options));
         let Value::Object(arguments) = json!({ "files": files }) else { unreachable!() };
-        let step = catalogue::execute(Kind::Deploy, "inject_files", arguments, context);
-        tokio::runtime::Runtime::new().unwrap().block_on(step)
+        let execution = catalogue::execute(Kind::Deploy, "inject_files", arguments, step);
+        tokio::runtime::Runtime::new().unwrap().block_on(execution)
     }
 
     /// What debugfs says about the file system, past every cache.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use ferric_hardware::tool::Tools;
 use ferric_hardware::units::Bytes;
 use ferric_steps::StepError;
-use ferric_steps::step::Context;
+use ferric_steps::step::Step;
 use ferric_tests::fault_server::{Fault, FaultServer, Manners};
 use ferric_tests::image::{Packing, fill_with_old};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
 
-use super::write_image::{Image, assert_nothing_can_boot, config_drive, context, deploy_in, tool};
+use super::write_image::{Image, assert_nothing_can_boot, config_drive, deploy_in, step, tool};
 
 const MIB: usize = 1 << 20;
 const ROOT_MIB: usize = 48;
@@ -40,12 +40,12 @@ pub(super) fn info(image: &Image) -> Value {
     info
 }
 
-/// The context of a node that boots in this way.
-pub(super) fn booting(disk: &LoopDevice, capabilities: &str) -> Context {
-    let mut context = context(disk);
-    context.node = Arc::new(json!({"properties": {"capabilities": capabilities}}));
-    Arc::make_mut(&mut context.options).partitions.efi_system = Bytes::mib(40);
-    context
+/// A step for a node that boots in this way.
+pub(super) fn booting(disk: &LoopDevice, capabilities: &str) -> Step {
+    let mut step = step(disk);
+    step.node = Arc::new(json!({"properties": {"capabilities": capabilities}}));
+    Arc::make_mut(&mut step.site.options).partitions.efi_system = Bytes::mib(40);
+    step
 }
 
 /// A new disk full of an older installation.
@@ -101,10 +101,10 @@ fn hello(disk: &LoopDevice, number: usize) -> String {
 fn uefi_gets_a_gpt_with_a_system_partition_and_the_root_partition_last() {
     let (disk, image) = (used_disk(), file_system());
     let (drive, text) = config_drive();
-    let context = booting(&disk, UEFI);
+    let step = booting(&disk, UEFI);
     let mut info = info(&image);
     info["deploy_boot_mode"] = "uefi".into();
-    let result = deploy_in(&context, info, Some(&text)).unwrap();
+    let result = deploy_in(&step, info, Some(&text)).unwrap();
 
     let verdict = tool("sgdisk", &["-v", disk.path().to_str().unwrap()]);
     assert!(verdict.contains("No problems found"), "{verdict}");
@@ -126,7 +126,7 @@ fn uefi_gets_a_gpt_with_a_system_partition_and_the_root_partition_last() {
     let partitions = json!({"efi system partition": node(&disk, 1), "ephemeral": node(&disk, 2), "swap": node(&disk, 3),
         "configdrive": node(&disk, 4), "root": node(&disk, 5)});
     let expected = json!({"partitions": partitions, "root uuid": root, "efi system partition uuid": efi});
-    assert_eq!(context.memory.partition_uuids(), expected);
+    assert_eq!(step.memory.partition_uuids(), expected);
 }
 
 #[test]
@@ -146,11 +146,11 @@ fn bios_gets_the_table_that_the_node_wants() {
         ),
     ] {
         let disk = used_disk();
-        let context = booting(&disk, capabilities);
-        deploy_in(&context, info(&image), None).unwrap();
+        let step = booting(&disk, capabilities);
+        deploy_in(&step, info(&image), None).unwrap();
         assert_eq!(table(disk.path()), by_parted(arguments), "{capabilities}");
         assert_eq!(hello(&disk, root), "root file system");
-        let uuids = context.memory.partition_uuids();
+        let uuids = step.memory.partition_uuids();
         assert_eq!(uuids["root uuid"], blkid(&disk, root, "UUID").as_str());
         assert_eq!(
             (&uuids["efi system partition uuid"], &uuids["partitions"]["root"]),
@@ -165,12 +165,12 @@ fn a_root_partition_without_uuid_is_named_by_its_entry_in_the_table() {
     std::fs::write(image.path(), "no file system at all ".repeat(4096)).unwrap();
     for (capabilities, root) in [(UEFI, 2), (BIOS, 1)] {
         let disk = used_disk();
-        let context = booting(&disk, capabilities);
+        let step = booting(&disk, capabilities);
         let mut info = info(&image);
         (info["swap_mb"], info["ephemeral_mb"]) = (0.into(), Value::Null);
-        deploy_in(&context, info, None).unwrap();
+        deploy_in(&step, info, None).unwrap();
         let by_blkid = tool("blkid", &["-p", "-o", "value", "-s", "PART_ENTRY_UUID", &node(&disk, root)]);
-        assert_eq!(context.memory.partition_uuids()["root uuid"], by_blkid.trim(), "{capabilities}");
+        assert_eq!(step.memory.partition_uuids()["root uuid"], by_blkid.trim(), "{capabilities}");
     }
 }
 
@@ -227,8 +227,8 @@ fn what_cannot_be_done_is_found_before_the_disk_is_touched() {
         info
     };
     let mut without_tools = booting(&disk, UEFI);
-    without_tools.tools = Tools::default();
-    for (context, info, expected) in [
+    without_tools.site.tools = Tools::default();
+    for (step, info, expected) in [
         (
             booting(&disk, BIOS),
             change("root_mb", 23.into()),
@@ -241,7 +241,7 @@ fn what_cannot_be_done_is_found_before_the_disk_is_touched() {
         (without_tools, info(&image), "Execution(\"mkfs.vfat is not installed"),
         (booting(&disk, BIOS), change("preserve_ephemeral", true.into()), "Deployment("),
     ] {
-        let error = format!("{:?}", deploy_in(&context, info, None).unwrap_err());
+        let error = format!("{:?}", deploy_in(&step, info, None).unwrap_err());
         assert!(error.starts_with(expected), "{expected}: {error}");
         assert!(disk.read().unwrap() == before, "{expected}: the disk was touched");
     }
@@ -256,10 +256,11 @@ fn tools_with_mkswap(script: &str) -> tempfile::TempDir {
     directory
 }
 
-fn with_tools(mut context: Context, first: &Path) -> Context {
+fn with_tools(mut step: Step, first: &Path) -> Step {
     let path = std::env::var_os("PATH").unwrap();
-    context.tools = Tools::in_directories([first.to_path_buf()].into_iter().chain(std::env::split_paths(&path)), None);
-    context
+    step.site.tools =
+        Tools::in_directories([first.to_path_buf()].into_iter().chain(std::env::split_paths(&path)), None);
+    step
 }
 
 #[test]

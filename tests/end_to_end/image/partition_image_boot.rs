@@ -10,7 +10,8 @@ use ferric_hardware::units::Bytes;
 use ferric_steps::deploy::bootloader;
 use ferric_steps::image::{Algorithm, Digest};
 use ferric_steps::options::Options;
-use ferric_steps::step::{Arguments, Context, Kind};
+use ferric_steps::site::Site;
+use ferric_steps::step::{Arguments, Kind, Step};
 use ferric_steps::{StepError, catalogue};
 use ferric_tests::image::Packing;
 use ferric_tests::loop_device::LoopDevice;
@@ -42,15 +43,15 @@ fn file_system(files: &[(&str, &[u8])]) -> Image {
 }
 
 /// Deploys the image and then asks for its boot loader, as the conductor does.
-fn install(context: &Context, image: &Image, more: Value) -> Result<Value, StepError> {
-    deploy_in(context, info(image), None).unwrap();
-    let mut arguments = boot_arguments(context);
+fn install(step: &Step, image: &Image, more: Value) -> Result<Value, StepError> {
+    deploy_in(step, info(image), None).unwrap();
+    let mut arguments = boot_arguments(step);
     arguments.extend(more.as_object().unwrap().clone());
-    tokio::runtime::Runtime::new().unwrap().block_on(bootloader::install_bootloader(context, &arguments))
+    tokio::runtime::Runtime::new().unwrap().block_on(bootloader::install_bootloader(step, &arguments))
 }
 
-fn boot_arguments(context: &Context) -> Arguments {
-    let uuids = context.memory.partition_uuids();
+fn boot_arguments(step: &Step) -> Arguments {
+    let uuids = step.memory.partition_uuids();
     let Value::Object(arguments) = json!({
         "root_uuid": uuids["root uuid"],
         "efi_system_part_uuid": uuids["efi system partition uuid"],
@@ -86,15 +87,15 @@ pub(crate) fn prepare(machine: &VirtualMachine) {
 pub(crate) async fn deploy_in_the_machine() {
     let mut options = Options::default();
     options.partitions.efi_system = Bytes::mib(34);
-    let mut context = Context::new(Machine::host(), Arc::new(options));
-    context.node = Arc::new(json!({"properties": {"root_device": {"name": "/dev/vda"}}}));
+    let mut step = Step::new(Site::new(Machine::host(), options));
+    step.node = Arc::new(json!({"properties": {"root_device": {"name": "/dev/vda"}}}));
     let digest = std::fs::read_to_string(IMAGE_DIGEST).unwrap();
     let info = json!({"id": "image", "urls": [format!("file://{IMAGE}")], "disk_format": "raw", "os_hash_algo": "sha256",
         "os_hash_value": digest, "image_type": "partition", "root_mb": 32, "swap_mb": 4, "ephemeral_mb": 8});
     let Value::Object(arguments) = json!({"image_info": info}) else { unreachable!() };
-    catalogue::execute(Kind::Deploy, "write_image", arguments, context.clone()).await.unwrap();
-    bootloader::install_bootloader(&context, &boot_arguments(&context)).await.unwrap();
-    let variables = BootVariables::of(&context.machine).unwrap();
+    catalogue::execute(Kind::Deploy, "write_image", arguments, step.clone()).await.unwrap();
+    bootloader::install_bootloader(&step, &boot_arguments(&step)).await.unwrap();
+    let variables = BootVariables::of(&step.site.machine).unwrap();
     let entries = variables.entries().unwrap();
     let entry = entries.iter().find(|entry| entry.option.label == LABEL).unwrap();
     assert!(entry.option.path.to_string().contains(r"\EFI\debian\shimx64.efi"), "{}", entry.option.path);
@@ -131,24 +132,24 @@ fn image_with_grub(installer: &str) -> Image {
     ])
 }
 
-fn permitting(disk: &LoopDevice) -> Context {
-    let mut context = booting(disk, BIOS);
-    Arc::make_mut(&mut context.options).boot.install_for_bios = true;
-    context
+fn permitting(disk: &LoopDevice) -> Step {
+    let mut step = booting(disk, BIOS);
+    Arc::make_mut(&mut step.site.options).boot.install_for_bios = true;
+    step
 }
 
 #[test]
 fn grub_of_the_image_is_installed_when_that_is_permitted() {
     let image = image_with_grub("#!/bin/sh\ntest -b \"$1\" && test -e /proc/self && echo \"$*\" > /installed\n");
     let disk = used_disk();
-    let context = permitting(&disk);
-    install(&context, &image, json!({})).unwrap();
+    let step = permitting(&disk);
+    install(&step, &image, json!({})).unwrap();
     let [installed, configured, links] = mounted(&disk, 3, "ro", |root| {
         ["installed", "configured", "links"].map(|file| std::fs::read_to_string(root.join(file)).unwrap())
     });
     assert_eq!(installed, format!("{}\n", disk.path().display()));
     assert_eq!(configured, "true -o /boot/grub/grub.cfg\n");
-    let uuids = context.memory.partition_uuids();
+    let uuids = step.memory.partition_uuids();
     let link = format!("/dev/disk/by-uuid/{}", uuids["root uuid"].as_str().unwrap());
     assert!(links.lines().any(|line| line == link), "{link}: {links}");
     assert!(!Path::new(&link).exists(), "{link} is left");

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ferric_steps::StepError;
 use ferric_steps::options::{BasicLogin, Options, Retries};
-use ferric_steps::step::Context;
+use ferric_steps::step::Step;
 use ferric_tests::certificates::Certificates;
 use ferric_tests::image::Packing;
 use ferric_tests::loop_device::LoopDevice;
@@ -19,7 +19,7 @@ use ferric_tests::process::Process;
 use ferric_tests::proxy::Proxy;
 use serde_json::{Value, json};
 
-use super::write_image::{Image, context, deploy_in, tool};
+use super::write_image::{Image, deploy_in, step, tool};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;
@@ -28,20 +28,20 @@ const MIB: u64 = 1 << 20;
 pub(super) struct Target {
     pub(super) image: Image,
     disk: LoopDevice,
-    context: Context,
+    step: Step,
 }
 
 impl Target {
     pub(super) fn new() -> Self {
         let disk = LoopDevice::new(32 * MIB).unwrap();
-        let mut context = context(&disk);
-        let options = Arc::make_mut(&mut context.options);
+        let mut step = step(&disk);
+        let options = Arc::make_mut(&mut step.site.options);
         options.download.retries = Retries { count: 1, interval: Duration::ZERO, ..Retries::default() };
-        Self { image: Image::gpt(&["-n", "1:2048:0", "-c", "1:from a server"]), disk, context }
+        Self { image: Image::gpt(&["-n", "1:2048:0", "-c", "1:from a server"]), disk, step }
     }
 
     pub(super) fn options(&mut self) -> &mut Options {
-        Arc::make_mut(&mut self.context.options)
+        Arc::make_mut(&mut self.step.site.options)
     }
 
     /// Trusts the authority in this file.
@@ -56,7 +56,7 @@ impl Target {
         let mut info = self.image.info();
         info["urls"] = json!([url]);
         info.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        deploy_in(&self.context, info, None)?;
+        deploy_in(&self.step, info, None)?;
         let listed = tool("sgdisk", &["-p", self.disk.path().to_str().unwrap()]);
         assert!(listed.contains("from a server"), "{listed}");
         Ok(())

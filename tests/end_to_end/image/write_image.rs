@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use ferric_hardware::machine::Machine;
 use ferric_steps::options::Options;
-use ferric_steps::step::{Context, Kind};
+use ferric_steps::site::Site;
+use ferric_steps::step::{Kind, Step};
 use ferric_steps::{StepError, catalogue};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
@@ -74,25 +74,25 @@ pub(super) fn config_drive() -> (Vec<u8>, String) {
     (content, text)
 }
 
-pub(super) fn context(disk: &LoopDevice) -> Context {
+pub(super) fn step(disk: &LoopDevice) -> Step {
     let options = Options {
         allowed_devices: Some(vec![disk.path().to_path_buf()]),
         host_root: "/nonexistent".into(),
         steps_dir: "/nonexistent".into(),
         ..Options::default()
     };
-    Context::new(Machine::host(), Arc::new(options))
+    Step::new(Site::new(Machine::host(), options))
 }
 
-pub(super) fn deploy_with(disk: &LoopDevice, info: Value, drive: Option<&str>) -> (Result<Value, StepError>, Context) {
-    let context = context(disk);
-    (deploy_in(&context, info, drive), context)
+pub(super) fn deploy_with(disk: &LoopDevice, info: Value, drive: Option<&str>) -> (Result<Value, StepError>, Step) {
+    let step = step(disk);
+    (deploy_in(&step, info, drive), step)
 }
 
-pub(super) fn deploy_in(context: &Context, info: Value, drive: Option<&str>) -> Result<Value, StepError> {
+pub(super) fn deploy_in(step: &Step, info: Value, drive: Option<&str>) -> Result<Value, StepError> {
     let Value::Object(arguments) = json!({"image_info": info, "configdrive": drive}) else { unreachable!() };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(catalogue::execute(Kind::Deploy, "write_image", arguments, context.clone()))
+    runtime.block_on(catalogue::execute(Kind::Deploy, "write_image", arguments, step.clone()))
 }
 
 fn deploy(disk: &LoopDevice, image: &Image, drive: Option<&str>) -> Result<Value, StepError> {
@@ -129,13 +129,13 @@ fn a_gpt_is_moved_to_the_end_of_the_disk_and_gets_the_config_drive() {
     let disk = LoopDevice::new(256 << 20).unwrap();
     let image = Image::gpt(&["-n", "1:2048:0", "-t", "1:8300"]);
     let (content, text) = config_drive();
-    let (result, context) = deploy_with(&disk, image.info(), Some(&text));
+    let (result, step) = deploy_with(&disk, image.info(), Some(&text));
     let result = result.unwrap();
     let expected =
         format!("prepare_image: image (image) written to device {} root_uuid=0x00000000", disk.path().display());
     assert_eq!(result["result"], expected);
     assert!(result["summary"]["peak_memory_bytes"].as_u64().unwrap() > 0);
-    assert_eq!(context.memory.partition_uuids(), json!({"root uuid": "0x00000000"}));
+    assert_eq!(step.memory.partition_uuids(), json!({"root uuid": "0x00000000"}));
     let verdict = tool("sgdisk", &["-v", disk.path().to_str().unwrap()]);
     assert!(verdict.contains("No problems found"), "{verdict}");
     let (start, size) = partition(&disk, 2);
@@ -149,9 +149,9 @@ fn an_mbr_gets_the_config_drive_in_a_free_primary_partition() {
     let disk = LoopDevice::new(256 << 20).unwrap();
     let image = Image::mbr("label: dos\nlabel-id: 0x1234abcd\nstart=2048, size=20480, type=83, bootable\n");
     let (content, text) = config_drive();
-    let (result, context) = deploy_with(&disk, image.info(), Some(&text));
+    let (result, step) = deploy_with(&disk, image.info(), Some(&text));
     result.unwrap();
-    assert_eq!(context.memory.partition_uuids(), json!({"root uuid": "0x1234abcd"}));
+    assert_eq!(step.memory.partition_uuids(), json!({"root uuid": "0x1234abcd"}));
     let (start, size) = partition(&disk, 2);
     assert_eq!((start, size), (192 * MIB, 64 * MIB));
     assert_eq!(&disk.read().unwrap()[start..start + content.len()], &content);

@@ -9,7 +9,7 @@ use super::{failed, pause};
 use crate::StepError;
 use crate::clean::on_thread;
 use crate::options::{BurnIn, NetworkLoad};
-use crate::step::{Arguments, Context};
+use crate::step::{Arguments, Step};
 
 const WHAT: &str = "fio (network)";
 /// fio's exit code when the partner does not listen yet.
@@ -26,15 +26,15 @@ enum Role {
 ///
 /// # Errors
 /// [`StepError::Cleaning`] without a partner; [`StepError::Execution`] when fio is missing or fails.
-pub async fn burnin_network(context: &Context, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(context, |context| {
-        let load = BurnIn::of(&context.node).network;
+pub async fn burnin_network(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(step, |step| {
+        let load = BurnIn::of(&step.node).network;
         let (role, partner) = pairing(&load)?;
         let other = if role == Role::Writer { Role::Reader } else { Role::Writer };
         for role in [role, other] {
             let does = if role == Role::Writer { "sending to" } else { "receiving from" };
-            context.progress.activity(format!("burning in the network: {does} {partner}"));
-            exchange(context, &load, role, &partner)?;
+            step.progress.activity(format!("burning in the network: {does} {partner}"));
+            exchange(step, &load, role, &partner)?;
         }
         Ok(Value::Null)
     })
@@ -63,7 +63,7 @@ fn pairing(load: &NetworkLoad) -> Result<(Role, String), StepError> {
     Ok((role, partner.ok_or_else(|| cleaning("agent_burnin_fio_network_config names no partner"))?.to_string()))
 }
 
-fn exchange(context: &Context, load: &NetworkLoad, role: Role, partner: &str) -> Result<(), StepError> {
+fn exchange(step: &Step, load: &NetworkLoad, role: Role, partner: &str) -> Result<(), StepError> {
     let fixed = "--ioengine net --port 9000 --fill_device 1 --group_reporting --gtod_reduce 1 --numjobs 16";
     let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_string).collect();
     let mut add = |words: &[&str]| arguments.extend(words.iter().map(ToString::to_string));
@@ -80,12 +80,12 @@ fn exchange(context: &Context, load: &NetworkLoad, role: Role, partner: &str) ->
     if let Some(file) = &load.output_file {
         add(&["--output-format", "json", "--output", &format!("{file}.{name}")]);
     }
-    let tool = context.tools.find("fio").map_err(|error| failed(WHAT, error))?;
-    let cancelled = || context.cancel.is_cancelled();
+    let tool = step.site.tools.find("fio").map_err(|error| failed(WHAT, error))?;
+    let cancelled = || step.cancel.is_cancelled();
     loop {
         match tool.run(&arguments).cancelled(&cancelled).output() {
             Ok(_) => return Ok(()),
-            Err(ToolError::Failed { code: Some(NOT_LISTENING), .. }) if role == Role::Reader => pause(context, RETRY)?,
+            Err(ToolError::Failed { code: Some(NOT_LISTENING), .. }) if role == Role::Reader => pause(step, RETRY)?,
             Err(error) => return Err(failed(WHAT, error)),
         }
     }

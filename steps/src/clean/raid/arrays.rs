@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::mdadm;
 use crate::StepError;
-use crate::step::Context;
+use crate::step::Step;
 
 /// One assembled array.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,40 +33,40 @@ pub(super) enum Fate {
 /// Every assembled array that the device policy admits.
 ///
 /// An array whose name cannot be learnt could be a protected one: then this fails, and nothing is touched.
-pub(super) fn list(context: &Context) -> Result<Vec<Array>, StepError> {
+pub(super) fn list(step: &Step) -> Result<Vec<Array>, StepError> {
     let mut arrays = Vec::new();
-    for name in context.machine.names("/sys/block") {
-        if !context.machine.exists(format!("/sys/block/{name}/md")) {
+    for name in step.site.machine.names("/sys/block") {
+        if !step.site.machine.exists(format!("/sys/block/{name}/md")) {
             continue;
         }
-        let array = read(context, &name);
+        let array = read(step, &name);
         // An array without members is what a partition on an array, or a stopped one, looks like.
-        if !array.members.is_empty() && is_admitted(context, &array) {
-            let volume = volume(context, &array.device)?;
+        if !array.members.is_empty() && is_admitted(step, &array) {
+            let volume = volume(step, &array.device)?;
             arrays.push(Array { volume, ..array });
         }
     }
     Ok(arrays)
 }
 
-fn read(context: &Context, name: &str) -> Array {
-    let members = context.machine.names(format!("/sys/block/{name}/slaves"));
-    let mut holders: Vec<String> = members.iter().map(|member| disk_of(context, member)).collect();
+fn read(step: &Step, name: &str) -> Array {
+    let members = step.site.machine.names(format!("/sys/block/{name}/slaves"));
+    let mut holders: Vec<String> = members.iter().map(|member| disk_of(step, member)).collect();
     holders.sort();
     holders.dedup();
     let device = format!("/dev/{name}");
     Array { device, volume: None, members, holders }
 }
 
-fn volume(context: &Context, device: &str) -> Result<Option<String>, StepError> {
-    let details = mdadm(context, &["--detail", "--export", device])?;
+fn volume(step: &Step, device: &str) -> Result<Option<String>, StepError> {
+    let details = mdadm(step, &["--detail", "--export", device])?;
     let full_name = details.lines().find_map(|line| line.strip_prefix("MD_NAME="));
     Ok(full_name.map(|name| name.rsplit_once(':').map_or(name, |(_, volume)| volume).to_string()))
 }
 
 /// With an allowlist only arrays that lie on allowed disks alone exist.
-fn is_admitted(context: &Context, array: &Array) -> bool {
-    context.options.allowed_devices.as_ref().is_none_or(|allowed| {
+fn is_admitted(step: &Step, array: &Array) -> bool {
+    step.site.options.allowed_devices.as_ref().is_none_or(|allowed| {
         array
             .holders
             .iter()
@@ -75,11 +75,11 @@ fn is_admitted(context: &Context, array: &Array) -> bool {
 }
 
 /// The disk of a partition; any other device is its own.
-fn disk_of(context: &Context, name: &str) -> String {
-    if !context.machine.exists(format!("/sys/class/block/{name}/partition")) {
+fn disk_of(step: &Step, name: &str) -> String {
+    if !step.site.machine.exists(format!("/sys/class/block/{name}/partition")) {
         return name.to_string();
     }
-    let path = context.machine.path(format!("/sys/class/block/{name}")).canonicalize().ok();
+    let path = step.site.machine.path(format!("/sys/class/block/{name}")).canonicalize().ok();
     let parent = path.as_deref().and_then(|path| path.parent()?.file_name()?.to_str());
     parent.unwrap_or(name).to_string()
 }

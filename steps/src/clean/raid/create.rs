@@ -18,7 +18,7 @@ use super::config::{self, LogicalDisk};
 use super::{device_count, mdadm};
 use crate::StepError;
 use crate::capability::capability;
-use crate::step::{Context, MadeArray};
+use crate::step::{MadeArray, Step};
 
 /// Room for the EFI system partition before the first array.
 const UEFI_START: Bytes = Bytes::mib(551);
@@ -30,44 +30,44 @@ const MBR_START: Bytes = Bytes::mib(1);
 const ALIGNMENT: Bytes = Bytes::mib(1);
 
 /// Makes the arrays of `wanted` and returns it as what the node now has; `{}` when none is software RAID.
-pub(super) fn create(context: &Context, wanted: &Value) -> Result<Value, StepError> {
+pub(super) fn create(step: &Step, wanted: &Value) -> Result<Value, StepError> {
     let mut logical = config::logical_disks(wanted);
     if logical.is_empty() {
         tracing::info!("no software RAID is wanted");
         return Ok(json!({}));
     }
-    config::validate(wanted, &context.node, device_count(context))?;
-    leave_out_existing(context, &mut logical)?;
-    let disks = block::list(&context.machine, &context.device_policy()).eligible;
+    config::validate(wanted, &step.node, device_count(step))?;
+    leave_out_existing(step, &mut logical)?;
+    let disks = block::list(&step.site.machine, &step.device_policy()).eligible;
     let chosen = logical.iter().map(|disk| choose(disk, &disks)).collect::<Result<Vec<_>, _>>()?;
-    let layout = Layout::of(context);
+    let layout = Layout::of(step);
     let mut partitions = BTreeMap::new();
     for disk in disks.iter().filter(|disk| chosen.iter().flatten().any(|other| other.name == disk.name)) {
-        context.progress.activity(format!("partitioning {}", disk.name));
+        step.progress.activity(format!("partitioning {}", disk.name));
         let wants: Vec<Option<u64>> = logical
             .iter()
             .zip(&chosen)
             .filter(|(_, on)| on.iter().any(|other| other.name == disk.name))
             .map(|(wanted, _)| wanted.size_gib)
             .collect();
-        partitions.insert(disk.name.clone(), partition(context, disk, layout, &wants).map_err(failed)?.into_iter());
+        partitions.insert(disk.name.clone(), partition(step, disk, layout, &wants).map_err(failed)?.into_iter());
     }
     let mut made = Vec::new();
     for (index, (wanted, on)) in logical.iter().zip(&chosen).enumerate() {
         let members: Vec<String> =
             on.iter().filter_map(|disk| Some(partitions.get_mut(&disk.name)?.next()?.name)).collect();
-        let device = assemble(context, index, wanted, &members)?;
+        let device = assemble(step, index, wanted, &members)?;
         let disks = on.iter().map(|disk| disk.name.clone()).collect();
         made.extend(wanted.is_root.map(|is_root| MadeArray { device, disks, is_root }));
     }
-    context.memory.set_arrays(made);
+    step.memory.set_arrays(made);
     Ok(wanted.clone())
 }
 
 /// Arrays that are kept stay as they are; any other that exists is in the way.
-fn leave_out_existing(context: &Context, logical: &mut Vec<LogicalDisk>) -> Result<(), StepError> {
-    let existing = arrays::list(context)?;
-    let fates = arrays::fates(&existing, &arrays::protected_volumes(&context.node));
+fn leave_out_existing(step: &Step, logical: &mut Vec<LogicalDisk>) -> Result<(), StepError> {
+    let existing = arrays::list(step)?;
+    let fates = arrays::fates(&existing, &arrays::protected_volumes(&step.node));
     for (array, fate) in existing.iter().zip(fates) {
         let volume = array.volume.as_ref();
         match volume.filter(|_| fate != Fate::Delete) {
@@ -116,13 +116,13 @@ enum Layout {
 
 impl Layout {
     /// The node's boot mode and disk label count first, then how this system was booted.
-    fn of(context: &Context) -> Self {
-        let node = &context.node;
+    fn of(step: &Step) -> Self {
+        let node = &step.node;
         let modes = [
             capability(&node["instance_info"]["capabilities"], "boot_mode"),
             capability(&node["properties"]["capabilities"], "boot_mode"),
         ];
-        let ours = if context.machine.exists("/sys/firmware/efi") { "uefi" } else { "bios" };
+        let ours = if step.site.machine.exists("/sys/firmware/efi") { "uefi" } else { "bios" };
         let mode = modes.into_iter().flatten().next().unwrap_or_else(|| ours.to_string());
         let label = capability(&node["properties"]["capabilities"], "disk_label");
         match (mode.as_str(), label.as_deref()) {
@@ -144,12 +144,12 @@ impl Layout {
 /// Writes a new table with one partition per wanted size (GiB; nothing for the rest). Sizes count as parted's ends do:
 /// the first partition ends at its size, the others follow.
 fn partition(
-    context: &Context,
+    step: &Step,
     disk: &EligibleDevice,
     layout: Layout,
     wants: &[Option<u64>],
 ) -> Result<Vec<Partition>, DeviceError> {
-    let open = OpenDevice::open(&context.machine, disk, Access::Write)?;
+    let open = OpenDevice::open(&step.site.machine, disk, Access::Write)?;
     let table_error = |cause| DeviceError::Table { device: disk.name.clone(), cause };
     let (size, block) = (open.size(), open.block_size());
     let existing = PartitionTable::read(open.file(), size, block).map_err(table_error)?;
@@ -179,7 +179,7 @@ fn partition(
         }
     };
     write().map_err(table_error)?;
-    partitions::reread(&context.machine, disk, &open)
+    partitions::reread(&step.site.machine, disk, &open)
 }
 
 /// Start and end of each partition.
@@ -199,15 +199,15 @@ fn ranges(first: Bytes, disk_end: Bytes, wants: &[Option<u64>]) -> Vec<(Bytes, B
 }
 
 /// Makes the array and returns its device.
-fn assemble(context: &Context, index: usize, wanted: &LogicalDisk, members: &[String]) -> Result<String, StepError> {
+fn assemble(step: &Step, index: usize, wanted: &LogicalDisk, members: &[String]) -> Result<String, StepError> {
     let device = format!("/dev/md{index}");
-    context.progress.activity(format!("creating {device}"));
+    step.progress.activity(format!("creating {device}"));
     let volume = wanted.volume.clone().unwrap_or_else(|| format!("md{index}"));
     let count = members.len().to_string();
     let mut arguments = vec!["--create", &device, "--force", "--run", "--metadata=1", "--level", &wanted.level];
     arguments.extend(["--name", &volume, "--raid-devices", &count]);
     arguments.extend(members.iter().map(String::as_str));
-    mdadm(context, &arguments)?;
+    mdadm(step, &arguments)?;
     tracing::info!(device, level = wanted.level, volume, ?members, "array created");
     Ok(device)
 }

@@ -12,7 +12,7 @@ use ferric_hardware::signature;
 
 use crate::StepError;
 use crate::deploy::mounted::{Attributes, Mounted};
-use crate::step::Context;
+use crate::step::Step;
 
 /// Where distributions mount the system partition, and so where the files are that belong on it.
 const SOURCE: &str = "/boot/efi/EFI";
@@ -31,22 +31,17 @@ const MOST_FSTAB_BYTES: u64 = 1 << 20;
 ///
 /// # Errors
 /// [`StepError::DeviceNotFound`] when a partition is not there, [`StepError::Execution`] when one cannot be read or written.
-pub(super) fn install(
-    context: &Context,
-    disk: &EligibleDevice,
-    root_uuid: &str,
-    efi_uuid: &str,
-) -> Result<bool, StepError> {
+pub(super) fn install(step: &Step, disk: &EligibleDevice, root_uuid: &str, efi_uuid: &str) -> Result<bool, StepError> {
     let failed = |error: io::Error| {
         StepError::Execution(format!("Installing the boot loader of the image to device {} failed: {error}", disk.name))
     };
-    let root = find(context, disk, root_uuid)?;
-    let system = find(context, disk, efi_uuid)?;
-    let image = Mounted::new(context, &root.name).map_err(failed)?;
+    let root = find(step, disk, root_uuid)?;
+    let system = find(step, disk, efi_uuid)?;
+    let image = Mounted::new(step, &root.name).map_err(failed)?;
     if !image.has_directory(SOURCE) {
         return Ok(false);
     }
-    let target = Mounted::new(context, &system.name).map_err(failed)?;
+    let target = Mounted::new(step, &system.name).map_err(failed)?;
     copy_directory(&image, Path::new(SOURCE), &target, Path::new(TARGET), DEPTH).map_err(failed)?;
     copy_shared(&image, &target).map_err(failed)?;
     remember(&image, efi_uuid).map_err(failed)?;
@@ -54,11 +49,11 @@ pub(super) fn install(
 }
 
 /// The partition whose file system, or else whose table entry, has this identifier.
-pub(super) fn find(context: &Context, disk: &EligibleDevice, uuid: &str) -> Result<EligibleDevice, StepError> {
-    let open = OpenDevice::open(&context.machine, disk, Access::Read)?;
+pub(super) fn find(step: &Step, disk: &EligibleDevice, uuid: &str) -> Result<EligibleDevice, StepError> {
+    let open = OpenDevice::open(&step.site.machine, disk, Access::Read)?;
     let table = PartitionTable::read(open.file(), open.size(), open.block_size());
     let table = table.map_err(|error| StepError::BlockDevice(format!("{}: {error}", disk.name)))?;
-    let found = partitions::list(&context.machine, disk).into_iter().find(|partition| {
+    let found = partitions::list(&step.site.machine, disk).into_iter().find(|partition| {
         let content = signature::uuid(&open, partition.start, partition.size).ok().flatten();
         let entry = table.as_ref().and_then(|table| table.partition_uuid(partition.number));
         [content, entry].into_iter().flatten().any(|known| known.eq_ignore_ascii_case(uuid))

@@ -13,7 +13,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use super::assets;
 use crate::StepError;
 use crate::deploy::mounted::Mounted;
-use crate::step::Context;
+use crate::step::Step;
 
 /// What GRUB's programs need to see of this system.
 const BOUND: [&str; 4] = ["dev", "proc", "run", "sys"];
@@ -26,31 +26,26 @@ const BY_UUID: &str = "/dev/disk/by-uuid";
 ///
 /// # Errors
 /// [`StepError::DeviceNotFound`] without that partition, [`StepError::Execution`] when the image has no GRUB or that fails.
-pub(super) fn install(context: &Context, disk: &EligibleDevice, root_uuid: &str) -> Result<(), StepError> {
-    let root = assets::find(context, disk, root_uuid)?;
-    run_programs(context, disk, &root, root_uuid)?;
+pub(super) fn install(step: &Step, disk: &EligibleDevice, root_uuid: &str) -> Result<(), StepError> {
+    let root = assets::find(step, disk, root_uuid)?;
+    run_programs(step, disk, &root, root_uuid)?;
     // GRUB's core is in no file system whose end would tell that it reached the medium.
-    Ok(OpenDevice::open(&context.machine, disk, Access::Read)?.flush()?)
+    Ok(OpenDevice::open(&step.site.machine, disk, Access::Read)?.flush()?)
 }
 
-fn run_programs(
-    context: &Context,
-    disk: &EligibleDevice,
-    root: &EligibleDevice,
-    root_uuid: &str,
-) -> Result<(), StepError> {
+fn run_programs(step: &Step, disk: &EligibleDevice, root: &EligibleDevice, root_uuid: &str) -> Result<(), StepError> {
     let failed = |error: &dyn std::fmt::Display| {
         StepError::Execution(format!("Installing GRUB2 boot loader to device {} failed with {error}.", disk.name))
     };
-    let image = Mounted::with_programs(context, &root.name).map_err(|error| failed(&error))?;
-    let _bound = Bound::below(context, image.point()).map_err(|error| failed(&error))?;
+    let image = Mounted::with_programs(step, &root.name).map_err(|error| failed(&error))?;
+    let _bound = Bound::below(step, image.point()).map_err(|error| failed(&error))?;
     let tools = Tools::in_directories([], Some(image.point()));
     let found = NAMES.into_iter().find_map(|name| Some((name, tools.find(&format!("{name}-install")).ok()?)));
     let (name, installer) = found.ok_or_else(|| failed(&"the image has neither grub2-install nor grub-install"))?;
-    context.progress.activity(format!("installing {name} to {}", disk.name));
-    let cancelled = || context.cancel.is_cancelled();
+    step.progress.activity(format!("installing {name} to {}", disk.name));
+    let cancelled = || step.cancel.is_cancelled();
     installer.run([&disk.name]).cancelled(&cancelled).output().map_err(|error| failed(&error))?;
-    let _link = UuidLink::ensure(context, root, root_uuid).map_err(|error| failed(&error))?;
+    let _link = UuidLink::ensure(step, root, root_uuid).map_err(|error| failed(&error))?;
     let configuration = format!("/boot/{name}/grub.cfg");
     let configure = tools.find(&format!("{name}-mkconfig")).map_err(|error| failed(&error))?;
     let run = configure.run(["-o", &configuration]).env("GRUB_DISABLE_OS_PROBER", "true");
@@ -63,7 +58,7 @@ fn run_programs(
 struct Bound(Vec<PathBuf>);
 
 impl Bound {
-    fn below(context: &Context, root: &Path) -> io::Result<Self> {
+    fn below(step: &Step, root: &Path) -> io::Result<Self> {
         let mut bound = Self::default();
         for name in BOUND {
             let place = root.join(name);
@@ -72,7 +67,7 @@ impl Bound {
                 return Err(io::Error::other(format!("/{name} of the image is a link")));
             }
             std::fs::create_dir_all(&place)?;
-            let source = context.machine.path(format!("/{name}"));
+            let source = step.site.machine.path(format!("/{name}"));
             mount(Some(&source), &place, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
             bound.0.push(place);
         }
@@ -96,8 +91,8 @@ impl Drop for Bound {
 struct UuidLink(Option<PathBuf>);
 
 impl UuidLink {
-    fn ensure(context: &Context, partition: &EligibleDevice, uuid: &str) -> io::Result<Self> {
-        let directory = context.machine.path(BY_UUID);
+    fn ensure(step: &Step, partition: &EligibleDevice, uuid: &str) -> io::Result<Self> {
+        let directory = step.site.machine.path(BY_UUID);
         let link = directory.join(uuid);
         if link.exists() {
             return Ok(Self(None));

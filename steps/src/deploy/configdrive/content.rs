@@ -12,7 +12,7 @@ use crate::StepError;
 use crate::deploy::image_info::is_url;
 use crate::fetch;
 use crate::image::HttpOptions;
-use crate::step::Context;
+use crate::step::Step;
 
 /// Base64 is a third larger than what it carries.
 const FETCH_LIMIT_BYTES: usize = LIMIT.0 as usize * 3 / 2;
@@ -21,8 +21,8 @@ const FETCH_LIMIT_BYTES: usize = LIMIT.0 as usize * 3 / 2;
 ///
 /// # Errors
 /// [`StepError::Deployment`] when it cannot be had, is nothing of these, is empty or larger than 64 MiB.
-pub async fn obtain(configdrive: &Value, context: &Context) -> Result<Vec<u8>, StepError> {
-    let node = context.node_uuid();
+pub async fn obtain(configdrive: &Value, step: &Step) -> Result<Vec<u8>, StepError> {
+    let node = step.node_uuid();
     let Some(text) = configdrive.as_str() else {
         let kind = match configdrive {
             Value::Object(_) => "an object",
@@ -36,7 +36,7 @@ pub async fn obtain(configdrive: &Value, context: &Context) -> Result<Vec<u8>, S
     if !is_url(text) {
         return decode(text.as_bytes(), node);
     }
-    let body = fetch::document(text, &HttpOptions::of(&context.options.tls), FETCH_LIMIT_BYTES, context).await;
+    let body = fetch::document(text, &HttpOptions::of(&step.site.options.tls), FETCH_LIMIT_BYTES, step).await;
     let body = body.map_err(|reason| {
         StepError::Deployment(format!("Can't download the configdrive content for node {node}: {reason}"))
     })?;
@@ -100,7 +100,6 @@ fn is_file_system(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::Arc;
 
     use ferric_hardware::machine::Machine;
     use flate2::Compression;
@@ -108,6 +107,7 @@ mod tests {
 
     use super::*;
     use crate::options::Options;
+    use crate::site::Site;
 
     fn zipped(content: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -116,7 +116,7 @@ mod tests {
     }
 
     async fn inline(value: Value) -> Result<Vec<u8>, StepError> {
-        obtain(&value, &Context::new(Machine::at("/nonexistent"), Arc::new(Options::default()))).await
+        obtain(&value, &Step::new(Site::new(Machine::at("/nonexistent"), Options::default()))).await
     }
 
     async fn refusal(value: Value) -> String {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use ferric_hardware::tool::{Tool, ToolError};
 
 use crate::progress::Progress;
-use crate::step::Context;
+use crate::step::Step;
 
 /// Lines of output kept for the error.
 const TAIL_LINES: usize = 20;
@@ -34,17 +34,17 @@ pub(super) struct Failure {
 }
 
 /// Runs it to its end.
-pub(super) fn run(tool: &Tool, arguments: &[String], context: &Context) -> Result<(), Failure> {
+pub(super) fn run(tool: &Tool, arguments: &[String], step: &Step) -> Result<(), Failure> {
     let mut tail = VecDeque::new();
     let mut on_line = |line: &str| {
         if let Some((done_bytes, total_bytes)) = transferred(line) {
-            context.progress.total(total_bytes);
-            context.progress.done(done_bytes);
+            step.progress.total(total_bytes);
+            step.progress.done(done_bytes);
             return;
         }
         tracing::debug!("coreos-installer: {line}");
         if !line.trim().is_empty() {
-            announce(line, &context.progress);
+            announce(line, &step.progress);
             tail.push_back(line.trim_end().to_string());
             if tail.len() > TAIL_LINES {
                 tail.pop_front();
@@ -55,7 +55,7 @@ pub(super) fn run(tool: &Tool, arguments: &[String], context: &Context) -> Resul
         .run(arguments)
         .env_remove("RUST_BACKTRACE")
         .env_remove("RUST_LIB_BACKTRACE")
-        .cancelled(&|| context.cancel.is_cancelled())
+        .cancelled(&|| step.cancel.is_cancelled())
         .on_line(&mut on_line)
         .output();
     let reason = || reason(&tail);

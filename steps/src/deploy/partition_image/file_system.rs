@@ -3,7 +3,7 @@
 use ferric_hardware::tool::Tool;
 
 use crate::StepError;
-use crate::step::Context;
+use crate::step::Step;
 
 /// How to make one file system.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ impl FileSystem {
     /// # Errors
     /// [`StepError::InvalidParameters`] for what cannot be the name of a file system, [`StepError::Execution`] when its
     /// program is missing.
-    pub(super) fn new(context: &Context, kind: &str, label: &str) -> Result<Self, StepError> {
+    pub(super) fn new(step: &Step, kind: &str, label: &str) -> Result<Self, StepError> {
         // It becomes a part of the name of a program.
         if kind.is_empty() || !kind.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(StepError::InvalidParameters(format!("{kind:?} is no file system")));
@@ -31,7 +31,7 @@ impl FileSystem {
         let flag = if ["vfat", "msdos", "fat"].contains(&kind) { "-n" } else { "-L" };
         arguments.extend([flag, label]);
         Ok(Self {
-            program: context.tools.find(&program)?,
+            program: step.site.tools.find(&program)?,
             arguments: arguments.into_iter().map(str::to_string).collect(),
         })
     }
@@ -40,8 +40,8 @@ impl FileSystem {
     ///
     /// # Errors
     /// [`StepError::Deployment`] with what the program said.
-    pub(super) fn make(&self, context: &Context, node: &str) -> Result<(), StepError> {
-        let cancelled = || context.cancel.is_cancelled();
+    pub(super) fn make(&self, step: &Step, node: &str) -> Result<(), StepError> {
+        let cancelled = || step.cancel.is_cancelled();
         let run = self.program.run(self.arguments.iter().map(String::as_str)).arg(node).cancelled(&cancelled);
         match run.output() {
             Ok(_) => Ok(()),
@@ -53,28 +53,27 @@ impl FileSystem {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ferric_hardware::machine::Machine;
     use ferric_hardware::tool::Tools;
 
     use super::*;
     use crate::options::Options;
+    use crate::site::Site;
 
     #[test]
     fn what_is_no_name_of_a_file_system_becomes_no_program() {
-        let context = Context::new(Machine::at("/nonexistent"), Arc::new(Options::default()));
+        let step = Step::new(Site::new(Machine::at("/nonexistent"), Options::default()));
         for kind in ["", "../sh", "ext4 -c", "a/b"] {
-            let error = FileSystem::new(&context, kind, "ephemeral0").unwrap_err();
+            let error = FileSystem::new(&step, kind, "ephemeral0").unwrap_err();
             assert!(matches!(error, StepError::InvalidParameters(_)), "{kind}: {error:?}");
         }
     }
 
     #[test]
     fn a_missing_program_is_named() {
-        let mut context = Context::new(Machine::at("/nonexistent"), Arc::new(Options::default()));
-        context.tools = Tools::default();
-        let error = FileSystem::new(&context, "xfs", "ephemeral0").unwrap_err().to_string();
+        let mut step = Step::new(Site::new(Machine::at("/nonexistent"), Options::default()));
+        step.site.tools = Tools::default();
+        let error = FileSystem::new(&step, "xfs", "ephemeral0").unwrap_err().to_string();
         assert!(error.contains("mkfs.xfs is not installed"), "{error}");
     }
 }

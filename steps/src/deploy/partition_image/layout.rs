@@ -11,7 +11,7 @@ use crate::StepError;
 use crate::capability::capability;
 use crate::deploy::image_info::{ImageInfo, PartitionLayout};
 use crate::options::Partitions;
-use crate::step::Context;
+use crate::step::Step;
 
 /// Room for the table before the first partition.
 const START: Bytes = Bytes::mib(1);
@@ -26,8 +26,8 @@ pub(super) enum BootMode {
 
 impl BootMode {
     /// What the node says, else what came with the image, else how this system was booted.
-    pub(super) fn of(context: &Context, info: &ImageInfo) -> Self {
-        let node = &context.node;
+    pub(super) fn of(step: &Step, info: &ImageInfo) -> Self {
+        let node = &step.node;
         let both = [&node["instance_info"]["capabilities"], &node["properties"]["capabilities"]];
         let of_node = |name| both.into_iter().find_map(|capabilities| capability(capabilities, name));
         let text = |value: &serde_json::Value| value.as_str().map(str::to_string);
@@ -36,7 +36,7 @@ impl BootMode {
             .or_else(|| capability(both[1], "boot_mode"))
             .or_else(|| text(&node["driver_internal_info"]["deploy_boot_mode"]))
             .or_else(|| info.boot_mode.clone());
-        let ours = context.machine.exists("/sys/firmware/efi");
+        let ours = step.site.machine.exists("/sys/firmware/efi");
         let uefi = match mode.map(|mode| mode.to_ascii_lowercase()).as_deref() {
             Some("uefi") => true,
             Some("bios") => false,
@@ -55,8 +55,8 @@ impl BootMode {
 ///
 /// # Errors
 /// [`StepError::Deployment`] on POWER.
-pub(super) fn refuse_prep(context: &Context) -> Result<(), StepError> {
-    let architecture = context.machine.read("/proc/sys/kernel/arch").unwrap_or_default();
+pub(super) fn refuse_prep(step: &Step) -> Result<(), StepError> {
+    let architecture = step.site.machine.read("/proc/sys/kernel/arch").unwrap_or_default();
     if !architecture.starts_with("ppc64") {
         return Ok(());
     }
@@ -250,13 +250,14 @@ mod tests {
 
     use super::*;
     use crate::options::Options;
+    use crate::site::Site;
 
     fn boot_mode(node: Value, image: Value) -> BootMode {
         let mut info = json!({"id": "i", "urls": ["u"], "checksum": "http://h/s"});
         info.as_object_mut().unwrap().extend(image.as_object().unwrap().clone());
-        let mut context = Context::new(Machine::at("/nonexistent"), Arc::new(Options::default()));
-        context.node = Arc::new(node);
-        BootMode::of(&context, &ImageInfo::parse(&info, false).unwrap())
+        let mut step = Step::new(Site::new(Machine::at("/nonexistent"), Options::default()));
+        step.node = Arc::new(node);
+        BootMode::of(&step, &ImageInfo::parse(&info, false).unwrap())
     }
 
     #[test]
@@ -277,10 +278,10 @@ mod tests {
     fn a_machine_that_would_need_a_prep_partition_is_refused() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
-        let context = Context::new(Machine::at(root.path()), Arc::new(Options::default()));
+        let step = Step::new(Site::new(Machine::at(root.path()), Options::default()));
         for (architecture, refused) in [("x86_64", false), ("ppc64le", true)] {
             std::fs::write(root.path().join("proc/sys/kernel/arch"), format!("{architecture}\n")).unwrap();
-            assert_eq!(refuse_prep(&context).is_err(), refused, "{architecture}");
+            assert_eq!(refuse_prep(&step).is_err(), refused, "{architecture}");
         }
     }
 

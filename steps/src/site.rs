@@ -1,0 +1,40 @@
+//! Where work is done: the machine, the agent's options, the programs. Steps have one, and so has what is no step.
+
+use std::sync::Arc;
+
+use ferric_hardware::block::DevicePolicy;
+use ferric_hardware::machine::Machine;
+use ferric_hardware::tool::Tools;
+use serde_json::Value;
+
+use crate::options::Options;
+
+/// The machine as the agent may use it.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The machine.
+    pub machine: Machine,
+    /// Options, after look-up.
+    pub options: Arc<Options>,
+    /// Where external programs are found.
+    pub tools: Tools,
+}
+
+impl Site {
+    /// A site whose programs are in the directories of `PATH`, or else in the host root.
+    pub fn new(machine: Machine, options: Options) -> Self {
+        Self { tools: Tools::of_environment(Some(&options.host_root)), machine, options: Arc::new(options) }
+    }
+
+    /// True when an allowlist of devices makes this a local run: the machine itself (its power, links, clock and
+    /// files) must then stay as it is.
+    pub fn is_local_run(&self) -> bool {
+        self.options.allowed_devices.is_some()
+    }
+
+    /// Which devices may be touched for this node: the local allowlist and the node's `skip_block_devices`.
+    pub fn device_policy(&self, node: &Value) -> DevicePolicy {
+        let skip = node["properties"]["skip_block_devices"].as_array().cloned().unwrap_or_default();
+        DevicePolicy { allowed: self.options.allowed_devices.clone(), skip }
+    }
+}
