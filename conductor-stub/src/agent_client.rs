@@ -5,12 +5,16 @@ mod pinning;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, Method};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
 use crate::journal::{self, Entry, Journal};
 use crate::node::{Node, Object};
 use crate::token;
+
+/// The largest answer; a list of commands has their results in it.
+const LIMIT_BYTES: usize = 64 << 20;
 
 /// An agent did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +133,8 @@ impl Agent {
             .agent_url
             .as_deref()
             .ok_or_else(|| AgentError::Api("Agent has not heartbeated yet: agent_url is unknown".into()))?;
-        let mut builder = Client::builder().timeout(patience.timeout).no_proxy();
+        let mut builder =
+            Client::builder().timeout(patience.timeout).no_proxy().redirect(Policy::none()).referer(false);
         if url.starts_with("https://") {
             let certificate = node
                 .internal
@@ -214,14 +219,14 @@ impl Agent {
             request = request.json(body);
         }
         let answer = async {
-            let response = request.send().await?;
+            let response = request.send().await.map_err(|error| AgentError::Connection(words(&error)))?;
             let status = response.status();
-            Ok::<_, reqwest::Error>((status, response.bytes().await?))
+            Ok::<_, AgentError>((status, whole(response).await?))
         }
         .await;
         let (status, response) = match &answer {
             Ok((status, bytes)) => (status.as_u16(), journal::body(bytes)),
-            Err(error) => (0, words(error).into()),
+            Err(error) => (0, error.to_string().into()),
         };
         // Looks at the list come every second; they would push everything else out.
         if method != Method::GET || status != 200 {
@@ -237,14 +242,14 @@ impl Agent {
                 milliseconds: ((journal::now() - started) * 1000.0) as u64,
             });
         }
-        let (status, bytes) = answer.map_err(|error| AgentError::Connection(words(&error)))?;
+        let (status, bytes) = answer?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| {
             AgentError::Api(format!(
                 "status {status} with a body that is not JSON: {}",
                 String::from_utf8_lossy(&bytes)
             ))
         })?;
-        if !status.is_client_error() && !status.is_server_error() {
+        if status.is_success() {
             return Ok(value);
         }
         let text = fault_text(value.as_object())
@@ -254,6 +259,18 @@ impl Agent {
         }
         Err(AgentError::Api(format!("status {status}: {text}")))
     }
+}
+
+/// A body within limits.
+async fn whole(mut response: Response) -> Result<Vec<u8>, AgentError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| AgentError::Connection(words(&error)))? {
+        if body.len() + chunk.len() > LIMIT_BYTES {
+            return Err(AgentError::Api(format!("the answer is larger than {} MiB", LIMIT_BYTES >> 20)));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 fn fault_text(body: Option<&Object>) -> Option<String> {

@@ -28,7 +28,7 @@ impl Artefacts {
     /// When the database refuses.
     pub fn publish(&self, node: Uuid, name: &str, file: &Path) -> Result<String, StoreError> {
         let secret = self.store.save_artefact(node, name, &token::generate(), file)?;
-        Ok(format!("{}/artefacts/{secret}/{name}", self.urls.public()))
+        Ok(format!("{}/artefacts/{secret}/{name}", self.urls.files()))
     }
 
     /// The file published as `name` under `secret`.
@@ -36,7 +36,9 @@ impl Artefacts {
     /// # Errors
     /// When the database fails.
     pub fn find(&self, secret: &str, name: &str) -> Result<Option<PathBuf>, StoreError> {
-        self.store.artefact(secret, name)
+        let published = self.store.artefact(secret, name)?;
+        // A folder on the way may have become a link to somewhere else meanwhile.
+        Ok(published.filter(|file| file.canonicalize().is_ok_and(|real| real == *file)))
     }
 
     /// Takes back what was published as `name` of a node and returns its file.

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::driver::Drivers;
 use crate::error::ApiError;
+use crate::files::AllowedFolders;
 use crate::journal::Journal;
 use crate::lock::{Lock, Locks};
 use crate::node::Node;
@@ -35,8 +36,12 @@ pub struct Conductor {
     pub locks: Arc<Locks>,
     /// Where machines and BMCs reach it.
     pub urls: Urls,
+    /// The certificate of its own authority, base64, that agents are given.
+    pub authority: Option<String>,
     /// Its files for machines.
     pub artefacts: Arc<Artefacts>,
+    /// Where files of this host may be that nodes name.
+    pub allowed: AllowedFolders,
     /// The hardware types.
     pub drivers: Drivers,
     /// How far the running steps are.

@@ -1,10 +1,12 @@
 //! How the conductor behaves; the configuration file is one JSON object of these keys.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::bmc::server::Setup;
+use crate::boot_url::{BootUrl, BootUrlError};
 use crate::dhcp;
 use crate::enrolment::Enrolment;
 
@@ -14,12 +16,50 @@ use crate::enrolment::Enrolment;
 pub struct Config {
     /// The URL under which agents reach this conductor; by default the address it listens on.
     pub public_url: Option<String>,
+    /// Whether clients have to name themselves: `http_basic`, or `noauth` (`[DEFAULT]auth_strategy`).
+    pub auth_strategy: AuthStrategy,
+    /// The users of `http_basic`: `name:` and a bcrypt hash, as `htpasswd -B` writes it.
+    pub http_basic_auth_user_file: PathBuf,
+    /// Whether the conductor listens on more than loopback although it asks nobody for a password.
+    pub allow_unauthenticated_access_from_the_network: bool,
+    /// Further names under which the conductor is asked, beside those in its URLs and its own addresses.
+    pub allowed_hosts: Vec<String>,
+    /// Origins of web pages that may ask, beside the conductor's own page (`[cors]allowed_origin`).
+    pub allowed_origins: Vec<String>,
+    /// Whether the conductor speaks TLS: with the next two, else with an authority of its own (`[api]enable_ssl_api`).
+    pub enable_ssl_api: bool,
+    /// Certificates to show, PEM (`[ssl]cert_file`).
+    pub ssl_cert_file: Option<PathBuf>,
+    /// Their key, PEM (`[ssl]key_file`).
+    pub ssl_key_file: Option<PathBuf>,
+    /// Where files for machines are also served without TLS, for firmware that does not know the authority.
+    pub http_listen: Option<SocketAddr>,
+    /// The URL of that (`[deploy]http_url`).
+    pub http_url: Option<String>,
+    /// Connections of everybody together.
+    pub max_connections: usize,
+    /// Connections of one address; loopback has no such limit.
+    pub max_connections_per_peer: usize,
+    /// The largest body of a request, KiB (`[api]max_json_body_size`).
+    pub max_json_body_size: usize,
+    /// The same where a config drive may be in it (`[api]max_json_body_size_provision`).
+    pub max_json_body_size_provision: usize,
+    /// The same for inspection data (`[api]max_json_body_size_inspection`).
+    pub max_json_body_size_inspection: usize,
     /// The URL under which BMCs reach this conductor, by default the same (`[deploy]external_http_url`).
     pub external_http_url: Option<String>,
     /// The agent's EFI program as `make ramdisk` builds it; a node's `driver_info/deploy_efi` wins.
     pub ramdisk_efi: Option<PathBuf>,
     /// The agent's ISO; a node's `driver_info/deploy_iso` wins.
     pub ramdisk_iso: Option<PathBuf>,
+    /// Folders below which a node may name files of this host, as images, ISOs and logs.
+    pub file_url_allowed_paths: Vec<PathBuf>,
+    /// The hardware types that nodes may have. `local-process` runs programs that nodes name, so it has to be asked for.
+    pub enabled_hardware_types: Vec<String>,
+    /// How much of what is seen and said is kept for looking at, KiB; 0 keeps nothing.
+    pub journal_kib: usize,
+    /// Entries of history that are kept of each node (`[conductor]node_history_max_entries`).
+    pub node_history_max_entries: u32,
     /// Nodes that are enrolled at the start and taken to `active`.
     pub nodes: Vec<Enrolment>,
     /// A Redfish emulator that is served beside the conductor, for machines without a BMC of their own.
@@ -63,9 +103,28 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             public_url: None,
+            auth_strategy: AuthStrategy::Noauth,
+            http_basic_auth_user_file: "/etc/ironic/htpasswd".into(),
+            allow_unauthenticated_access_from_the_network: false,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            enable_ssl_api: false,
+            ssl_cert_file: None,
+            ssl_key_file: None,
+            http_listen: None,
+            http_url: None,
+            max_connections: 4096,
+            max_connections_per_peer: 256,
+            max_json_body_size: 1024,
+            max_json_body_size_provision: 65536,
+            max_json_body_size_inspection: 16384,
             external_http_url: None,
             ramdisk_efi: None,
             ramdisk_iso: None,
+            file_url_allowed_paths: vec!["/var/lib/ironic".into()],
+            enabled_hardware_types: vec!["redfish".into(), "fake-hardware".into()],
+            journal_kib: 0,
+            node_history_max_entries: 300,
             nodes: Vec::new(),
             bmc: None,
             dhcp: None,
@@ -88,6 +147,16 @@ impl Default for Config {
     }
 }
 
+/// Who is asked for a name and a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthStrategy {
+    /// Nobody.
+    Noauth,
+    /// Every client; not agents and firmware.
+    HttpBasic,
+}
+
 /// A configuration file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -98,6 +167,16 @@ pub enum ConfigError {
         file: String,
         /// Why.
         cause: std::io::Error,
+    },
+    /// A URL that nobody could use.
+    #[error("configuration {file}: {key}: {cause}")]
+    Url {
+        /// The file.
+        file: String,
+        /// The option.
+        key: &'static str,
+        /// What is wrong with it.
+        cause: BootUrlError,
     },
     /// Not a JSON object of known keys.
     #[error("configuration {file}: {cause}")]
@@ -117,7 +196,18 @@ impl Config {
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file).map_err(|cause| ConfigError::Read { file: name.clone(), cause })?;
-        serde_json::from_str(&text).map_err(|cause| ConfigError::Parse { file: name, cause })
+        let config: Self =
+            serde_json::from_str(&text).map_err(|cause| ConfigError::Parse { file: name.clone(), cause })?;
+        for (key, url) in [
+            ("public_url", &config.public_url),
+            ("external_http_url", &config.external_http_url),
+            ("http_url", &config.http_url),
+        ] {
+            if let Some(url) = url {
+                url.parse::<BootUrl>().map_err(|cause| ConfigError::Url { file: name.clone(), key, cause })?;
+            }
+        }
+        Ok(config)
     }
 }
 
@@ -126,10 +216,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_option_is_named() {
+    fn what_is_wrong_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), r#"{"requier_tls": false}"#).unwrap();
         let error = Config::read(file.path()).unwrap_err().to_string();
         assert!(error.contains("requier_tls"), "{error}");
+        std::fs::write(file.path(), r#"{"external_http_url": "192.0.2.1:6385"}"#).unwrap();
+        let error = Config::read(file.path()).unwrap_err().to_string();
+        assert!(error.contains("external_http_url") && error.contains("must be http or https"), "{error}");
     }
 }

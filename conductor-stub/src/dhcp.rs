@@ -5,19 +5,25 @@
 //! that has its URL from the BMC does not take an address that comes with the class and without a URL.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nix::unistd::{User, geteuid};
 use serde::Deserialize;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use crate::boot_url::BootUrl;
 use crate::node::Port;
+use crate::state_dir::{private_file, private_folder};
 
 /// How long dnsmasq may take to answer for its configuration.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -25,6 +31,8 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 /// What dnsmasq says when it has bound its sockets.
 const READY: &str = "started, version";
+/// A log that is larger is begun anew; one older one is kept.
+const LOG_LIMIT_BYTES: u64 = 4 << 20;
 
 /// Where addresses are given out.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +45,13 @@ pub struct Settings {
     /// The network namespace that has the interface; by default the conductor's own.
     #[serde(default)]
     pub namespace: Option<String>,
+    /// Who dnsmasq runs as when the conductor is root; Debian's package makes `dnsmasq`.
+    #[serde(default = "default_user")]
+    pub user: String,
+}
+
+fn default_user() -> String {
+    "dnsmasq".into()
 }
 
 /// Why there is no DHCP server.
@@ -49,6 +64,12 @@ pub enum DhcpError {
         path: PathBuf,
         /// Why not.
         cause: std::io::Error,
+    },
+    /// Nobody is called so.
+    #[error("DHCP server: there is no user {name} to run dnsmasq as")]
+    User {
+        /// The name.
+        name: String,
     },
     /// dnsmasq does not take its configuration.
     #[error("dnsmasq ended at once: {0}")]
@@ -68,7 +89,7 @@ pub enum DhcpError {
 pub struct Dhcp {
     program: Program,
     /// URL of the boot file of every node that is to boot one.
-    boots: tokio::sync::Mutex<BTreeMap<Uuid, String>>,
+    boots: tokio::sync::Mutex<BTreeMap<Uuid, BootUrl>>,
     process: Process,
     renewals: mpsc::Sender<oneshot::Sender<Result<(), DhcpError>>>,
     watch: JoinHandle<()>,
@@ -83,8 +104,7 @@ impl Dhcp {
     /// # Errors
     /// When it cannot be started, or refuses its configuration.
     pub async fn start(settings: Settings, folder: &Path, ports: &[Port]) -> Result<Self, DhcpError> {
-        std::fs::create_dir_all(folder).map_err(|cause| DhcpError::File { path: folder.into(), cause })?;
-        let program = Program { settings, folder: folder.to_owned() };
+        let program = Program::new(settings, folder)?;
         program.configure(ports, &BTreeMap::new())?;
         let child = program.start().await?;
         let process = Process::default();
@@ -105,9 +125,9 @@ impl Dhcp {
     ///
     /// # Errors
     /// When dnsmasq does not take that.
-    pub async fn offer(&self, node: Uuid, url: &str, ports: &[Port]) -> Result<(), DhcpError> {
+    pub async fn offer(&self, node: Uuid, url: &BootUrl, ports: &[Port]) -> Result<(), DhcpError> {
         let mut boots = self.boots.lock().await;
-        boots.insert(node, url.to_owned());
+        boots.insert(node, url.clone());
         self.renew(ports, &boots).await
     }
 
@@ -123,7 +143,7 @@ impl Dhcp {
 
     /// Every other machine notices nothing: leases are in a file, and a question without an answer is asked again.
     /// (dnsmasq can read parts of its configuration anew while it runs; 2.90 crashes at options that have gone.)
-    async fn renew(&self, ports: &[Port], boots: &BTreeMap<Uuid, String>) -> Result<(), DhcpError> {
+    async fn renew(&self, ports: &[Port], boots: &BTreeMap<Uuid, BootUrl>) -> Result<(), DhcpError> {
         if !self.program.configure(ports, boots)? {
             return Ok(());
         }
@@ -184,7 +204,7 @@ async fn watch(
             }
         };
         *guard(&process) = None;
-        tracing::warn!(status, last_words = program.last_words(), "dnsmasq ended; it is started again");
+        tracing::warn!(status, last_words = *guard(&program.last_words), "dnsmasq ended; it is started again");
         child = loop {
             tokio::time::sleep(PAUSE).await;
             match program.start().await {
@@ -200,82 +220,136 @@ async fn watch(
 struct Program {
     settings: Settings,
     folder: PathBuf,
+    /// Who it runs as, when that is not us.
+    user: Option<User>,
+    last_words: Arc<Mutex<String>>,
 }
 
 impl Program {
+    /// Makes its folders. dnsmasq writes into one that is its own, and no file of ours is there.
+    fn new(settings: Settings, folder: &Path) -> Result<Self, DhcpError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |cause| DhcpError::File { path, cause }
+        };
+        let user = match (geteuid().is_root(), User::from_name(&settings.user)) {
+            (false, _) => None,
+            (true, Ok(Some(user))) => Some(user),
+            (true, _) => return Err(DhcpError::User { name: settings.user }),
+        };
+        let leases = folder.join("leases");
+        private_folder(&leases).map_err(failed(&leases))?;
+        if let Some(user) = &user {
+            std::os::unix::fs::chown(&leases, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+                .map_err(failed(&leases))?;
+        }
+        Ok(Self { settings, folder: folder.to_owned(), user, last_words: Arc::default() })
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
     /// Writes the configuration; false when it was the same before.
-    fn configure(&self, ports: &[Port], boots: &BTreeMap<Uuid, String>) -> Result<bool, DhcpError> {
+    fn configure(&self, ports: &[Port], boots: &BTreeMap<Uuid, BootUrl>) -> Result<bool, DhcpError> {
         let path = self.file("dnsmasq.conf");
-        let content = configuration(&self.settings, &self.file("leases"), ports, boots);
+        let content = configuration(&self.settings, ports, boots);
         if std::fs::read_to_string(&path).is_ok_and(|now| now == content) {
             return Ok(false);
         }
-        std::fs::write(&path, content).map_err(|cause| DhcpError::File { path, cause })?;
+        let written = private_file(&path).and_then(|mut file| file.write_all(content.as_bytes()));
+        written.map_err(|cause| DhcpError::File { path, cause })?;
         Ok(true)
     }
 
     /// Starts it and returns when it has bound its sockets.
     async fn start(&self) -> Result<Child, DhcpError> {
         let failed = |path: PathBuf| move |cause| DhcpError::File { path, cause };
-        let path = self.file("log");
-        let log = std::fs::File::options().create(true).append(true).open(&path);
-        let log = log.map_err(failed(path.clone()))?;
-        let earlier = log.metadata().map_err(failed(path.clone()))?.len() as usize;
-        let again = log.try_clone().map_err(failed(path))?;
-        // setpriv makes the kernel end it with us, also when we are killed; the process id stays the same.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]);
+        let configuration = self.file("dnsmasq.conf");
+        let configuration = std::fs::File::open(&configuration).map_err(failed(configuration))?;
+        let mut command = self.command();
+        // It cannot look into our folders: it gets its configuration as input, and its leases where it stands.
+        command.current_dir(self.file("leases")).stdin(configuration).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().map_err(failed("dnsmasq".into()))?;
+        let (ready, is_ready) = oneshot::channel();
+        if let Some(output) = child.stderr.take() {
+            tokio::spawn(keep_log(output, self.file("log"), Arc::clone(&self.last_words), ready));
+        }
+        let outcome = tokio::time::timeout(START_LIMIT, is_ready).await;
+        let last_words = || match guard(&self.last_words).as_str() {
+            "" => "it said nothing".to_owned(),
+            words => words.to_owned(),
+        };
+        match outcome {
+            Ok(Ok(())) => Ok(child),
+            // Its output ended.
+            Ok(Err(_)) => Err(DhcpError::Refused(last_words())),
+            Err(_) => Err(DhcpError::Silent { seconds: START_LIMIT.as_secs(), last_words: last_words() }),
+        }
+    }
+
+    /// setpriv takes everything away that dnsmasq does not need, and makes the kernel end it with us, also when we are
+    /// killed; the process id stays the same.
+    fn command(&self) -> Command {
+        let mut words: Vec<String> = Vec::new();
         if let Some(namespace) = &self.settings.namespace {
-            command.args(["ip", "netns", "exec", namespace]);
+            words.extend(["ip", "netns", "exec", namespace].map(str::to_owned));
         }
-        command.args(["dnsmasq", "--keep-in-foreground"]);
-        command.arg(format!("--conf-file={}", self.file("dnsmasq.conf").display()));
+        words.extend(["setpriv", "--pdeathsig", "KILL", "--no-new-privs"].map(str::to_owned));
+        if let Some(user) = &self.user {
+            let needed = "-all,+net_admin,+net_raw,+net_bind_service";
+            words.extend([format!("--reuid={}", user.uid), format!("--regid={}", user.gid), "--clear-groups".into()]);
+            words.extend(["inh-caps", "ambient-caps", "bounding-set"].map(|set| format!("--{set}={needed}")));
+        }
+        words.extend(["--", "dnsmasq", "--keep-in-foreground", "--conf-file=-"].map(str::to_owned));
+        let mut command = Command::new(&words[0]);
         // Debian keeps it where a plain user's PATH does not look.
-        command.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()));
-        command.stdin(Stdio::null()).stdout(log).stderr(again).kill_on_drop(true);
-        let mut child = command.spawn().map_err(failed("dnsmasq".into()))?;
-        let start = tokio::time::Instant::now();
-        while !self.log().get(earlier..).is_some_and(|log| log.contains(READY)) {
-            if let Ok(Some(_)) = child.try_wait() {
-                return Err(DhcpError::Refused(self.last_words()));
-            }
-            if start.elapsed() > START_LIMIT {
-                return Err(DhcpError::Silent { seconds: START_LIMIT.as_secs(), last_words: self.last_words() });
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(child)
-    }
-
-    fn log(&self) -> String {
-        std::fs::read(self.file("log")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
-    }
-
-    /// What dnsmasq said last.
-    fn last_words(&self) -> String {
-        let log = self.log();
-        log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
+        command.args(&words[1..]).env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()));
+        command
     }
 }
 
-fn configuration(settings: &Settings, leases: &Path, ports: &[Port], boots: &BTreeMap<Uuid, String>) -> String {
+/// Writes what dnsmasq says into a file, of which there are two that are not too large, and says when it is ready.
+async fn keep_log(output: ChildStderr, file: PathBuf, last_words: Arc<Mutex<String>>, ready: oneshot::Sender<()>) {
+    let mut ready = Some(ready);
+    let mut lines = BufReader::new(output).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        let line = String::from_utf8_lossy(&line).trim().to_owned();
+        if line.is_empty() {
+            continue;
+        }
+        if let Err(error) = append(&file, &line) {
+            tracing::warn!("{}: {error}", file.display());
+        }
+        let is_ready = line.contains(READY);
+        *guard(&last_words) = line;
+        if is_ready && let Some(ready) = ready.take() {
+            // Fails when nobody waits any more.
+            let _ = ready.send(());
+        }
+    }
+}
+
+fn append(file: &Path, line: &str) -> std::io::Result<()> {
+    if std::fs::metadata(file).is_ok_and(|metadata| metadata.len() > LOG_LIMIT_BYTES) {
+        std::fs::rename(file, file.with_extension("old"))?;
+    }
+    let mut log = std::fs::File::options().create(true).append(true).mode(0o600).open(file)?;
+    writeln!(log, "{line}")
+}
+
+fn configuration(settings: &Settings, ports: &[Port], boots: &BTreeMap<Uuid, BootUrl>) -> String {
     let Settings { interface, range: (first, last), .. } = settings;
-    let leases = leases.display();
     let mut text = format!(
         "# No name service.
 port=0
 interface={interface}
 bind-interfaces
-# As another user it would outlive a conductor that is killed.
-user=root
+pid-file=
 log-facility=-
 log-dhcp
 dhcp-range={first},{last},12h
-dhcp-leasefile={leases}
+dhcp-leasefile=leases
 # Only we give out these addresses: nobody has to be asked first.
 dhcp-authoritative
 no-ping

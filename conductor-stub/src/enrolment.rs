@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::node::spec::SpecError;
-use crate::node::{Object, Spec, port};
+use crate::node::{MacAddress, Object, Spec};
 
 /// A node as `POST /v1/nodes` takes it, with a name, and with the addresses of its ports. With `instance_info` it is to
 /// become `active`, without only `available`.
@@ -11,7 +11,7 @@ use crate::node::{Object, Spec, port};
 #[serde(try_from = "Object")]
 pub struct Enrolment {
     /// MAC addresses that the machine boots from.
-    pub ports: Vec<String>,
+    pub ports: Vec<MacAddress>,
     /// The node; its driver is `redfish` when none is named.
     pub spec: Spec,
 }
@@ -34,14 +34,10 @@ impl TryFrom<Object> for Enrolment {
     type Error = EnrolmentError;
 
     fn try_from(mut record: Object) -> Result<Self, EnrolmentError> {
-        let ports: Vec<String> = match record.remove("ports") {
+        let ports: Vec<MacAddress> = match record.remove("ports") {
             Some(value) => serde_json::from_value(value).map_err(|_| EnrolmentError::Ports)?,
             None => Vec::new(),
         };
-        let ports: Vec<String> = ports.iter().map(|address| address.to_lowercase()).collect();
-        if !ports.iter().all(|address| port::is_mac(address)) {
-            return Err(EnrolmentError::Ports);
-        }
         record.entry("driver").or_insert_with(|| "redfish".into());
         let spec = Spec::read(record.into())?;
         if spec.name.is_none() {

@@ -41,9 +41,24 @@ pub enum ApiError {
     /// 409: another operation holds the node.
     #[error("Node {0} is locked by host conductor-stub, please retry after the current operation is completed.")]
     Locked(String),
+    /// 408.
+    #[error("The body of the request took too long.")]
+    TooSlow,
+    /// 413: more than so many bytes.
+    #[error("Request body is too large: at most {0} bytes are taken here.")]
+    TooLarge(usize),
+    /// 415.
+    #[error("A body must have the content type application/json.")]
+    MediaType,
+    /// 421: asked by a name that is not ours.
+    #[error("This is not {0}. A conductor that is reached by that name has it in allowed_hosts.")]
+    Misdirected(String),
     /// 500.
     #[error("{0}")]
     Internal(String),
+    /// 503.
+    #[error("There is no room for this request now, please retry.")]
+    Unavailable,
 }
 
 impl ApiError {
@@ -56,7 +71,12 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Self::Conflict(_) | Self::Locked(_) => StatusCode::CONFLICT,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -1,17 +1,16 @@
-//! Every request seen or sent, as JSON: what tests assert on and people look at.
+//! Every request seen or sent, as JSON, when that is asked for: what tests assert on and people look at.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::clock;
+use crate::mask;
 
-/// Entries kept; the oldest go first.
-const KEPT: usize = 5000;
 /// Bodies above this are noted by their size only.
-const BODY_LIMIT_BYTES: usize = 256 * 1024;
+pub const BODY_LIMIT_BYTES: usize = 256 * 1024;
 
 /// One request and its answer.
 #[derive(Debug, Clone, Serialize)]
@@ -36,26 +35,56 @@ pub struct Entry {
     pub milliseconds: u64,
 }
 
-/// The requests, oldest first.
+/// The requests, oldest first, as far as there is room.
 #[derive(Debug, Default)]
-pub struct Journal(Mutex<VecDeque<Entry>>);
+pub struct Journal {
+    limit_bytes: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Each with the bytes it takes.
+    entries: VecDeque<(usize, Entry)>,
+    bytes: usize,
+}
 
 impl Journal {
-    /// Adds an entry; secrets in it are masked first.
+    /// A journal that keeps about this much; 0 keeps nothing.
+    pub fn new(limit_bytes: usize) -> Self {
+        Self { limit_bytes, kept: Mutex::default() }
+    }
+
+    /// Whether anything is kept.
+    pub fn is_on(&self) -> bool {
+        self.limit_bytes > 0
+    }
+
+    /// Adds an entry without the secrets in it; the oldest go when there is no room.
     pub fn add(&self, mut entry: Entry) {
-        mask(&mut entry.request);
-        mask(&mut entry.response);
-        entry.target = mask_query(&entry.target);
-        let mut entries = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if entries.len() >= KEPT {
-            entries.pop_front();
+        if !self.is_on() {
+            return;
         }
-        entries.push_back(entry);
+        entry.request = mask::value(&entry.request);
+        entry.response = mask::value(&entry.response);
+        entry.target = mask::text(&entry.target);
+        let size = serde_json::to_vec(&entry).map_or(0, |text| text.len());
+        let mut kept = self.kept();
+        kept.entries.push_back((size, entry));
+        kept.bytes += size;
+        while kept.bytes > self.limit_bytes {
+            let Some((size, _)) = kept.entries.pop_front() else { return };
+            kept.bytes -= size;
+        }
     }
 
     /// What was seen, oldest first.
     pub fn entries(&self) -> Vec<Entry> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter().cloned().collect()
+        self.kept().entries.iter().map(|(_, entry)| entry.clone()).collect()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -75,44 +104,13 @@ pub fn now() -> f64 {
     clock::seconds()
 }
 
-fn mask(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                let secret = matches!(
-                    key.as_str(),
-                    "agent_token"
-                        | "agent_secret_token"
-                        | "configdrive"
-                        | "rescue_password"
-                        | "system_logs"
-                        | "user_data"
-                ) || key.contains("password");
-                match value {
-                    Value::String(text) if secret => *text = "<...>".into(),
-                    Value::Object(_) if secret => *value = "<...>".into(),
-                    other => mask(other),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(mask),
-        _ => {}
-    }
-}
-
-fn mask_query(target: &str) -> String {
-    let Some(start) = target.find("agent_token=").map(|at| at + "agent_token=".len()) else { return target.into() };
-    let end = target[start..].find('&').map_or(target.len(), |length| start + length);
-    format!("{}<...>{}", &target[..start], &target[end..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn secrets_are_masked_wherever_they_stand() {
-        let journal = Journal::default();
+        let journal = Journal::new(1 << 20);
         journal.add(Entry {
             at: 0.0,
             direction: "out",
@@ -127,5 +125,28 @@ mod tests {
         let text = serde_json::to_string(&journal.entries()).unwrap();
         assert!(!text.contains("s3cret"), "{text}");
         assert!(text.contains("wait=true"));
+    }
+
+    #[test]
+    fn it_takes_no_more_room_than_it_is_given() {
+        let entry = |name: &str| Entry {
+            at: 0.0,
+            direction: "in",
+            method: "GET".into(),
+            target: name.into(),
+            version: None,
+            request: Value::Null,
+            status: 200,
+            response: "x".repeat(1000).into(),
+            milliseconds: 1,
+        };
+        let targets = |limit| {
+            let journal = Journal::new(limit);
+            ["a", "b", "c"].iter().for_each(|name| journal.add(entry(name)));
+            journal.entries().into_iter().map(|entry| entry.target).collect::<Vec<_>>()
+        };
+        assert_eq!(targets(2500), ["b", "c"]);
+        assert_eq!(targets(100), Vec::<String>::new());
+        assert_eq!(targets(0), Vec::<String>::new(), "off");
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! What it is made of:
 //! - [`node`]: the record of a machine; [`state`]: its states; [`store`]: the database; [`token`]: who may speak for it;
-//!   [`lock`]: who may change it
+//!   [`lock`]: who may change it; [`mask`]: what nobody is shown
+//! - [`state_dir`]: where all that is kept; [`files`]: what else on this host may be read; [`boot_url`]: what may be
+//!   written into the configuration of others
 //! - [`urls`], [`artefacts`], [`ramdisk`], [`dhcp`]: what a machine boots and where it is told so;
 //!   [`services`]: all of that for drivers
 //! - [`redfish`]: the Redfish client
@@ -14,7 +16,7 @@
 //! - [`server`]: all of it put together, behind a socket
 //! - [`bmc`]: the Redfish emulator, in front of QEMU machines and local processes
 //! - [`demo`]: the whole life of one machine, on [`boot_image`]: a disk image that boots
-//! - [`tls`]: one provider for all of them; [`clock`]: points in time
+//! - [`tls`]: one provider for all of them; [`clock`]: points in time; [`log`]: what is said on standard error
 //! - [`cli`]: one file per subcommand
 //!
 //! Every module knows only those above it in this list.
@@ -24,6 +26,7 @@ pub mod api;
 pub mod artefacts;
 pub mod bmc;
 pub mod boot_image;
+pub mod boot_url;
 pub mod cli;
 pub mod clock;
 pub mod conductor;
@@ -33,15 +36,19 @@ pub mod dhcp;
 pub mod driver;
 pub mod enrolment;
 pub mod error;
+pub mod files;
 pub mod flow;
 pub mod journal;
 pub mod lock;
+pub mod log;
+pub mod mask;
 pub mod node;
 pub mod ramdisk;
 pub mod redfish;
 pub mod server;
 pub mod services;
 pub mod state;
+pub mod state_dir;
 pub mod store;
 pub mod tls;
 pub mod token;

@@ -1,10 +1,9 @@
 //! The conductor stub: argument table only; each subcommand is a file in `cli/`.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use conductor_stub::cli;
+use conductor_stub::{cli, log};
 
 /// A conductor that drives the Ironic agent end to end.
 #[derive(Parser)]
@@ -26,11 +25,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    log::start();
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => cli::demo::run(arguments).await,
         Command::Serve(arguments) => cli::serve::run(arguments).await,

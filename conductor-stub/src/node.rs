@@ -1,9 +1,10 @@
 //! The record of one machine: what its owner says about it, and what the conductor knows.
 //!
-//! - [`spec`]: what clients set; [`port`]: the machine's network interfaces
+//! - [`spec`]: what clients set; [`port`]: the machine's network interfaces, [`mac`]: their addresses
 //! - [`internal`]: what the conductor remembers; [`plan`]: the steps of an operation
 
 pub mod internal;
+pub mod mac;
 pub mod plan;
 pub mod port;
 pub mod spec;
@@ -13,9 +14,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::clock;
+use crate::mask;
 use crate::state::{PowerState, ProvisionState};
 
 pub use internal::Internal;
+pub use mac::MacAddress;
 pub use plan::{Family, Plan, Step};
 pub use port::Port;
 pub use spec::{Object, Spec};
@@ -61,7 +64,8 @@ pub struct Node {
     pub inspection_finished_at: Option<String>,
 }
 
-const MASK: &str = "******";
+/// Characters that are kept of what others say.
+const LONGEST_TEXT: usize = 8192;
 
 impl Node {
     /// A new node in `enroll`.
@@ -137,13 +141,26 @@ impl Node {
     /// The whole record with Ironic's keys and without secrets. `reservation` names the holder of its lock.
     pub fn view(&self, reservation: Option<&str>) -> Object {
         let mut view = self.agent_view();
-        if let Some(Value::Object(info)) = view.get_mut("instance_info") {
-            for key in ["configdrive", "image_url", "rescue_password", "hashed_rescue_password"] {
-                mask(info, key);
+        for key in ["instance_info", "clean_step", "deploy_step", "service_step"] {
+            if let Some(Value::Object(info)) = view.get_mut(key) {
+                *info = mask::object(info);
             }
+        }
+        if let Some(Value::Object(info)) = view.get_mut("instance_info")
+            && let Some(url) = info.get_mut("image_url").filter(|url| !url.is_null())
+        {
+            // The way to an image may be a secret of its own.
+            *url = mask::MASK.into();
         }
         view.insert("reservation".into(), json!(reservation));
         view
+    }
+
+    /// `text` without the secrets of this node, and not longer than anybody reads.
+    pub fn without_secrets(&self, text: &str) -> String {
+        let text: String = text.chars().take(LONGEST_TEXT).collect();
+        let internal = self.internal.view();
+        mask::text_without(&text, [&self.spec.driver_info, &self.spec.instance_info, &internal])
     }
 
     /// The record as an agent gets it with a step: as [`Node::view`], with the config drive.
@@ -207,22 +224,12 @@ impl Node {
         if let Value::Object(facts) = facts {
             view.extend(facts);
         }
-        if let Some(Value::Object(info)) = view.get_mut("driver_info") {
-            let secrets: Vec<String> = info.keys().filter(|key| key.contains("password")).cloned().collect();
-            for key in secrets {
-                mask(info, &key);
+        for key in ["driver_info", "driver_internal_info"] {
+            if let Some(Value::Object(info)) = view.get_mut(key) {
+                *info = mask::object(info);
             }
         }
-        if let Some(Value::Object(info)) = view.get_mut("driver_internal_info") {
-            mask(info, "agent_secret_token");
-        }
         view
-    }
-}
-
-fn mask(object: &mut Object, key: &str) {
-    if let Some(value) = object.get_mut(key) {
-        *value = MASK.into();
     }
 }
 

@@ -15,7 +15,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::artefacts::Artefacts;
-use crate::node::Node;
+use crate::files::{self, AllowedFolders, FileError};
+use crate::node::{MacAddress, Node};
+use crate::state_dir::private_folder;
 use crate::store::StoreError;
 
 /// Kernel parameters for the ramdisk (`ipa-api-url` and so on).
@@ -27,6 +29,20 @@ pub enum RamdiskError {
     /// Nobody said where it is.
     #[error("no ramdisk to boot: set {0}")]
     Unknown(&'static str),
+    /// A node names something that is no file here.
+    #[error("driver_info/{key} must be the path of a file")]
+    NotLocal {
+        /// The key.
+        key: &'static str,
+    },
+    /// A node names a file that it may not.
+    #[error("driver_info/{key}: {cause}")]
+    Named {
+        /// The key.
+        key: &'static str,
+        /// Why not.
+        cause: FileError,
+    },
     /// A parameter that is no kernel argument.
     #[error(transparent)]
     Argument(#[from] KernelArgumentError),
@@ -128,6 +144,8 @@ pub struct Ramdisks {
     pub folder: PathBuf,
     /// How they are published.
     pub artefacts: Arc<Artefacts>,
+    /// Where those may be that nodes name.
+    pub allowed: AllowedFolders,
 }
 
 impl Ramdisks {
@@ -139,8 +157,8 @@ impl Ramdisks {
     pub fn for_http(&self, node: &Node) -> Result<Ramdisk, RamdiskError> {
         let efi = |path| Some(Ramdisk::Efi(path));
         let iso = |path| Some(Ramdisk::Iso(path));
-        (named(node, "deploy_efi").and_then(efi))
-            .or_else(|| named(node, "deploy_iso").and_then(iso))
+        (self.named(node, "deploy_efi")?.and_then(efi))
+            .or(self.named(node, "deploy_iso")?.and_then(iso))
             .or_else(|| self.efi.clone().and_then(efi))
             .or_else(|| self.iso.clone().and_then(iso))
             .ok_or(RamdiskError::Unknown("driver_info/deploy_efi or driver_info/deploy_iso"))
@@ -151,8 +169,16 @@ impl Ramdisks {
     /// # Errors
     /// [`RamdiskError::Unknown`].
     pub fn for_media(&self, node: &Node) -> Result<Ramdisk, RamdiskError> {
-        let path = named(node, "deploy_iso").or_else(|| self.iso.clone());
+        let path = self.named(node, "deploy_iso")?.or_else(|| self.iso.clone());
         path.map(Ramdisk::Iso).ok_or(RamdiskError::Unknown("driver_info/deploy_iso"))
+    }
+
+    /// A file that the node names, as a path or a `file://` URL.
+    fn named(&self, node: &Node, key: &'static str) -> Result<Option<PathBuf>, RamdiskError> {
+        let text = node.spec.driver_info.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let Some(text) = text else { return Ok(None) };
+        let path = files::local(text).ok_or(RamdiskError::NotLocal { key })?;
+        Ok(Some(self.allowed.file(&path).map_err(|cause| RamdiskError::Named { key, cause })?))
     }
 
     /// Publishes a copy of `base` for one node that boots with further `arguments`, and returns its URL.
@@ -169,7 +195,7 @@ impl Ramdisks {
         let (name, copy) = (base.name(), folder.join(base.name()));
         let target = copy.clone();
         let written = tokio::task::spawn_blocking(move || {
-            std::fs::create_dir_all(&folder).map_err(|cause| RamdiskError::File { path: folder, cause })?;
+            private_folder(&folder).map_err(|cause| RamdiskError::File { path: folder, cause })?;
             base.copy_with(&arguments, &target)
         });
         written.await??;
@@ -192,12 +218,6 @@ impl Ramdisks {
     }
 }
 
-/// A file that the node names, as a path or a `file://` URL.
-fn named(node: &Node, key: &str) -> Option<PathBuf> {
-    let text = node.spec.driver_info.get(key)?.as_str().filter(|text| !text.is_empty())?;
-    Some(text.strip_prefix("file://").unwrap_or(text).into())
-}
-
 /// The kernel arguments of one node: the conductor's parameters, the network card it boots from, and what
 /// `driver_info/kernel_append_params` adds.
 ///
@@ -206,15 +226,14 @@ fn named(node: &Node, key: &str) -> Option<PathBuf> {
 pub fn arguments(
     node: &Node,
     parameters: &Parameters,
-    boot_mac: Option<&str>,
+    boot_mac: Option<&MacAddress>,
 ) -> Result<Vec<KernelArgument>, RamdiskError> {
     let mut arguments = Vec::new();
     for (name, value) in parameters {
         arguments.push(KernelArgument::with_value(name, value)?);
     }
     if let Some(mac) = boot_mac {
-        // As PXELINUX writes it: hardware type 1 (Ethernet) first.
-        arguments.push(KernelArgument::with_value("BOOTIF", &format!("01-{}", mac.replace(':', "-")))?);
+        arguments.push(KernelArgument::with_value("BOOTIF", &mac.bootif())?);
     }
     let more = node.spec.driver_info.get("kernel_append_params").and_then(Value::as_str).unwrap_or_default();
     for word in more.split_whitespace() {
@@ -237,18 +256,25 @@ mod tests {
 
     #[test]
     fn a_node_names_its_ramdisk_or_gets_the_configured_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = folder.path().join("own.iso");
+        std::fs::write(&named, "x").unwrap();
         let ramdisks = |file: Option<&str>| {
             let store = Arc::new(Store::in_memory().unwrap());
             let path = |suffix: &str| file.map(|file| format!("{file}{suffix}").into());
-            let artefacts = Arc::new(Artefacts::new(store, Urls::new("http://192.0.2.1", None)));
-            Ramdisks { efi: path(".efi"), iso: path(".iso"), folder: "/none".into(), artefacts }
+            let allowed = AllowedFolders::new(&[folder.path().to_owned()], Path::new("/none"));
+            let artefacts = Arc::new(Artefacts::new(store, Urls::new("http://192.0.2.1", None, None)));
+            Ramdisks { efi: path(".efi"), iso: path(".iso"), folder: "/none".into(), artefacts, allowed }
         };
         let configured = ramdisks(Some("/r"));
         let plain = node(serde_json::json!({}));
         assert_eq!(configured.for_http(&plain).unwrap(), Ramdisk::Efi("/r.efi".into()));
         assert_eq!(configured.for_media(&plain).unwrap(), Ramdisk::Iso("/r.iso".into()));
-        let own = node(serde_json::json!({"deploy_iso": "file:///own.iso"}));
-        assert_eq!(configured.for_http(&own).unwrap(), Ramdisk::Iso("/own.iso".into()));
+        let own = node(serde_json::json!({"deploy_iso": format!("file://{}", named.display())}));
+        assert_eq!(configured.for_http(&own).unwrap(), Ramdisk::Iso(named.canonicalize().unwrap()));
+        let foreign = node(serde_json::json!({"deploy_iso": "/etc/shadow"}));
+        let error = configured.for_http(&foreign).unwrap_err().to_string();
+        assert!(error.starts_with("driver_info/deploy_iso: /etc/shadow is not below"), "{error}");
         let error = ramdisks(None).for_media(&plain).unwrap_err().to_string();
         assert_eq!(error, "no ramdisk to boot: set driver_info/deploy_iso");
     }
@@ -257,7 +283,7 @@ mod tests {
     fn arguments_say_who_calls_and_from_where() {
         let parameters = Parameters::from([("ipa-api-url".to_owned(), "http://192.0.2.1:6385".to_owned())]);
         let node = node(serde_json::json!({"kernel_append_params": "nofb  ipa-debug=1"}));
-        let words = arguments(&node, &parameters, Some("52:54:00:aa:bb:01")).unwrap();
+        let words = arguments(&node, &parameters, Some(&"52:54:00:aa:bb:01".parse().unwrap())).unwrap();
         let words: Vec<&str> = words.iter().map(KernelArgument::as_str).collect();
         assert_eq!(words, ["ipa-api-url=http://192.0.2.1:6385", "BOOTIF=01-52-54-00-aa-bb-01", "nofb", "ipa-debug=1"]);
     }

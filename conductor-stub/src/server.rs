@@ -1,4 +1,10 @@
 //! A conductor, put together and behind a socket; usable in-process by tests.
+//!
+//! - [`connections`]: how many there may be and how slow; [`tls`]: the conductor's certificate
+
+pub mod connections;
+mod stall;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -6,26 +12,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::api;
+use crate::api::access::Access;
+use crate::api::auth::{HttpBasic, UsersError};
 use crate::api::fault::Faults;
 use crate::artefacts::Artefacts;
 use crate::conductor::{Conductor, Progress, Shared};
-use crate::config::Config;
+use crate::config::{AuthStrategy, Config};
 use crate::dhcp::{Dhcp, DhcpError};
 use crate::driver::fake::Fake;
 use crate::driver::local_process::LocalProcess;
 use crate::driver::redfish::Redfish;
 use crate::driver::{Driver, Drivers};
+use crate::files::AllowedFolders;
 use crate::flow::recovery::{self, RecoveryError};
 use crate::flow::watch;
 use crate::journal::Journal;
 use crate::lock::Locks;
 use crate::ramdisk::Ramdisks;
 use crate::services::BootServices;
+use crate::state_dir::{StateDir, StateDirError};
 use crate::store::{Store, StoreError};
-use crate::tls;
 use crate::urls::Urls;
+
+use connections::{Limits, serve};
+use tls::{Tls, TlsError};
+
+/// How long a client may take for the head of a request, or say nothing.
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of an answer.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// Why a conductor could not start.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +52,26 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Its state directory.
-    #[error("{directory}: {cause}")]
-    Directory {
-        /// The directory.
-        directory: String,
-        /// Why it cannot be made.
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// Its certificate.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// Its users.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// Everybody could come in.
+    #[error(
+        "listening on {0} without asking for passwords would let everybody in who reaches it: set auth_strategy to \
+         http_basic, or allow_unauthenticated_access_from_the_network"
+    )]
+    Unauthenticated(SocketAddr),
+    /// One without the other.
+    #[error("ssl_cert_file and ssl_key_file belong together")]
+    HalfATls,
+    /// A hardware type that there is not.
+    #[error("enabled_hardware_types: there is no hardware type {0}")]
+    HardwareType(String),
     /// What the last conductor left.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
@@ -64,9 +95,14 @@ pub struct Server {
     pub conductor: Shared,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The same as a URL.
+    pub url: String,
     services: Arc<BootServices>,
     processes: LocalProcess,
-    task: tokio::task::JoinHandle<()>,
+    /// Ours as long as we run.
+    _state_dir: StateDir,
+    /// Ended when this is dropped.
+    tasks: JoinSet<()>,
 }
 
 impl Server {
@@ -75,15 +111,36 @@ impl Server {
     /// # Errors
     /// When the records cannot be opened or the address is taken.
     pub async fn start(config: Config, state_dir: &Path, address: SocketAddr) -> Result<Self, StartError> {
-        tls::use_ring();
-        std::fs::create_dir_all(state_dir)
-            .map_err(|cause| StartError::Directory { directory: state_dir.display().to_string(), cause })?;
-        let listener = TcpListener::bind(address).await.map_err(|cause| StartError::Listen { address, cause })?;
-        let address = listener.local_addr().map_err(|cause| StartError::Listen { address, cause })?;
-        let store = Arc::new(Store::open(&state_dir.join("conductor.sqlite"))?);
-        let own = format!("http://{address}");
-        let urls = Urls::new(config.public_url.as_deref().unwrap_or(&own), config.external_http_url.as_deref());
+        crate::tls::use_ring();
+        let is_open = config.auth_strategy == AuthStrategy::Noauth;
+        if is_open && !address.ip().is_loopback() && !config.allow_unauthenticated_access_from_the_network {
+            return Err(StartError::Unauthenticated(address));
+        }
+        let state_dir = StateDir::open(state_dir)?;
+        let (listener, address) = listen(address).await?;
+        let scheme = if config.enable_ssl_api { "https" } else { "http" };
+        let own = format!("{scheme}://{address}");
+        let files = match config.http_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let files_url = files.as_ref().map(|(_, address)| format!("http://{address}"));
+        let urls = Urls::new(
+            config.public_url.as_deref().unwrap_or(&own),
+            config.http_url.as_deref().or(files_url.as_deref()),
+            config.external_http_url.as_deref(),
+        );
+        let hosts = hosts(&urls, &config, address);
+        let tls = tls(&config, &state_dir, &hosts)?;
+        let users = match config.auth_strategy {
+            AuthStrategy::Noauth => None,
+            AuthStrategy::HttpBasic => Some(HttpBasic::new(&config.http_basic_auth_user_file)?),
+        };
+        let access = Arc::new(Access::new(hosts, &config.allowed_origins, users));
+        let store = Store::open(&state_dir.join("conductor.sqlite"))?;
+        let store = Arc::new(store.with_history(config.node_history_max_entries));
         let artefacts = Arc::new(Artefacts::new(Arc::clone(&store), urls.clone()));
+        let allowed = AllowedFolders::new(&config.file_url_allowed_paths, state_dir.path());
         let dhcp = match config.dhcp.clone() {
             Some(settings) => Some(Dhcp::start(settings, &state_dir.join("dhcp"), &store.ports()?).await?),
             None => None,
@@ -94,38 +151,53 @@ impl Server {
                 iso: config.ramdisk_iso.clone(),
                 folder: state_dir.join("ramdisks"),
                 artefacts: Arc::clone(&artefacts),
+                allowed: allowed.clone(),
             },
             artefacts: Arc::clone(&artefacts),
+            allowed: allowed.clone(),
             dhcp,
             urls: urls.clone(),
             store: Arc::clone(&store),
         });
-        let processes = LocalProcess::default();
+        let processes = LocalProcess::new(allowed.clone());
         let (locks, released) = Locks::new();
+        let journal_bytes = config.journal_kib << 10;
         let conductor = Arc::new(Conductor {
-            drivers: drivers(&config, &services, &processes),
+            drivers: drivers(&config, &services, &processes)?,
+            allowed,
             config,
             store,
-            journal: Arc::new(Journal::default()),
+            journal: Arc::new(Journal::new(journal_bytes)),
             locks,
             urls,
+            authority: tls.as_ref().and_then(|tls| tls.authority.clone()),
             artefacts,
             progress: Progress::default(),
         });
         recovery::recover(&conductor)?;
         watch::start(&conductor, released);
-        let router = api::router(Arc::clone(&conductor), Arc::new(Faults::default()));
-        let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!("the server ended: {error}");
-            }
-        });
-        Ok(Self { conductor, address, services, processes, task })
+        let config = &conductor.config;
+        let limits = Limits {
+            together: config.max_connections,
+            per_peer: config.max_connections_per_peer,
+            head: HEAD_LIMIT,
+            stall: STALL_LIMIT,
+        };
+        let faults = Arc::new(Faults::default());
+        let mut tasks = JoinSet::new();
+        if let Some((listener, _)) = files {
+            let router = api::files(&conductor, Arc::clone(&access), Arc::clone(&faults));
+            tasks.spawn(serve(listener, None, router, limits));
+        }
+        let router = api::router(Arc::clone(&conductor), access, faults);
+        tasks.spawn(serve(listener, tls.map(|tls| tls.acceptor), router, limits));
+        let url = format!("{scheme}://{address}");
+        Ok(Self { conductor, address, url, services, processes, _state_dir: state_dir, tasks })
     }
 
     /// Ends the server and every process it started.
-    pub async fn stop(self) {
-        self.task.abort();
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
         self.processes.end_all().await;
         if let Some(dhcp) = &self.services.dhcp {
             dhcp.stop().await;
@@ -134,21 +206,46 @@ impl Server {
 }
 
 /// The hardware types.
-fn drivers(config: &Config, services: &Arc<BootServices>, processes: &LocalProcess) -> Drivers {
+fn drivers(config: &Config, services: &Arc<BootServices>, processes: &LocalProcess) -> Result<Drivers, StartError> {
     let redfish = Redfish {
         services: Arc::clone(services),
         power_limit: Duration::from_secs(config.power_state_change_timeout_seconds),
         pause: Duration::from_secs_f64(config.redfish_retry_interval_seconds),
     };
-    Drivers::new([
+    let known = [
         ("fake-hardware", Arc::new(Fake) as Arc<dyn Driver>),
         ("local-process", Arc::new(processes.clone())),
         ("redfish", Arc::new(redfish)),
-    ])
+    ];
+    let enabled = &config.enabled_hardware_types;
+    if let Some(name) = enabled.iter().find(|name| !known.iter().any(|(known, _)| known == name)) {
+        return Err(StartError::HardwareType(name.clone()));
+    }
+    Ok(Drivers::new(known.into_iter().filter(|(name, _)| enabled.iter().any(|wanted| wanted == name))))
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |cause| StartError::Listen { address, cause };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Whom clients mean when they mean us.
+fn hosts(urls: &Urls, config: &Config, address: SocketAddr) -> Vec<String> {
+    let own = Some(address.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
+    urls.hosts().chain(own).chain(config.allowed_hosts.clone()).collect()
+}
+
+fn tls(config: &Config, state_dir: &StateDir, hosts: &[String]) -> Result<Option<Tls>, StartError> {
+    if !config.enable_ssl_api {
+        return Ok(None);
     }
+    let loopback = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let plain = |host: &String| host.trim_matches(['[', ']']).to_owned();
+    Ok(Some(match (&config.ssl_cert_file, &config.ssl_key_file) {
+        (Some(certificates), Some(key)) => Tls::of_files(certificates, key)?,
+        (None, None) => Tls::self_made(&state_dir.join("tls"), hosts.iter().map(plain).chain(loopback))?,
+        _ => return Err(StartError::HalfATls),
+    }))
 }

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::artefacts::Artefacts;
 use crate::dhcp::Dhcp;
-use crate::node::Port;
+use crate::files::AllowedFolders;
+use crate::node::{MacAddress, Port};
 use crate::ramdisk::Ramdisks;
 use crate::store::{Store, StoreError};
 use crate::urls::Urls;
@@ -22,6 +23,8 @@ pub struct BootServices {
     pub dhcp: Option<Dhcp>,
     /// Where machines and BMCs reach us.
     pub urls: Urls,
+    /// Where files of this host may be that nodes name.
+    pub allowed: AllowedFolders,
     /// The records.
     pub store: Arc<Store>,
 }
@@ -39,7 +42,7 @@ impl BootServices {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn boot_address(&self, node: Uuid) -> Result<Option<String>, StoreError> {
+    pub fn boot_address(&self, node: Uuid) -> Result<Option<MacAddress>, StoreError> {
         let ports = self.store.ports_of(node)?;
         Ok(ports.into_iter().find(|port| port.pxe_enabled).map(|port| port.address))
     }

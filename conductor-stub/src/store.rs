@@ -1,5 +1,7 @@
 //! The database: nodes, ports, inventories and what happened, in one SQLite file that survives a restart.
 
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -18,6 +20,9 @@ pub enum StoreError {
     /// SQLite's own error.
     #[error("database: {0}")]
     Database(#[from] rusqlite::Error),
+    /// Its file cannot be made.
+    #[error("database file: {0}")]
+    File(#[from] std::io::Error),
     /// A stored document is not what this version writes.
     #[error("a stored record cannot be read: {0}")]
     Record(#[from] serde_json::Error),
@@ -43,7 +48,11 @@ pub struct Happening {
 
 /// The open database. Calls are short and may be made from async code.
 #[derive(Debug)]
-pub struct Store(Mutex<Connection>);
+pub struct Store {
+    connection: Mutex<Connection>,
+    /// Entries of history that are kept of each node.
+    history_entries: u32,
+}
 
 const SCHEMA: &str = "
     PRAGMA journal_mode = WAL;
@@ -58,6 +67,8 @@ const SCHEMA: &str = "
         node_uuid TEXT PRIMARY KEY REFERENCES nodes(uuid) ON DELETE CASCADE, document TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS history (
         id INTEGER PRIMARY KEY, node_uuid TEXT NOT NULL REFERENCES nodes(uuid) ON DELETE CASCADE, document TEXT NOT NULL);
+    CREATE INDEX IF NOT EXISTS history_of_node ON history (node_uuid, id);
+    CREATE INDEX IF NOT EXISTS ports_of_node ON ports (node_uuid);
     CREATE TABLE IF NOT EXISTS artefacts (
         node_uuid TEXT NOT NULL, name TEXT NOT NULL, secret TEXT NOT NULL UNIQUE, path TEXT NOT NULL,
         PRIMARY KEY (node_uuid, name));
@@ -69,7 +80,16 @@ impl Store {
     /// # Errors
     /// When the file is not a database or cannot be written.
     pub fn open(file: &Path) -> Result<Self, StoreError> {
+        // SQLite's own files take over the mode.
+        let private = File::options().write(true).create(true).truncate(false).mode(0o600).open(file);
+        private.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)))?;
         Self::prepare(Connection::open(file)?)
+    }
+
+    /// Keeps this many entries of history of each node.
+    #[must_use]
+    pub fn with_history(self, entries: u32) -> Self {
+        Self { history_entries: entries, ..self }
     }
 
     /// A database that is gone with this value.
@@ -82,11 +102,11 @@ impl Store {
 
     fn prepare(connection: Connection) -> Result<Self, StoreError> {
         connection.execute_batch(SCHEMA)?;
-        Ok(Self(Mutex::new(connection)))
+        Ok(Self { connection: Mutex::new(connection), history_entries: 300 })
     }
 
     fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Writes a node, new or known.
@@ -145,7 +165,12 @@ impl Store {
             .execute(
                 "INSERT INTO ports (uuid, node_uuid, address, document) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT(uuid) DO UPDATE SET address = ?3, document = ?4",
-                params![port.uuid.to_string(), port.node_uuid.to_string(), port.address, serde_json::to_string(port)?],
+                params![
+                    port.uuid.to_string(),
+                    port.node_uuid.to_string(),
+                    port.address.as_str(),
+                    serde_json::to_string(port)?
+                ],
             )
             .map_err(|error| taken(error, || format!("A port with MAC address {} already exists.", port.address)))?;
         Ok(())
@@ -216,9 +241,16 @@ impl Store {
             text: text.to_owned(),
             detail,
         };
-        self.connection().execute(
+        let connection = self.connection();
+        let node = node.uuid.to_string();
+        connection.execute(
             "INSERT INTO history (node_uuid, document) VALUES (?1, ?2)",
-            params![node.uuid.to_string(), serde_json::to_string(&happening)?],
+            params![node, serde_json::to_string(&happening)?],
+        )?;
+        connection.execute(
+            "DELETE FROM history WHERE node_uuid = ?1 AND id <=
+                (SELECT id FROM history WHERE node_uuid = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+            params![node, self.history_entries],
         )?;
         Ok(())
     }

@@ -4,10 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
+use crate::mask::MASK;
 use crate::node::Node;
-
-/// What a second look-up shows in place of the token.
-pub const MASKED: &str = "******";
 
 /// A fresh secret: 32 random bytes in 43 URL-safe characters.
 pub fn generate() -> String {
@@ -17,7 +15,7 @@ pub fn generate() -> String {
 /// The token to show at a look-up: made and shown once, masked afterwards.
 pub fn hand_out(node: &mut Node) -> String {
     if node.internal.agent_secret_token.is_some() {
-        return MASKED.into();
+        return MASK.into();
     }
     let token = generate();
     node.internal.agent_secret_token = Some(token.clone());
@@ -51,7 +49,7 @@ mod tests {
     fn a_token_that_came_with_the_ramdisk_is_never_shown() {
         let mut node = Node::new(uuid::Uuid::new_v4(), Spec::default());
         let token = pregenerate(&mut node);
-        assert_eq!(hand_out(&mut node), MASKED);
+        assert_eq!(hand_out(&mut node), MASK);
         assert!(matches(&node, &token));
     }
 
@@ -61,8 +59,8 @@ mod tests {
         assert!(!matches(&node, ""), "no token yet: nobody matches");
         let token = hand_out(&mut node);
         assert_eq!(token.len(), 43);
-        assert_eq!(hand_out(&mut node), MASKED);
+        assert_eq!(hand_out(&mut node), MASK);
         assert!(matches(&node, &token));
-        assert!(!matches(&node, MASKED));
+        assert!(!matches(&node, MASK));
     }
 }

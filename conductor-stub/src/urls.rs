@@ -4,14 +4,16 @@
 #[derive(Debug, Clone)]
 pub struct Urls {
     public: String,
+    files: String,
     external: Option<String>,
 }
 
 impl Urls {
-    /// `public` is for machines and clients, `external` for BMCs, which may be in another network; by default the same.
-    pub fn new(public: &str, external: Option<&str>) -> Self {
+    /// `public` is for machines and clients; `files` is where files for machines are, by default the same; `external` is
+    /// where BMCs, which may be in another network, find those.
+    pub fn new(public: &str, files: Option<&str>, external: Option<&str>) -> Self {
         let trimmed = |url: &str| url.trim_end_matches('/').to_owned();
-        Self { public: trimmed(public), external: external.map(trimmed) }
+        Self { public: trimmed(public), files: trimmed(files.unwrap_or(public)), external: external.map(trimmed) }
     }
 
     /// The URL under which agents and clients reach us.
@@ -19,11 +21,22 @@ impl Urls {
         &self.public
     }
 
-    /// A URL of ours as BMCs have to write it; any other stays as it is.
+    /// The URL under which files for machines are.
+    pub fn files(&self) -> &str {
+        &self.files
+    }
+
+    /// The URL of one of our files as BMCs have to write it; any other stays as it is.
     pub fn seen_by_bmc(&self, url: &str) -> String {
-        match (&self.external, url.strip_prefix(&self.public)) {
-            (Some(external), Some(path)) => format!("{external}{path}"),
+        match (&self.external, url.strip_prefix(&self.files)) {
+            (Some(external), Some(path)) if path.starts_with('/') => format!("{external}{path}"),
             _ => url.to_owned(),
         }
+    }
+
+    /// The hosts in them.
+    pub fn hosts(&self) -> impl Iterator<Item = String> {
+        let urls = [Some(&self.public), Some(&self.files), self.external.as_ref()];
+        urls.into_iter().flatten().filter_map(|url| Some(url::Url::parse(url).ok()?.host_str()?.to_owned()))
     }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferric_steps::arguments::FromArguments;
-use ferric_steps::deploy::bootloader::{self, InstallBootloader};
+use ferric_steps::deploy::bootloader;
 use serde_json::Value;
 
 use super::{Arguments, Command, Extension, Mode, PLAIN, Running};
@@ -31,6 +30,5 @@ pub const EXTENSION: Extension = Extension {
 
 async fn install_bootloader(agent: Arc<Agent>, arguments: Arguments, running: Running) -> Result<Value, Error> {
     let step = agent.step(&running, Value::Null);
-    let wanted = InstallBootloader::from_arguments(&arguments, &step)?;
-    Ok(bootloader::install_bootloader(&step, wanted).await?)
+    Ok(bootloader::install_bootloader(&step, &arguments).await?)
 }

@@ -1,18 +1,22 @@
 //! Writes every request down.
 
-use axum::body::Body;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use serde_json::Value;
 
-use super::body::whole;
 use crate::conductor::Shared;
+use crate::error::ApiError;
 use crate::journal::{self, Entry};
 
 /// Keeps the JSON of the request and of its answer; files and the stub's own pages are not kept.
 pub async fn write(State(conductor): State<Shared>, request: Request, next: Next) -> Response {
-    if request.uri().path().starts_with("/stub/") {
+    if !conductor.journal.is_on() || request.uri().path().starts_with("/stub/") {
         return next.run(request).await;
     }
     let at = journal::now();
@@ -23,12 +27,8 @@ pub async fn write(State(conductor): State<Shared>, request: Request, next: Next
         .get("x-openstack-ironic-api-version")
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
-    let (parts, body) = request.into_parts();
-    let sent = match whole(body).await {
-        Ok(bytes) => bytes,
-        Err(error) => return error.into_response(),
-    };
-    let response = next.run(Request::from_parts(parts, Body::from(sent.clone()))).await;
+    let copy = Copy::default();
+    let response = next.run(request.map(|body| copy.of(body))).await;
     let status = response.status().as_u16();
     let is_json = response
         .headers()
@@ -36,23 +36,51 @@ pub async fn write(State(conductor): State<Shared>, request: Request, next: Next
         .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     let (response, answered) = if is_json && !target.starts_with("/artefacts/") {
         let (parts, body) = response.into_parts();
-        match whole(body).await {
+        match to_bytes(body, usize::MAX).await {
             Ok(bytes) => (Response::from_parts(parts, Body::from(bytes.clone())), journal::body(&bytes)),
-            Err(error) => (error.into_response(), serde_json::Value::Null),
+            Err(error) => (ApiError::Internal(error.to_string()).into_response(), Value::Null),
         }
     } else {
-        (response, serde_json::Value::Null)
+        (response, Value::Null)
     };
+    let request = journal::body(&copy.bytes());
+    let milliseconds = ((journal::now() - at) * 1000.0) as u64;
     conductor.journal.add(Entry {
         at,
         direction: "in",
         method,
         target,
         version,
-        request: journal::body(&sent),
+        request,
         status,
         response: answered,
-        milliseconds: ((journal::now() - at) * 1000.0) as u64,
+        milliseconds,
     });
     response
+}
+
+/// The start of a body, copied while somebody else reads it.
+#[derive(Debug, Clone, Default)]
+struct Copy(Arc<Mutex<Vec<u8>>>);
+
+impl Copy {
+    fn of(&self, body: Body) -> Body {
+        let copy = self.clone();
+        Body::from_stream(body.into_data_stream().inspect(move |chunk| {
+            if let Ok(chunk) = chunk {
+                copy.add(chunk);
+            }
+        }))
+    }
+
+    /// One byte more than is written down shows that it was too much.
+    fn add(&self, chunk: &Bytes) {
+        let mut bytes = self.bytes();
+        let room = (journal::BODY_LIMIT_BYTES + 1).saturating_sub(bytes.len());
+        bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
 }

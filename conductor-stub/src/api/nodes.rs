@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::body::{Answer, Json};
+use super::body::{Answer, Json, OptionalJson};
 use super::patch::{self, Operation};
 use crate::conductor::Shared;
 use crate::error::ApiError;
@@ -203,7 +203,7 @@ pub async fn validate(State(conductor): State<Shared>, Path(ident): Path<String>
     };
     let control =
         conductor.drivers.of(&node).and_then(|driver| driver.validate(&node)).map_err(|error| error.to_string());
-    let deploy = deploy::validate(&node).map_err(|error| error.to_string());
+    let deploy = deploy::validate(&node, &conductor.allowed).map_err(|error| error.to_string());
     let mut body = Map::new();
     for name in ["boot", "management", "power"] {
         body.insert(name.into(), verdict(control.clone()));
@@ -258,7 +258,7 @@ pub struct Maintenance {
 pub async fn set_maintenance(
     State(conductor): State<Shared>,
     Path(ident): Path<String>,
-    Json(body): Json<Option<Maintenance>>,
+    OptionalJson(body): OptionalJson<Maintenance>,
 ) -> Answer {
     maintenance(&conductor, &ident, true, body.and_then(|body| body.reason))
 }

@@ -32,7 +32,7 @@ pub async fn list(State(conductor): State<Shared>, Query(query): Query<ListQuery
     let mut ports = conductor.store.ports()?;
     ports.retain(|port| {
         owner.is_none_or(|owner| owner == port.node_uuid)
-            && address.as_ref().is_none_or(|address| *address == port.address)
+            && address.as_ref().is_none_or(|address| address == port.address.as_str())
     });
     Ok(axum::Json(json!({ "ports": ports })).into_response())
 }

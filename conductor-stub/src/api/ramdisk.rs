@@ -15,7 +15,8 @@ use crate::conductor::{Conductor, Shared};
 use crate::error::ApiError;
 use crate::flow::inspect;
 use crate::flow::task::Task;
-use crate::node::{Node, Object, port};
+use crate::mask::MASK;
+use crate::node::{MacAddress, Node, Object};
 use crate::{clock, token};
 
 /// Query of a look-up.
@@ -31,13 +32,8 @@ pub struct LookupQuery {
 /// 400 without a usable address or UUID; 404 for no node, several nodes or a state without agent; 409 when locked.
 pub async fn lookup(State(conductor): State<Shared>, version: Version, Query(query): Query<LookupQuery>) -> Answer {
     needs(version, 22)?;
-    let addresses: Vec<String> = query
-        .addresses
-        .iter()
-        .flat_map(|text| text.split(','))
-        .map(|mac| mac.trim().to_lowercase())
-        .filter(|mac| port::is_mac(mac))
-        .collect();
+    let addresses: BTreeSet<MacAddress> =
+        query.addresses.iter().flat_map(|text| text.split(',')).filter_map(|mac| mac.trim().parse().ok()).collect();
     let uuid = query.node_uuid.as_deref().and_then(|text| text.parse::<Uuid>().ok());
     if addresses.is_empty() && uuid.is_none() {
         return Err(ApiError::Invalid("At least one of 'addresses' and 'node_uuid' parameters is required".into()));
@@ -59,10 +55,18 @@ pub async fn lookup(State(conductor): State<Shared>, version: Version, Query(que
         }
     };
     let node = node.filter(|node| node.provision_state.allows_lookup()).ok_or(ApiError::NotFound)?;
+    // An agent from before tokens gets none; its heartbeats are refused anyway.
     if version.0 < 62 {
         return Ok(axum::Json(document(&conductor, &node, None)).into_response());
     }
+    if node.internal.agent_secret_token.is_some() {
+        // It was shown, or came with the ramdisk: who asks again has nothing to do with it.
+        return Ok(axum::Json(document(&conductor, &node, Some(MASK))).into_response());
+    }
     let mut task = Task::take(&conductor, node.uuid)?;
+    if !task.node.provision_state.allows_lookup() {
+        return Err(ApiError::NotFound);
+    }
     let shown = token::hand_out(&mut task.node);
     task.save()?;
     task.record("lookup", "the agent looked itself up", Value::Null)?;
@@ -75,7 +79,7 @@ fn needs(version: Version, minimum: u32) -> Result<(), ApiError> {
 
 /// What an agent is told about its node and about how to behave.
 fn document(conductor: &Conductor, node: &Node, shown_token: Option<&str>) -> Value {
-    let view = node.agent_view();
+    let view = node.view(None);
     let redfish = matches!(node.spec.management_interface.as_deref(), Some("redfish" | "idrac-redfish"))
         || node.spec.driver == "redfish";
     let mut config = json!({

@@ -12,6 +12,16 @@ use crate::error::ApiError;
 
 const PAGE: &str = include_str!("page.html");
 
+/// The page asks nobody but us, and nobody puts it into theirs.
+const PAGE_HEADERS: [(header::HeaderName, &str); 3] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
 fn version(conductor: &Shared) -> Value {
     json!({
         "id": "v1",
@@ -29,7 +39,7 @@ pub async fn root(State(conductor): State<Shared>, headers: HeaderMap) -> Respon
         .and_then(|value| value.to_str().ok())
         .is_some_and(|text| text.contains("text/html"));
     if wants_page {
-        return Html(PAGE).into_response();
+        return (PAGE_HEADERS, Html(PAGE)).into_response();
     }
     let version = version(&conductor);
     axum::Json(json!({

@@ -6,13 +6,13 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Answer, Json};
+use super::body::{Answer, Json, OptionalJson};
 use super::version::Version;
+use crate::boot_url::BootUrl;
 use crate::conductor::Shared;
 use crate::error::ApiError;
 use crate::flow::task::Task;
 use crate::flow::virtual_media;
-use crate::node::Object;
 
 fn needs(version: Version, minimum: u32) -> Result<(), ApiError> {
     if version.0 < minimum { Err(ApiError::NotFound) } else { Ok(()) }
@@ -57,6 +57,13 @@ pub async fn attach(
     if medium.device_type != "cdrom" {
         return Err(ApiError::Invalid(format!("device type {} is not supported, only cdrom", medium.device_type)));
     }
+    let shared = ["nfs://", "cifs://"].into_iter().find(|scheme| medium.image_url.starts_with(scheme));
+    let as_http = shared.map(|scheme| medium.image_url.replacen(scheme, "http://", 1));
+    as_http
+        .as_ref()
+        .unwrap_or(&medium.image_url)
+        .parse::<BootUrl>()
+        .map_err(|error| ApiError::Invalid(error.to_string()))?;
     change(&conductor, &ident, Some(medium.image_url))
 }
 
@@ -75,11 +82,10 @@ pub async fn detach(
     version: Version,
     Path(ident): Path<String>,
     Query(query): Query<Detached>,
-    body: axum::body::Bytes,
+    OptionalJson(body): OptionalJson<Detached>,
 ) -> Answer {
     needs(version, 89)?;
-    let body: Object = serde_json::from_slice(&body).unwrap_or_default();
-    let types = query.device_types.or_else(|| body.get("device_types")?.as_str().map(str::to_owned));
+    let types = query.device_types.or(body.unwrap_or_default().device_types);
     if let Some(other) = types.iter().flat_map(|types| types.split(',')).find(|kind| *kind != "cdrom") {
         return Err(ApiError::Invalid(format!("device type {other} is not supported, only cdrom")));
     }

@@ -9,19 +9,22 @@ use super::stopped;
 use crate::bmc::server::BmcServer;
 use crate::config::Config;
 use crate::flow::journey;
+use crate::log::printable;
 use crate::server::Server;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Address and port to listen on
+    /// Address and port to listen on. Beyond loopback the configuration has to say who may come in: auth_strategy
+    /// http_basic, or allow_unauthenticated_access_from_the_network
     #[arg(long, value_name = "A:P", default_value = "127.0.0.1:6385")]
     pub listen: SocketAddr,
-    /// Directory of the database; made if it is not there
+    /// Directory of the database and everything else that is kept; made if it is not there, closed to others (0700), and
+    /// used by one conductor at a time
     #[arg(long, value_name = "DIR", default_value = "/var/lib/conductor-stub")]
     pub state_dir: PathBuf,
-    /// Options, as one JSON object (require_tls, heartbeat_timeout_seconds, nodes, bmc…; see docs/boot.md). Nodes named
-    /// there are enrolled and taken to `active`
+    /// Options, as one JSON object (auth_strategy, file_url_allowed_paths, nodes, bmc…; docs/conductor.md has every key with
+    /// its unit and default). Nodes named there are enrolled and taken to `active`
     #[arg(long, value_name = "F")]
     pub config: Option<PathBuf>,
 }
@@ -43,7 +46,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => None,
     };
     let server = Server::start(config, &arguments.state_dir, arguments.listen).await?;
-    println!("http://{}", server.address);
+    println!("{}", server.url);
     let mut journeys = JoinSet::new();
     for node in nodes {
         journeys.spawn(journey::take_there(server.conductor.clone(), node));
@@ -65,7 +68,7 @@ async fn report(journeys: &mut JoinSet<(String, Result<&'static str, String>)>) 
     while let Some(journey) = journeys.join_next().await {
         match journey {
             Ok((node, Ok(state))) => println!("{node} is {state}"),
-            Ok((node, Err(reason))) => eprintln!("{node}: {reason}"),
+            Ok((node, Err(reason))) => eprintln!("{node}: {}", printable(&reason)),
             Err(error) => tracing::error!("a node was left alone: {error}"),
         }
     }

@@ -41,7 +41,8 @@ impl Machine {
         crate::tls::use_ring();
         ensure!(demo.agent.is_file(), "{} is missing: build the whole workspace", demo.agent.display());
         let [conductor_log, agent_log] = ["conductor.log", "agent.log"].map(|name| work.join(name));
-        let config = json!({"heartbeat_timeout_seconds": 20, "command_wait_interval_seconds": 0.5, "progress_interval_seconds": 0.25});
+        let folders = [work.canonicalize()?, demo.cache.canonicalize()?];
+        let config = json!({"enabled_hardware_types": ["local-process"], "file_url_allowed_paths": folders, "journal_kib": 8192, "heartbeat_timeout_seconds": 20, "command_wait_interval_seconds": 0.5, "progress_interval_seconds": 0.25});
         std::fs::write(work.join("config.json"), config.to_string())?;
         let facts = json!({
             "system_vendor": {"manufacturer": "Ferric", "product_name": "Demo machine", "serial_number": "0001"},

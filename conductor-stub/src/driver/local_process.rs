@@ -6,7 +6,8 @@
 //! Agents end with the conductor, however that ends.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,21 +20,32 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{Connection, Driver, DriverError, Outcome};
+use crate::files::AllowedFolders;
 use crate::node::Node;
 use crate::ramdisk::Parameters;
 use crate::state::PowerState;
+use crate::state_dir::private_folder;
 
 /// How long an agent may take to end when told to.
 const END_WAIT: Duration = Duration::from_secs(5);
 
 /// The running agents; every copy means the same ones.
-#[derive(Debug, Clone, Default)]
-pub struct LocalProcess(Arc<Mutex<HashMap<Uuid, Child>>>);
+#[derive(Debug, Clone)]
+pub struct LocalProcess {
+    agents: Arc<Mutex<HashMap<Uuid, Child>>>,
+    /// Where logs and memory may be.
+    allowed: AllowedFolders,
+}
 
 impl LocalProcess {
+    /// No agent yet.
+    pub fn new(allowed: AllowedFolders) -> Self {
+        Self { agents: Arc::default(), allowed }
+    }
+
     /// Ends every agent.
     pub async fn end_all(&self) {
-        for (_, child) in self.0.lock().await.drain() {
+        for (_, child) in self.agents.lock().await.drain() {
             end(child).await;
         }
     }
@@ -41,8 +53,8 @@ impl LocalProcess {
     async fn start(&self, node: &Node) -> Result<(), DriverError> {
         let Some(parameters) = &node.internal.ramdisk_parameters else { return Ok(()) };
         let words = command(node)?;
-        if let Some(memory) = node.spec.driver_info.get("memory").and_then(Value::as_str) {
-            empty(Path::new(memory)).map_err(|error| DriverError(format!("emptying {memory}: {error}")))?;
+        if let Some(memory) = self.path(node, "memory")? {
+            empty(&memory).map_err(|error| DriverError(format!("emptying {}: {error}", memory.display())))?;
         }
         // setpriv makes the kernel end the agent with us, also when we are killed; the process id stays the same.
         let mut command = Command::new("setpriv");
@@ -51,22 +63,33 @@ impl LocalProcess {
             command.arg(format!("--{}", name.trim_start_matches("ipa-"))).arg(value);
         }
         command.stdin(Stdio::null()).kill_on_drop(true);
-        if let Some(log) = node.spec.driver_info.get("log").and_then(Value::as_str) {
-            let file = std::fs::File::options().create(true).append(true).open(log);
-            let file = file.map_err(|error| DriverError(format!("opening the log {log}: {error}")))?;
-            let again = file.try_clone().map_err(|error| DriverError(format!("opening the log {log}: {error}")))?;
+        if let Some(log) = self.path(node, "log")? {
+            let failed = |error| DriverError(format!("opening the log {}: {error}", log.display()));
+            let file = std::fs::File::options().create(true).append(true).mode(0o600).open(&log).map_err(failed)?;
+            let again = file.try_clone().map_err(failed)?;
             command.stdout(file).stderr(again);
         }
         let child = command.spawn().map_err(|error| DriverError(format!("starting {}: {error}", words.join(" "))))?;
-        self.0.lock().await.insert(node.uuid, child);
+        self.agents.lock().await.insert(node.uuid, child);
         Ok(())
+    }
+}
+
+impl LocalProcess {
+    /// A path in `driver_info`, below the allowed folders.
+    fn path(&self, node: &Node, key: &str) -> Result<Option<PathBuf>, DriverError> {
+        let Some(named) = node.spec.driver_info.get(key) else { return Ok(None) };
+        let path =
+            named.as_str().map(Path::new).ok_or_else(|| DriverError(format!("driver_info/{key} must be a path")))?;
+        let path = self.allowed.new_file(path).map_err(|error| DriverError(format!("driver_info/{key}: {error}")))?;
+        Ok(Some(path))
     }
 }
 
 fn empty(directory: &Path) -> std::io::Result<()> {
     match std::fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => std::fs::create_dir_all(directory),
+        _ => private_folder(directory),
     }
 }
 
@@ -93,7 +116,9 @@ fn command(node: &Node) -> Result<Vec<String>, DriverError> {
 
 impl Driver for LocalProcess {
     fn validate(&self, node: &Node) -> Result<(), DriverError> {
-        command(node).map(|_| ())
+        command(node)?;
+        self.path(node, "log")?;
+        self.path(node, "memory").map(drop)
     }
 
     fn connect(&self, _node: &Node) -> Result<Box<dyn Connection>, DriverError> {
@@ -109,7 +134,7 @@ impl Driver for LocalProcess {
 impl Connection for LocalProcess {
     fn power_state<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, PowerState> {
         Box::pin(async {
-            let mut children = self.0.lock().await;
+            let mut children = self.agents.lock().await;
             let ended =
                 children.get_mut(&node.uuid).is_some_and(|child| matches!(child.try_wait(), Ok(Some(_)) | Err(_)));
             if ended {
@@ -127,7 +152,7 @@ impl Connection for LocalProcess {
 
     fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
         Box::pin(async move {
-            if let Some(child) = self.0.lock().await.remove(&node.uuid) {
+            if let Some(child) = self.agents.lock().await.remove(&node.uuid) {
                 end(child).await;
             }
             if to == PowerState::On {

@@ -104,7 +104,7 @@ impl Bmc {
         let ports = self.services.ports().map_err(failed)?;
         match &self.services.dhcp {
             Some(dhcp) if interface == BootInterface::Http => {
-                dhcp.offer(node.uuid, url, &ports).await.map_err(failed)?
+                dhcp.offer(node.uuid, &url.parse().map_err(failed)?, &ports).await.map_err(failed)?
             }
             Some(dhcp) => dhcp.admit(&ports).await.map_err(failed)?,
             None if interface == BootInterface::Http => {
@@ -160,7 +160,7 @@ impl Connection for Bmc {
             let mac = self.services.boot_address(node.uuid).map_err(failed)?;
             let mut parameters = parameters.clone();
             parameters.insert("ipa-agent-token".into(), token::pregenerate(node));
-            let arguments = ramdisk::arguments(node, &parameters, mac.as_deref()).map_err(failed)?;
+            let arguments = ramdisk::arguments(node, &parameters, mac.as_ref()).map_err(failed)?;
             let url = ramdisks.issue(node.uuid, base, arguments).await.map_err(failed)?;
             self.present(node, &url, Enabled::Once).await
         })

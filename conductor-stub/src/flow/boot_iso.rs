@@ -1,7 +1,6 @@
 //! Deploy interface `ramdisk`: the instance is a user's ISO, which the machine boots at every start; no agent, no disk.
 
-use std::path::PathBuf;
-
+use crate::files::{self, AllowedFolders};
 use crate::flow::error::FlowError;
 use crate::flow::task::Task;
 use crate::flow::{image, power};
@@ -26,9 +25,11 @@ fn source(node: &Node) -> Option<&str> {
 ///
 /// # Errors
 /// What is missing or too much.
-pub fn validate(node: &Node) -> Result<(), FlowError> {
-    if source(node).is_none() {
-        return Err(FlowError::Refused("deploy interface ramdisk needs instance_info/boot_iso".into()));
+pub fn validate(node: &Node, allowed: &AllowedFolders) -> Result<(), FlowError> {
+    let source = source(node)
+        .ok_or_else(|| FlowError::Refused("deploy interface ramdisk needs instance_info/boot_iso".into()))?;
+    if let Some(file) = files::local(source) {
+        allowed.file(&file)?;
     }
     if image::text(&node.spec.instance_info, "image_source").is_some() {
         return Err(FlowError::Refused(
@@ -56,17 +57,13 @@ pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
 /// When the ISO is not there or the machine refuses.
 pub async fn prepare(task: &mut Task) -> Result<(), FlowError> {
     let source = source(&task.node).unwrap_or_default();
-    let url = match image::local(source) {
+    let url = match files::local(source) {
         None => {
             image::check_url(source).await?;
             source.to_owned()
         }
-        Some(file) => task.conductor.artefacts.publish(task.node.uuid, NAME, &existing(file)?)?,
+        Some(file) => task.conductor.artefacts.publish(task.node.uuid, NAME, &task.conductor.allowed.file(&file)?)?,
     };
     let (machine, node) = task.machine()?;
     Ok(machine.prepare_iso(node, &url).await?)
-}
-
-fn existing(file: PathBuf) -> Result<PathBuf, FlowError> {
-    if file.is_file() { Ok(file) } else { Err(FlowError::Refused(format!("image {} is not a file", file.display()))) }
 }

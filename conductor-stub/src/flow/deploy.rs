@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::config::Config;
+use crate::files::AllowedFolders;
 use crate::flow::error::FlowError;
 use crate::flow::steps::plan::by_priority;
 use crate::flow::steps::{self, Started, StepFamily};
@@ -18,11 +19,11 @@ use crate::state::{Event, PowerState};
 ///
 /// # Errors
 /// Names what is missing.
-pub fn validate(node: &Node) -> Result<(), FlowError> {
+pub fn validate(node: &Node, allowed: &AllowedFolders) -> Result<(), FlowError> {
     match interface(node) {
-        "direct" => image::validate(node),
+        "direct" => image::validate(node, allowed),
         "custom-agent" => Ok(()),
-        boot_iso::INTERFACE => boot_iso::validate(node),
+        boot_iso::INTERFACE => boot_iso::validate(node, allowed),
         other => {
             Err(FlowError::Refused(format!("deploy interface {other} is not supported by driver {}", node.spec.driver)))
         }

@@ -3,6 +3,7 @@
 use crate::agent_client::AgentError;
 use crate::driver::DriverError;
 use crate::error::ApiError;
+use crate::files::FileError;
 use crate::state::NoTransition;
 use crate::store::StoreError;
 
@@ -15,6 +16,9 @@ pub enum FlowError {
     /// The machine's power or boot control.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// A file that may not be used.
+    #[error("image {0}")]
+    File(#[from] FileError),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),

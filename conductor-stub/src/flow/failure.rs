@@ -9,12 +9,14 @@ use crate::state::{Event, ProvisionState};
 
 /// Ends the running operation in its failed state: the machine is switched off, its boot settings are taken back.
 pub async fn fail(task: &mut Task, text: &str) {
+    let mut text = task.node.without_secrets(text);
     tracing::warn!(node = %task.node.label(), "{text}");
     let state = task.node.provision_state;
     let keep_on = matches!(state, ProvisionState::Verifying | ProvisionState::Adopting);
     let cleaning = matches!(state, ProvisionState::Cleaning | ProvisionState::CleanWait);
-    let mut text = text.to_owned();
+    // Before the clean-up, which forgets the agent's token.
     if !keep_on && let Err(error) = power::tear_down(task).await {
+        let error = task.node.without_secrets(&error.to_string());
         tracing::warn!(node = %task.node.label(), "cleaning up after a failure: {error}");
         // Somebody has to look after the machine: it may be on, or have a medium in its drive.
         text = format!("{text} Cleaning up failed too: {error}");

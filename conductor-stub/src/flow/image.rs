@@ -1,13 +1,15 @@
 //! What the agent is told about an image: `image_info` as Ironic builds it for the `direct` deploy interface.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::files::{self, AllowedFolders};
 use crate::flow::configdrive;
 use crate::flow::error::FlowError;
 use crate::flow::task::Task;
+use crate::mask;
 use crate::node::{Node, Object};
 
 /// How long a server may be silent when an image is checked.
@@ -17,14 +19,16 @@ const URL_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
 ///
 /// # Errors
 /// When it does not.
-pub fn validate(node: &Node) -> Result<(), FlowError> {
+pub fn validate(node: &Node, allowed: &AllowedFolders) -> Result<(), FlowError> {
     let info = &node.spec.instance_info;
     let source = text(info, "image_source").ok_or_else(|| {
         FlowError::Refused("Cannot validate image information for node because one or more parameters are missing from its instance_info. Missing are: ['image_source']".into())
     })?;
     let has_digest = text(info, "image_checksum").is_some()
         || (text(info, "image_os_hash_algo").is_some() && text(info, "image_os_hash_value").is_some());
-    if local(source).is_none() && !has_digest {
+    if let Some(file) = files::local(source) {
+        allowed.file(&file)?;
+    } else if !has_digest {
         return Err(FlowError::Refused(
             "image_source's image_checksum or image_os_hash_algo and image_os_hash_value must be set for images from a URL".into(),
         ));
@@ -39,20 +43,19 @@ pub fn validate(node: &Node) -> Result<(), FlowError> {
 pub async fn prepare(task: &mut Task) -> Result<(), FlowError> {
     let node = &mut task.node;
     let source = text(&node.spec.instance_info, "image_source").unwrap_or_default().to_owned();
-    let url = match local(&source) {
+    let url = match files::local(&source) {
         None => {
             check_url(&source).await?;
             source
         }
         Some(file) => {
+            let file = task.conductor.allowed.file(&file)?;
             let known = text(&node.spec.instance_info, "image_os_hash_value")
                 .or(text(&node.spec.instance_info, "image_checksum"));
             if known.is_none() {
                 let value = hash(file.clone()).await?;
                 node.spec.instance_info.insert("image_os_hash_algo".into(), "sha256".into());
                 node.spec.instance_info.insert("image_os_hash_value".into(), value.into());
-            } else if !file.is_file() {
-                return Err(FlowError::Refused(format!("image {} is not a file", file.display())));
             }
             let name = file.file_name().map_or_else(|| "image".into(), |name| name.to_string_lossy().into_owned());
             task.conductor.artefacts.publish(node.uuid, &name, &file)?
@@ -102,7 +105,12 @@ pub fn info(node: &Node) -> Result<(Value, Option<Value>), FlowError> {
 /// # Errors
 /// When the server says that there is no such file, or not for us.
 pub async fn check_url(url: &str) -> Result<(), FlowError> {
-    let client = reqwest::Client::builder().connect_timeout(URL_LIMIT).read_timeout(URL_LIMIT).build();
+    let client = reqwest::Client::builder()
+        .connect_timeout(URL_LIMIT)
+        .timeout(URL_LIMIT)
+        .referer(false)
+        .redirect(reqwest::redirect::Policy::limited(5))
+        .build();
     let client = client.map_err(|error| FlowError::Refused(format!("preparing the HTTP client: {error}")))?;
     match client.get(url).header("Range", "bytes=0-0").send().await {
         Ok(answer) if answer.status().is_client_error() => {
@@ -110,16 +118,11 @@ pub async fn check_url(url: &str) -> Result<(), FlowError> {
         }
         Ok(_) => Ok(()),
         Err(error) => {
-            tracing::warn!(url, %error, "the image cannot be checked from here");
+            let url = mask::text(url);
+            tracing::warn!(url, "the image cannot be checked from here: {}", mask::text(&error.to_string()));
             Ok(())
         }
     }
-}
-
-/// The path of an `image_source` that is a file here.
-pub(super) fn local(source: &str) -> Option<PathBuf> {
-    let path = source.strip_prefix("file://").unwrap_or(source);
-    path.starts_with('/').then(|| Path::new(path).to_owned())
 }
 
 /// A text of `instance_info`.

@@ -12,8 +12,7 @@ use crate::flow::error::FlowError;
 use crate::flow::failure::fail;
 use crate::flow::power;
 use crate::flow::task::Task;
-use crate::node::{Node, Object, Port};
-use crate::ramdisk::Parameters;
+use crate::node::{MacAddress, Node, Object, Port};
 use crate::state::{Event, ProvisionState};
 
 /// Boots the agent and waits for its data.
@@ -24,7 +23,8 @@ pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
     task.node.inspection_started_at = Some(clock::now());
     task.node.inspection_finished_at = None;
     let callback = format!("{}/v1/continue_inspection", task.conductor.urls.public());
-    power::boot_ramdisk(task, &Parameters::from([("ipa-inspection-callback-url".to_owned(), callback)])).await?;
+    let parameters = power::parameters(&task.conductor, "ipa-inspection-callback-url", callback);
+    power::boot_ramdisk(task, &parameters).await?;
     task.step_to(Event::Wait)
 }
 
@@ -64,12 +64,23 @@ pub fn receive(conductor: &Shared, uuid: Option<Uuid>, data: Object) -> Result<N
     Ok(answer)
 }
 
-fn addresses(data: &Object) -> Result<BTreeSet<String>, ApiError> {
+/// The network interfaces that somebody may have.
+const MOST_INTERFACES: usize = 256;
+
+/// What is no address is left out, as Ironic does.
+fn addresses(data: &Object) -> Result<BTreeSet<MacAddress>, ApiError> {
     let interfaces = data.get("inventory").and_then(|inventory| inventory.get("interfaces")).and_then(Value::as_array);
     let interfaces = interfaces.filter(|list| !list.is_empty());
     let interfaces = interfaces
         .ok_or_else(|| ApiError::Invalid("Invalid data: inventory with at least one interface is required".into()))?;
-    Ok(interfaces.iter().filter_map(|nic| nic.get("mac_address")?.as_str()).map(str::to_lowercase).collect())
+    if interfaces.len() > MOST_INTERFACES {
+        return Err(ApiError::Invalid(format!("Invalid data: more than {MOST_INTERFACES} interfaces")));
+    }
+    Ok(interfaces.iter().filter_map(address).collect())
+}
+
+fn address(interface: &Value) -> Option<MacAddress> {
+    interface.get("mac_address")?.as_str()?.parse().ok()
 }
 
 async fn finish(task: &mut Task, data: Object) -> Result<(), FlowError> {
@@ -89,20 +100,16 @@ async fn finish(task: &mut Task, data: Object) -> Result<(), FlowError> {
 
 /// Ports for the interface that booted, or for all when the agent does not say which.
 fn add_ports(task: &Task, inventory: &Value, data: &Object) -> Result<(), FlowError> {
-    let pxe = inventory
-        .pointer("/boot/pxe_interface")
-        .or_else(|| data.get("boot_interface"))
-        .and_then(Value::as_str)
-        .map(|mac| mac.strip_prefix("01-").unwrap_or(mac).replace('-', ":").to_lowercase());
-    let usable: Vec<String> = inventory
-        .get("interfaces")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter(|nic| {
-            !nic.get("ipv4_address").and_then(Value::as_str).is_some_and(|address| address.starts_with("127."))
-        })
-        .filter_map(|nic| Some(nic.get("mac_address")?.as_str()?.to_lowercase()))
+    let named = inventory.pointer("/boot/pxe_interface").or_else(|| data.get("boot_interface")).and_then(Value::as_str);
+    let pxe = match named.map(MacAddress::from_bootif).transpose() {
+        Ok(pxe) => pxe,
+        Err(error) => return Err(FlowError::Refused(format!("the interface that booted: {error}"))),
+    };
+    let is_loopback = |nic: &Value| nic["ipv4_address"].as_str().is_some_and(|address| address.starts_with("127."));
+    let interfaces = inventory.get("interfaces").and_then(Value::as_array).into_iter().flatten();
+    let usable: BTreeSet<MacAddress> = interfaces
+        .filter(|nic| !is_loopback(nic))
+        .filter_map(address)
         .filter(|mac| pxe.as_ref().is_none_or(|pxe| pxe == mac))
         .collect();
     if usable.is_empty() {
@@ -112,7 +119,7 @@ fn add_ports(task: &Task, inventory: &Value, data: &Object) -> Result<(), FlowEr
     }
     let store = &task.conductor.store;
     for address in usable {
-        if store.port(&address)?.is_none() {
+        if store.port(address.as_str())?.is_none() {
             let pxe_enabled = pxe.as_ref().is_none_or(|pxe| *pxe == address);
             store.save_port(&Port { pxe_enabled, ..Port::new(task.node.uuid, address) })?;
         }

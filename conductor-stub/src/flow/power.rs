@@ -6,6 +6,9 @@ use crate::flow::task::Task;
 use crate::ramdisk::Parameters;
 use crate::state::PowerState;
 
+/// Names the conductor's own authority to the agent.
+const CA_PARAMETER: &str = "ipa-ca-certificate";
+
 /// Boots the agent's ramdisk with `parameters`: off, prepare, on.
 ///
 /// # Errors
@@ -76,5 +79,11 @@ async fn switch(task: &mut Task, to: PowerState) -> Result<(), FlowError> {
 
 /// The parameters that every ramdisk but the inspecting one gets.
 pub fn api_parameters(conductor: &Conductor) -> Parameters {
-    Parameters::from([("ipa-api-url".to_owned(), conductor.urls.public().to_owned())])
+    parameters(conductor, "ipa-api-url", conductor.urls.public().to_owned())
+}
+
+/// One URL of ours, and whom to trust there.
+pub fn parameters(conductor: &Conductor, name: &str, url: String) -> Parameters {
+    let authority = conductor.authority.iter().map(|authority| (CA_PARAMETER.to_owned(), authority.clone()));
+    authority.chain([(name.to_owned(), url)]).collect()
 }

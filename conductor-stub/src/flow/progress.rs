@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::conductor::Conductor;
+use crate::mask;
 use crate::state::ProvisionState;
 
 /// Asks the agent of every node that waits for a step.
@@ -17,7 +18,8 @@ pub async fn look(conductor: &Conductor) {
             Ok(agent) if waiting && running => agent.commands().await.ok().and_then(|list| list.last().cloned()),
             _ => None,
         };
-        let said = last.map(|last| json!({"command": last.name, "status": last.status, "progress": last.progress}));
+        let said = last
+            .map(|last| mask::value(&json!({"command": last.name, "status": last.status, "progress": last.progress})));
         conductor.progress.set(node.uuid, said);
     }
 }

@@ -9,6 +9,7 @@ use crate::driver::{Connection, Driver, DriverError};
 use crate::error::ApiError;
 use crate::flow::error::FlowError;
 use crate::lock::Lock;
+use crate::mask;
 use crate::node::Node;
 use crate::state::Event;
 use crate::store::StoreError;
@@ -56,7 +57,8 @@ impl Task {
     /// # Errors
     /// When the database refuses.
     pub fn record(&self, kind: &str, text: &str, detail: Value) -> Result<(), StoreError> {
-        self.conductor.store.record(&self.node, kind, text, detail)
+        let text = self.node.without_secrets(text);
+        self.conductor.store.record(&self.node, kind, &text, mask::value(&detail))
     }
 
     /// Moves the node along `event`, notes it and writes it.

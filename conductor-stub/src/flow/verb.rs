@@ -83,7 +83,7 @@ fn prepare(task: &mut Task, event: Event, request: Request) -> Result<(), ApiErr
     let refused = |error: FlowError| ApiError::Invalid(error.to_string());
     match event {
         Event::Deploy | Event::Rebuild => {
-            deploy::validate(node).map_err(|error| {
+            deploy::validate(node, &task.conductor.allowed).map_err(|error| {
                 ApiError::Invalid(format!(
                     "Failed to validate deploy or power info for node {}. Error: {error}",
                     node.uuid
@@ -180,7 +180,7 @@ pub fn power(conductor: &Shared, node: Uuid, target: PowerTarget) -> Result<(), 
     task.save()?;
     tokio::spawn(async move {
         if let Err(error) = switch(&mut task, target).await {
-            task.node.last_error = Some(error.to_string());
+            task.node.last_error = Some(task.node.without_secrets(&error.to_string()));
             task.node.target_power_state = None;
             if let Err(error) = task.save() {
                 tracing::error!(node = %task.node.label(), "writing a power failure: {error}");

@@ -20,8 +20,9 @@ pub async fn drives(conductor: &Conductor, node: &Node) -> Result<Vec<Drive>, Dr
 pub fn change(mut task: Task, url: Option<String>) {
     tokio::spawn(async move {
         if let Err(error) = exchange(&mut task, url.as_deref()).await {
-            tracing::warn!(node = %task.node.label(), "virtual media: {error}");
-            task.node.last_error = Some(error.to_string());
+            let text = task.node.without_secrets(&error.to_string());
+            tracing::warn!(node = %task.node.label(), "virtual media: {text}");
+            task.node.last_error = Some(text);
             if let Err(error) = task.save() {
                 tracing::error!(node = %task.node.label(), "writing a failure: {error}");
             }

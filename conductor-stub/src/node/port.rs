@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::mac::{MacAddress, NotMac};
 use super::spec::Object;
 use crate::clock;
 
@@ -14,8 +15,8 @@ pub struct Port {
     pub uuid: Uuid,
     /// The node it belongs to.
     pub node_uuid: Uuid,
-    /// MAC address, lower case.
-    pub address: String,
+    /// What it is known by on its network.
+    pub address: MacAddress,
     /// Whether the machine boots from it.
     #[serde(default = "yes")]
     pub pxe_enabled: bool,
@@ -47,13 +48,13 @@ pub enum PortError {
     #[error("Schema error for port: {0}")]
     Schema(serde_path_to_error::Error<serde_json::Error>),
     /// Its address.
-    #[error("Expected a MAC address but received {0}.")]
-    Address(String),
+    #[error(transparent)]
+    Address(#[from] NotMac),
 }
 
 impl Port {
     /// A port that the machine boots from.
-    pub fn new(node_uuid: Uuid, address: String) -> Self {
+    pub fn new(node_uuid: Uuid, address: MacAddress) -> Self {
         Self {
             uuid: Uuid::new_v4(),
             node_uuid,
@@ -72,14 +73,9 @@ impl Port {
     /// # Errors
     /// Names what is wrong.
     pub fn read(document: Value) -> Result<Self, PortError> {
-        let mut port: Self = serde_path_to_error::deserialize(document).map_err(PortError::Schema)?;
-        port.address = port.address.to_lowercase();
-        if is_mac(&port.address) { Ok(port) } else { Err(PortError::Address(port.address)) }
+        if let Some(address) = document.get("address").and_then(Value::as_str) {
+            address.parse::<MacAddress>()?;
+        }
+        serde_path_to_error::deserialize(document).map_err(PortError::Schema)
     }
-}
-
-/// Six colon-separated bytes in hexadecimal.
-pub fn is_mac(text: &str) -> bool {
-    let bytes: Vec<&str> = text.split(':').collect();
-    bytes.len() == 6 && bytes.iter().all(|byte| byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }

@@ -1,8 +1,12 @@
 //! What a client may say about a machine.
 
+use ferric_ignition::kernel_arguments::{KernelArgument, KernelArgumentError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
+
+use crate::boot_url::{BootUrl, BootUrlError};
+use crate::files;
 
 /// A JSON object whose keys are Ironic's.
 pub type Object = Map<String, Value>;
@@ -97,9 +101,33 @@ pub enum SpecError {
     /// No hardware type.
     #[error("Schema error for node: 'driver' is a required property")]
     NoDriver,
-    /// A name that no URL can hold.
-    #[error("Cannot create node with invalid name '{0}'")]
+    /// A name that no URL can hold, or that could be taken for a UUID.
+    #[error("Cannot create node with invalid name {0:?}")]
     Name(String),
+    /// A URL that could not be written down.
+    #[error("{key}: {cause}")]
+    Url {
+        /// Where it stands.
+        key: &'static str,
+        /// What is wrong with it.
+        cause: BootUrlError,
+    },
+    /// Control characters or white space.
+    #[error("{key} has control characters or white space: {text:?}")]
+    Text {
+        /// Where it stands.
+        key: &'static str,
+        /// The text.
+        text: String,
+    },
+    /// What cannot stand on a kernel command line.
+    #[error("{key}: {cause}")]
+    KernelArguments {
+        /// Where they stand.
+        key: &'static str,
+        /// What is wrong with them.
+        cause: KernelArgumentError,
+    },
 }
 
 impl Spec {
@@ -121,9 +149,49 @@ impl Spec {
         if spec.driver.is_empty() {
             return Err(SpecError::NoDriver);
         }
-        match spec.name {
-            Some(name) if name.is_empty() || name.contains(['/', ' ', '?', '#']) => Err(SpecError::Name(name)),
-            _ => Ok(spec),
+        spec.check_name()?;
+        spec.check_texts()?;
+        Ok(spec)
+    }
+
+    /// As Ironic: what stands in a URL as it is (RFC 3986, "unreserved").
+    fn check_name(&self) -> Result<(), SpecError> {
+        let Some(name) = &self.name else { return Ok(()) };
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+        if plain && (1..=255).contains(&name.len()) && name.parse::<Uuid>().is_err() {
+            return Ok(());
         }
+        Err(SpecError::Name(name.clone()))
+    }
+
+    /// Texts that are written into configuration or onto command lines later on.
+    fn check_texts(&self) -> Result<(), SpecError> {
+        let text = |object: &Object, key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
+        if let Some(url) = text(&self.instance_info, "boot_iso").filter(|text| files::local(text).is_none()) {
+            url.parse::<BootUrl>().map_err(|cause| SpecError::Url { key: "instance_info/boot_iso", cause })?;
+        }
+        for (object, name, key) in [
+            (&self.instance_info, "image_source", "instance_info/image_source"),
+            (&self.instance_info, "boot_iso", "instance_info/boot_iso"),
+            (&self.driver_info, "redfish_address", "driver_info/redfish_address"),
+            (&self.driver_info, "redfish_system_id", "driver_info/redfish_system_id"),
+        ] {
+            let Some(text) = text(object, name) else { continue };
+            let local = files::local(&text).is_some();
+            if text.chars().any(|c| c.is_control() || (c.is_whitespace() && !local)) {
+                return Err(SpecError::Text { key, text });
+            }
+        }
+        for (object, key) in [
+            (&self.driver_info, "driver_info/kernel_append_params"),
+            (&self.instance_info, "instance_info/kernel_append_params"),
+        ] {
+            for word in
+                text(object, "kernel_append_params").unwrap_or_default().split(' ').filter(|word| !word.is_empty())
+            {
+                word.parse::<KernelArgument>().map_err(|cause| SpecError::KernelArguments { key, cause })?;
+            }
+        }
+        Ok(())
     }
 }

@@ -52,7 +52,13 @@ impl Bench {
         };
         let bmc = BmcServer::start(setup).await.unwrap();
         let state = folder.path().join("conductor");
-        let config = Config { check_interval_seconds: 0.05, redfish_retry_interval_seconds: 0.01, ..config };
+        let file_url_allowed_paths = vec![folder.path().to_owned()];
+        let config = Config {
+            file_url_allowed_paths,
+            check_interval_seconds: 0.05,
+            redfish_retry_interval_seconds: 0.01,
+            ..config
+        };
         let server = Server::start(config, &state, ([127, 0, 0, 1], 0).into()).await.unwrap();
         Self { server, bmc, folder, client: reqwest::Client::new() }
     }

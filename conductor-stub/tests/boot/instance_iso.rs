@@ -100,10 +100,13 @@ async fn an_iso_that_cannot_be_had_leaves_nothing_behind() {
     let refused = bench.call(Method::PUT, "/v1/nodes/n1/states/provision", Some(json!({"target": "active"}))).await;
     assert!(refused["error_message"].as_str().unwrap().contains("boot_iso"), "{refused}");
 
-    let dead = format!("http://{}/artefacts/none/live.iso", bench.server.address);
+    patch(&bench, "/instance_info/boot_iso", json!(format!("{iso}.missing"))).await;
+    let refused = bench.call(Method::PUT, "/v1/nodes/n1/states/provision", Some(json!({"target": "active"}))).await;
+    assert!(refused["error_message"].as_str().unwrap().contains("live.iso.missing is not a file"), "{refused}");
+
+    let dead = format!("http://{}/none/live.iso", bench.server.address);
     for (source, fault, reason) in [
         (dead, None, "404"),
-        (format!("{iso}.missing"), None, "live.iso.missing is not a file"),
         (iso.clone(), Some(json!({"path": "InsertMedia", "status": 400, "message": "no such image"})), "no such image"),
         (iso, Some(json!({"path": "Reset", "status": 400, "message": "no power"})), "no power"),
     ] {

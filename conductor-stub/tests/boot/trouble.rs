@@ -109,7 +109,7 @@ async fn a_machine_is_not_booted_for_an_image_that_is_not_there() {
     bench.enrol("redfish-https", json!({})).await;
     bench.verb("manage", "manageable").await;
     bench.verb("provide", "available").await;
-    let dead = format!("http://{}/artefacts/none/image.raw", bench.server.address);
+    let dead = format!("http://{}/none/image.raw", bench.server.address);
     let image = json!({"image_source": dead, "image_os_hash_algo": "sha256", "image_os_hash_value": "0".repeat(64)});
     let patch = json!([{"op": "add", "path": "/instance_info", "value": image}]);
     bench.call(Method::PATCH, "/v1/nodes/n1", Some(patch)).await;

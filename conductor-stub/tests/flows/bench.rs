@@ -1,5 +1,6 @@
 //! A conductor, one node, and the hands of its owner and of its agent.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use conductor_stub::config::Config;
@@ -8,6 +9,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::agent::FakeAgent;
+
+/// Loopback, any port.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 pub(crate) const MAC: &str = "52:54:00:aa:bb:01";
 
@@ -20,6 +24,7 @@ pub(crate) struct Bench {
 pub(crate) fn config() -> Config {
     Config {
         require_tls: false,
+        journal_kib: 8192,
         check_interval_seconds: 0.05,
         command_wait_interval_seconds: 0.01,
         power_off_wait_seconds: 0.07,
@@ -32,7 +37,8 @@ impl Bench {
     pub(crate) async fn new(config: Config) -> Self {
         conductor_stub::tls::use_ring();
         let state = tempfile::tempdir().unwrap();
-        let server = Server::start(config, state.path(), ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let config = Config { file_url_allowed_paths: vec![state.path().to_owned()], ..config };
+        let server = Server::start(config, &state.path().join("conductor"), LISTEN).await.unwrap();
         Self { server, state, client: reqwest::Client::new() }
     }
 
@@ -41,8 +47,8 @@ impl Bench {
         let Self { server, state, client } = self;
         let public_url = Some(format!("http://{}", server.address));
         server.stop().await;
-        let server =
-            Server::start(Config { public_url, ..config }, state.path(), ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let config = Config { public_url, file_url_allowed_paths: vec![state.path().to_owned()], ..config };
+        let server = Server::start(config, &state.path().join("conductor"), LISTEN).await.unwrap();
         Self { server, state, client }
     }
 

@@ -71,8 +71,11 @@ impl ImageInfo {
     /// # Errors
     /// [`StepError::InvalidParameters`] in the words of the Python agent.
     pub fn parse(info: &Value, md5_enabled: bool) -> Result<Self, StepError> {
+        let Some(map) = info.as_object() else {
+            return Err(invalid("'image_info' must be an object."));
+        };
         for field in ["id", "urls"] {
-            if info.get(field).is_none() {
+            if !map.contains_key(field) {
                 return Err(invalid(&format!("Image is missing '{field}' field.")));
             }
         }

@@ -149,7 +149,10 @@ fn the_conductor_deploys_a_disk_from_inside_it() -> Result<()> {
     command.extend(adapted(&start, &conf_path, &container));
 
     let options = folder.path().join("conductor.json");
-    fs::write(&options, json!({"heartbeat_timeout_seconds": 20, "command_wait_interval_seconds": 0.5}).to_string())?;
+    let folders = [folder.path(), &deployment::programs().cache];
+    let config = json!({"heartbeat_timeout_seconds": 20, "command_wait_interval_seconds": 0.5,
+        "enabled_hardware_types": ["local-process"], "file_url_allowed_paths": folders});
+    fs::write(&options, config.to_string())?;
     let mut stub = Command::new(program("conductor-stub"));
     stub.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"]).arg(options);
     stub.arg("--state-dir").arg(folder.path().join("stub"));

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use conductor_stub::dhcp::{Dhcp, DhcpError, Settings};
-use conductor_stub::node::{Object, Port};
+use conductor_stub::node::Port;
 use ferric_tests::namespace::{BRIDGE, Namespace};
 use uuid::Uuid;
 
@@ -18,22 +18,12 @@ const FIRMWARE: &str = "HTTPClient:Arch:00016:UNDI:003001";
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn port(node: Uuid, address: &str) -> Port {
-    Port {
-        uuid: Uuid::new_v4(),
-        node_uuid: node,
-        address: address.into(),
-        pxe_enabled: true,
-        name: None,
-        extra: Object::new(),
-        local_link_connection: Object::new(),
-        physical_network: None,
-        created_at: String::new(),
-    }
+    Port::new(node, address.parse().unwrap())
 }
 
 fn settings(namespace: &Namespace, interface: &str) -> Settings {
     let range = (Ipv4Addr::new(172, 31, 77, 100), Ipv4Addr::new(172, 31, 77, 150));
-    Settings { interface: interface.into(), range, namespace: Some(namespace.name().into()) }
+    Settings { interface: interface.into(), range, namespace: Some(namespace.name().into()), user: "dnsmasq".into() }
 }
 
 /// What the server tells the owner of `card`; empty without an answer.
@@ -65,12 +55,23 @@ async fn each_node_is_told_its_own_url_as_long_as_it_is_to_boot() {
     assert!(answer.contains("address=172.31.77.1") && !answer.contains("url=http"), "{answer}");
     assert!(!log().contains("vendor-class  "), "{}", log());
     let url = "http://172.31.77.1:6385/artefacts/wFPW3bpyIrgZIzpIG5jsfBePUb7mgUZOiUaDDjJw_6c/agent.efi";
-    dhcp.offer(node, url, &ports).await.unwrap();
+    dhcp.offer(node, &url.parse().unwrap(), &ports).await.unwrap();
     assert_eq!(ours(FIRMWARE), format!("{} url={url}\n", answer.split(' ').next().unwrap()), "the lease is kept");
     // Without its class back, firmware does not take the URL (the class in dnsmasq's notation).
     assert!(log().contains("option: 60 vendor-class  48:54:54:50:43:6c:69:65:6e:74"), "{}", log());
     assert!(!ours("Linux").contains("url=http"), "the URL is for firmware only");
     assert_eq!(ask(&namespace, &script, "stranger", FIRMWARE), "", "only ports of nodes are answered");
+
+    // It is nobody's to fear: a user of its own, without any right that it does not need, and what it writes is its own.
+    let status = fs::read_to_string(format!("/proc/{}/status", dhcp.process().unwrap())).unwrap();
+    let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    let user = nix::unistd::User::from_name("dnsmasq").unwrap().unwrap();
+    assert!(line("Uid:").split_whitespace().all(|uid| uid == user.uid.to_string()), "{status}");
+    // CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW
+    assert_eq!((line("CapBnd:"), line("NoNewPrivs:")), ("0000000000003400".into(), "1".into()));
+    for (name, mode) in [("dnsmasq.conf", 0o600), ("log", 0o600), ("leases", 0o700)] {
+        assert_eq!(fs::metadata(state.join(name)).unwrap().permissions().mode() & 0o777, mode, "{name}");
+    }
 
     // It dies, and is back with everything that it knew.
     let process = dhcp.process().unwrap();

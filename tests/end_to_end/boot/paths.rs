@@ -40,6 +40,9 @@ impl Lab {
         let url = format!("http://{BRIDGE_ADDRESS}:6385");
         let config = json!({
             "ramdisk_efi": artefact::ramdisk("ferric.efi")?, "ramdisk_iso": artefact::ramdisk("ferric.iso")?,
+            // A network of its own, without anybody else.
+            "allow_unauthenticated_access_from_the_network": true, "journal_kib": 8192,
+            "file_url_allowed_paths": [folder.path(), artefact::ramdisk("ferric.iso")?.parent()],
             "heartbeat_timeout_seconds": 30, "callback_timeout_seconds": BOOT.as_secs(),
             "dhcp": {"interface": BRIDGE, "range": ["172.31.77.100", "172.31.77.150"]},
             "bmc": {"account": {"user": "admin", "password": "secret"}, "machines": [

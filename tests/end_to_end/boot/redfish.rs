@@ -112,6 +112,7 @@ fn start_conductor(folder: &Path, port: u16) -> Result<Process> {
     let options = json!({
         "public_url": format!("http://10.0.2.2:{port}"), "external_http_url": format!("http://127.0.0.1:{port}"),
         "ramdisk_efi": artefact::ramdisk("ferric.efi")?, "ramdisk_iso": artefact::ramdisk("ferric.iso")?,
+        "file_url_allowed_paths": [deployment::programs().cache],
         "heartbeat_timeout_seconds": 30, "callback_timeout_seconds": BOOT.as_secs(),
     });
     fs::write(&config, options.to_string())?;
@@ -144,6 +145,7 @@ fn one_command_takes_a_blank_machine_to_a_deployed_one() -> Result<()> {
     let config = json!({
         "public_url": format!("http://10.0.2.2:{api}"),
         "ramdisk_efi": artefact::ramdisk("ferric.efi")?,
+        "file_url_allowed_paths": [deployment::programs().cache],
         "bmc": {"listen": format!("127.0.0.1:{bmc}"), "account": {"user": "admin", "password": "secret"}, "machines": [
             {"uuid": UUID, "name": "machine-0", "macs": [MAC], "qemu": {"state_dir": path("machine"), "console": path("console"),
              "disks": [{"file": path("disk"), "bus": "nvme", "size_gib": DISK_GIB}], "network": format!("user,hostfwd=tcp:127.0.0.1:{agent}-:9999")}}]},

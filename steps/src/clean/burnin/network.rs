@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::{failed, pause};
 use crate::StepError;
+use crate::clean::on_thread;
 use crate::options::{BurnIn, NetworkLoad};
-use crate::step::Step;
+use crate::step::{Arguments, Step};
 
 const WHAT: &str = "fio (network)";
 /// fio's exit code when the partner does not listen yet.
@@ -25,8 +26,8 @@ enum Role {
 ///
 /// # Errors
 /// [`StepError::Cleaning`] without a partner; [`StepError::Execution`] when fio is missing or fails.
-pub async fn burnin_network(step: &Step) -> Result<Value, StepError> {
-    step.blocking(|step| {
+pub async fn burnin_network(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+    on_thread(step, |step| {
         let load = BurnIn::of(&step.node).network;
         let (role, partner) = pairing(&load)?;
         let other = if role == Role::Writer { Role::Reader } else { Role::Writer };

@@ -1,0 +1,81 @@
+//! URLs that are written where machines, firmware and boot loaders read them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::Url;
+
+/// A URL of a file that somebody else fetches. It stands as it is in lines of dnsmasq, iPXE and GRUB: there is nothing in
+/// it that ends a line or a word, or that any of them acts on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootUrl(String);
+
+/// Why a text is no such URL.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BootUrlError {
+    /// White space, control characters, or what has a meaning to a reader of configuration.
+    #[error("URL {0:?} has characters that must be percent-encoded")]
+    Characters(String),
+    /// No URL, or of another kind.
+    #[error("URL {0:?} must be http or https, with a host")]
+    Kind(String),
+}
+
+impl BootUrl {
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BootUrl {
+    type Err = BootUrlError;
+
+    fn from_str(text: &str) -> Result<Self, BootUrlError> {
+        // What RFC 3986 lets stand in a URL, without what quotes, separates or expands somewhere.
+        let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?[]@!()*+=%&".contains(&byte);
+        if !text.bytes().all(harmless) {
+            return Err(BootUrlError::Characters(text.to_owned()));
+        }
+        match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Self(text.to_owned())),
+            _ => Err(BootUrlError::Kind(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for BootUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_one_word_of_any_configuration() {
+        for text in ["http://192.0.2.1:6385/artefacts/w_6-c/agent.efi", "https://[2001:db8::1]/a%20b.iso?x=1&y=2"] {
+            assert_eq!(text.parse::<BootUrl>().unwrap().as_str(), text);
+        }
+        for text in [
+            "http://h/a\nconf-script=/bin/sh",
+            "http://h/a b",
+            "http://h/a,tag:x",
+            "http://h/\"",
+            "http://h/a#b",
+            "http://h/${x}",
+            "http://h/a;b",
+            "http://h/'",
+            "http://h/\u{e9}",
+            "ftp://h/a",
+            "file:///a",
+            "http://",
+            "/a",
+            "",
+        ] {
+            assert!(text.parse::<BootUrl>().is_err(), "{text:?}");
+        }
+    }
+}
