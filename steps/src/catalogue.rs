@@ -1,31 +1,30 @@
 //! Every step in one table: what Ironic is told about it, what it accepts, and what runs.
 //!
-//! - [`table`]: the built-in steps
-//! - [`offer`]: what one step is for one family of steps, and how it runs
-//! - [`manager`]: who offers steps (built-in, CoreOS, containers, plugins)
+//! - `table`: the built-in steps
+//! - `managers`: who offers steps (built-in, CoreOS, containers, plugins)
 
-pub mod manager;
-pub mod offer;
-pub mod table;
+mod managers;
+mod table;
 
 use std::cmp::Reverse;
 
 use serde_json::{Map, Value, json};
 
 use crate::StepError;
+use crate::arguments::Arguments;
+use crate::offer::Offer;
 use crate::site::Site;
-use crate::step::{Arguments, Kind, Step};
-use manager::Roster;
-use offer::Offer;
+use crate::step::{Kind, Step, blocking};
+use managers::Managers;
 
 /// The answer to `get_<kind>_steps`: the steps by hardware manager, and the managers' versions.
 /// It may run step plugins, so it blocks.
 pub fn list(kind: Kind, site: &Site) -> Value {
-    let roster = Roster::of(site);
+    let managers = Managers::of(site);
     let mut steps = Map::new();
-    for offer in roster.offers.iter().filter(|offer| offer.kind == kind) {
+    for offer in managers.offers.iter().filter(|offer| offer.kind == kind) {
         let wins =
-            ranked(&roster.offers, kind, &offer.name).first().is_some_and(|first| first.manager == offer.manager);
+            ranked(&managers.offers, kind, &offer.name).first().is_some_and(|first| first.manager == offer.manager);
         if let Value::Array(list) = steps.entry(&offer.manager.class).or_insert_with(|| json!([]))
             && wins
         {
@@ -33,13 +32,13 @@ pub fn list(kind: Kind, site: &Site) -> Value {
         }
     }
     steps.retain(|_, list| list.as_array().is_some_and(|list| !list.is_empty()));
-    json!({ format!("{}_steps", kind.as_str()): steps, "hardware_manager_version": roster.versions() })
+    json!({ format!("{}_steps", kind.as_str()): steps, "hardware_manager_version": managers.versions() })
 }
 
 /// The versions of the hardware managers by their declared names, as in [`list`]; Ironic sends them back with each
 /// step. It blocks, as [`list`] does.
 pub fn versions(site: &Site) -> Value {
-    Roster::of(site).versions()
+    Managers::of(site).versions()
 }
 
 /// Runs one step to its end and returns its result (`clean_result` etc.).
@@ -48,8 +47,8 @@ pub fn versions(site: &Site) -> Value {
 /// What the step reports; [`StepError::UnknownStep`] when there is none of that name.
 pub async fn execute(kind: Kind, name: &str, arguments: Arguments, step: Step) -> Result<Value, StepError> {
     let asked = step.site.clone();
-    let roster = blocking(move || Ok(Roster::of(&asked))).await?;
-    for offer in ranked(&roster.offers, kind, name) {
+    let managers = blocking(move || Ok(Managers::of(&asked))).await?;
+    for offer in ranked(&managers.offers, kind, name) {
         offer.check(&arguments)?;
         match offer.action.run(step.clone(), arguments.clone()).await {
             Err(StepError::Incompatible(reason)) => {
@@ -59,16 +58,6 @@ pub async fn execute(kind: Kind, name: &str, arguments: Arguments, step: Step) -
         }
     }
     Err(StepError::UnknownStep(name.to_string()))
-}
-
-/// Runs work that blocks on a thread of its own.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StepError> + Send + 'static,
-) -> Result<T, StepError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(StepError::Execution(format!("the step's thread ended abnormally: {error}"))),
-    }
 }
 
 /// The offers of one name in the order in which they are tried: highest support, then highest priority, then the

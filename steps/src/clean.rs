@@ -75,16 +75,6 @@ fn keeps_data(reason: &Reason) -> bool {
     }
 }
 
-/// Runs blocking work of a step on a thread of its own.
-pub(crate) async fn on_thread<T: Send + 'static>(
-    step: &Step,
-    work: impl FnOnce(&Step) -> Result<T, StepError> + Send + 'static,
-) -> Result<T, StepError> {
-    let step = step.clone();
-    let done = tokio::task::spawn_blocking(move || work(&step)).await;
-    done.unwrap_or_else(|error| Err(StepError::Execution(format!("the step's thread died: {error}"))))
-}
-
 /// What failed on which device, gathered while the work goes on with the others.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(Vec<(String, DeviceError)>);
@@ -120,7 +110,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::step::Arguments;
     use crate::testing::Fake;
 
     #[tokio::test]
@@ -130,7 +119,7 @@ mod tests {
         machine.file("sys/class/block/sda/size", "131072");
         machine.file("dev/sda", "former user's data");
         let step = machine.step_with(|_| {}, json!({}));
-        let failed = metadata::erase_devices_metadata(&step, &Arguments::new()).await.unwrap_err().to_string();
+        let failed = metadata::erase_devices_metadata(&step).await.unwrap_err().to_string();
         assert!(failed.contains("/dev/sda") && failed.contains("no mount table"), "{failed}");
         assert_eq!(machine.read("dev/sda"), "former user's data");
     }

@@ -8,12 +8,12 @@ use ferric_hardware::tool::{Tool, ToolError};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::StepError;
-use crate::catalogue::manager::Manager;
-use crate::catalogue::offer::{Action, Argument, Offer};
+use crate::arguments::{Arguments, FromArguments, Parameter, value};
+use crate::offer::{Action, Manager, Offer};
 use crate::options::Runner;
 use crate::site::Site;
-use crate::step::{Arguments, Kind, Step};
+use crate::step::{Kind, Step};
+use crate::{StepError, loose};
 
 /// Steps that take an image from their arguments; the second is an old name of the first.
 const GENERIC_STEPS: [&str; 2] = ["generic_container_step", "container_clean_step"];
@@ -96,16 +96,6 @@ fn steps_of_file(site: &Site) -> Vec<FileStep> {
 }
 
 fn generic(name: &str, kind: Kind, manager: &Arc<Manager>) -> Offer {
-    let argument = |(name, description, required): (&str, &str, bool)| Argument {
-        name: name.to_string(),
-        description: description.to_string(),
-        required,
-    };
-    let arguments = [
-        ("container_url", "Container image URL", true),
-        ("pull_options", "Pull options", false),
-        ("run_options", "Run options", false),
-    ];
     Offer {
         manager: manager.clone(),
         kind,
@@ -114,9 +104,11 @@ fn generic(name: &str, kind: Kind, manager: &Arc<Manager>) -> Offer {
         priority: 0,
         abortable: Some(true),
         reboot_requested: false,
-        arguments: Some(arguments.map(argument).to_vec()),
+        parameters: GenericContainer::PARAMETERS.to_vec(),
         argsinfo: true,
-        action: Action::Found(Arc::new(run_untrusted)),
+        action: Action::blocking(|step, arguments| {
+            run_untrusted(step, GenericContainer::from_arguments(arguments, step)?)
+        }),
     }
 }
 
@@ -131,28 +123,47 @@ impl FileStep {
             priority: if kind == Kind::Clean { self.priority } else { 0 },
             abortable: Some(self.abortable),
             reboot_requested: self.reboot_requested,
-            arguments: Some(Vec::new()),
+            parameters: Vec::new(),
             argsinfo: false,
-            action: Action::Found(Arc::new(move |step, _| {
+            action: Action::blocking(move |step, _| {
                 let pull = declared.pull_options.as_ref().map(Words::list);
                 let run = declared.run_options.as_ref().map(Words::list);
                 pull_and_run(&declared.image, pull, run, step)
-            })),
+            }),
         }
     }
 }
 
-/// A step whose image came with the request.
-fn run_untrusted(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
-    let image = arguments["container_url"].as_str().filter(|image| !image.is_empty());
-    let image =
-        image.ok_or_else(|| StepError::InvalidParameters("container_url must be a non-empty string".to_string()))?;
-    if step.site.options.container.allow_any {
+/// The arguments of a step whose image comes with the request.
+struct GenericContainer {
+    image: String,
+    pull_options: Option<Vec<String>>,
+    run_options: Option<Vec<String>>,
+}
+
+impl FromArguments for GenericContainer {
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::required("container_url", "Container image URL"),
+        Parameter::optional("pull_options", "Pull options"),
+        Parameter::optional("run_options", "Run options"),
+    ];
+
+    fn from_arguments(arguments: &Arguments, _: &Step) -> Result<Self, StepError> {
+        let image = loose::text(value(arguments, "container_url"))
+            .ok_or_else(|| StepError::InvalidParameters("container_url must be a non-empty string".to_string()))?;
         let words = |name: &str| {
-            let words = arguments.get(name).and_then(|value| serde_json::from_value::<Words>(value.clone()).ok());
-            words.map(|words| words.list()).filter(|words| !words.is_empty())
+            let words = serde_json::from_value::<Words>(value(arguments, name).clone()).ok()?.list();
+            (!words.is_empty()).then_some(words)
         };
-        return pull_and_run(image, words("pull_options"), words("run_options"), step);
+        Ok(Self { image: image.to_string(), pull_options: words("pull_options"), run_options: words("run_options") })
+    }
+}
+
+/// Runs an image that came with the request.
+fn run_untrusted(step: &Step, wanted: GenericContainer) -> Result<Value, StepError> {
+    let image = wanted.image.as_str();
+    if step.site.options.container.allow_any {
+        return pull_and_run(image, wanted.pull_options, wanted.run_options, step);
     }
     let allowed = &step.site.options.container.allowed;
     if !allowed.iter().any(|allowed| without_transport(allowed) == without_transport(image)) {

@@ -2,6 +2,7 @@
 //!
 //! - [`options`]: the agent's options that change what steps do
 //! - [`site`]: where work is done; [`step`]: a step under way
+//! - [`arguments`]: what a step is given; [`offer`]: what a step is to Ironic
 //! - [`catalogue`]: every step in one table, and its dispatch
 //! - [`clean`]: erasing, RAID, burn-in
 //! - [`deploy`]: what follows the writing of an image
@@ -16,6 +17,7 @@
 //! - [`trust`]: which servers are believed to be who they say; [`url_secrets`]: what of a URL nobody should read
 //! - [`error`]: why a step failed
 
+pub mod arguments;
 mod capability;
 pub mod catalogue;
 pub mod clean;
@@ -30,6 +32,7 @@ mod leftover;
 pub mod lockdown;
 pub mod logs;
 mod loose;
+pub mod offer;
 pub mod options;
 pub mod plugin;
 pub mod power;

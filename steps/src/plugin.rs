@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use ferric_hardware::tool::Tool;
 
-use crate::catalogue::manager::Manager;
-use crate::catalogue::offer::{Action, Offer};
+use crate::arguments::Arguments;
+use crate::offer::{Action, Manager, Offer};
 use crate::site::Site;
-use crate::step::{Arguments, Step};
+use crate::step::Step;
 use offered::Listing;
 
 /// How long `list` may take.
@@ -54,7 +54,7 @@ fn list(program: &Path) -> Result<(Arc<Manager>, Vec<Offer>), String> {
         let run = move |step: &Step, arguments: &Arguments| {
             running::run(&program, kind.into(), &name, limit, arguments, step)
         };
-        step.offer(&manager, kind.into(), Action::Found(Arc::new(run)))
+        step.offer(&manager, kind.into(), Action::blocking(run))
     });
     let offers = offers.collect();
     Ok((manager, offers))

@@ -120,11 +120,27 @@ impl Step {
         self.site.device_policy(&self.node)
     }
 
+    /// Runs its work, which blocks, on a thread of its own.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StepError> + Send + 'static,
+    ) -> Result<T, StepError> {
+        let step = self.clone();
+        blocking(move || work(&step)).await
+    }
+
     /// The node's UUID, or `local` when no node is known.
     pub fn node_uuid(&self) -> &str {
         self.node["uuid"].as_str().unwrap_or("local")
     }
 }
 
-/// Named arguments of a step.
-pub type Arguments = Map<String, Value>;
+/// Runs work that blocks on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StepError> + Send + 'static,
+) -> Result<T, StepError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StepError::Execution(format!("the step's thread ended abnormally: {error}"))),
+    }
+}

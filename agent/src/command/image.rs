@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferric_steps::deploy::bootloader;
+use ferric_steps::arguments::FromArguments;
+use ferric_steps::deploy::bootloader::{self, InstallBootloader};
 use serde_json::Value;
 
 use super::{Arguments, Command, Extension, Mode, PLAIN, Running};
@@ -30,5 +31,6 @@ pub const EXTENSION: Extension = Extension {
 
 async fn install_bootloader(agent: Arc<Agent>, arguments: Arguments, running: Running) -> Result<Value, Error> {
     let step = agent.step(&running, Value::Null);
-    Ok(bootloader::install_bootloader(&step, &arguments).await?)
+    let wanted = InstallBootloader::from_arguments(&arguments, &step)?;
+    Ok(bootloader::install_bootloader(&step, wanted).await?)
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferric_steps::image::oci;
+use ferric_steps::arguments::FromArguments;
+use ferric_steps::deploy::write_image::WriteImage;
 use ferric_steps::power::{self, Power};
 use ferric_steps::step::Kind;
-use ferric_steps::{catalogue, clock, flush};
+use ferric_steps::{StepError, catalogue, clock, flush};
 use serde_json::Value;
 
 use super::{Arguments, Command, Extension, Mode, PLAIN, Running, steps};
 use crate::agent::{self, Agent};
-use crate::config::options;
-use crate::error::{self, Error};
+use crate::error::Error;
 use crate::lookup;
 
 /// `standby`.
@@ -51,47 +51,12 @@ pub const EXTENSION: Extension = Extension {
 /// How long the answer to the request has before the machine goes down.
 const ANSWER: Duration = Duration::from_millis(100);
 
-/// Length of an MD5 digest in hex.
-const MD5_LENGTH: usize = 32;
-
+/// Parameters that the step refuses are refused at once; whatever else is wrong fails the command.
 fn check_image(agent: &Agent, arguments: &Arguments) -> Result<(), Error> {
-    let bad = |text: String| Err(Error::new(error::INVALID_PARAMETERS, text));
-    let image = arguments.get("image_info").and_then(Value::as_object).cloned().unwrap_or_default();
-    for field in ["id", "urls"] {
-        if !image.contains_key(field) {
-            return bad(format!("Image is missing '{field}' field."));
-        }
+    match WriteImage::from_arguments(arguments, &agent.step(&Running::default(), Value::Null)) {
+        Err(error @ StepError::InvalidParameters(_)) => Err(error.into()),
+        Ok(_) | Err(_) => Ok(()),
     }
-    if image["urls"].as_array().is_none_or(Vec::is_empty) {
-        return bad("Image 'urls' must be a list with at least one element.".to_string());
-    }
-    let given = |name: &str| image.get(name).filter(|value| !value.is_null());
-    let mut verifiable = false;
-    if let Some(checksum) = given("checksum") {
-        let Some(checksum) = checksum.as_str().filter(|text| !text.is_empty()) else {
-            return bad("Image 'checksum' must be a non-empty string.".to_string());
-        };
-        let is_url = checksum.contains("://");
-        verifiable = is_url || checksum.len() > MD5_LENGTH || agent.config().flag(&options::MD5_ENABLED);
-    }
-    let pair = ["os_hash_algo", "os_hash_value"];
-    let is_set = |name: &str| given(name).is_some_and(|value| value.as_str() != Some(""));
-    if pair.into_iter().any(is_set) {
-        for name in pair {
-            if given(name).and_then(Value::as_str).is_none_or(str::is_empty) {
-                return bad(format!("Image '{name}' must be a non-empty string."));
-            }
-        }
-        verifiable = true;
-    }
-    let urls = image["urls"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    // A registry knows the digests of what it holds.
-    if verifiable || urls.into_iter().all(|url| url.starts_with(oci::SCHEME)) {
-        return Ok(());
-    }
-    bad("Image checksum is not available, either the 'checksum' field or the 'os_hash_algo' and 'os_hash_value' \
-         fields pair must be set for image verification."
-        .to_string())
 }
 
 /// Runs a deploy step with these arguments, for conductors that don't use steps. They send no node, so the one from the

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::manager::Manager;
-use super::offer::{Action, Argument, BuiltIn, Offer};
-use crate::clean;
-use crate::deploy;
+use crate::arguments::{Arguments, FromArguments, Parameter};
+use crate::clean::{burnin, erase, express, metadata, pstore, raid, uefi_nvram};
+use crate::deploy::{assisted_install, bootc, inject_files, install_coreos, write_image};
+use crate::offer::{Action, Manager, Offer, Running};
 use crate::options::Options;
 use crate::site::Site;
-use crate::step::Kind;
+use crate::step::{Kind, Step};
 
 /// A step, its priority in each family that has it, and what runs.
 struct Entry {
@@ -24,159 +24,119 @@ struct Entry {
     abortable_service: bool,
     /// The option that holds its priority in place of those above.
     priority_option: Option<fn(&Options) -> i64>,
-    /// Name, description, whether it is required.
-    arguments: &'static [(&'static str, &'static str, bool)],
+    /// What it takes.
+    parameters: &'static [Parameter],
     /// Whether Ironic is told of the arguments. It then refuses others, so steps that take what it sends on its own
     /// (`write_image`) keep silent, as those of the Python agent do.
     argsinfo: bool,
-    action: BuiltIn,
+    run: fn(Step, Arguments) -> Running,
 }
 
-/// What runs, from the function of a step.
-macro_rules! run {
-    ($function:path) => {
-        |step, arguments| Box::pin(async move { $function(&step, &arguments).await })
+/// A step of this name in no family yet: what it takes comes from the type of its function's arguments.
+macro_rules! step {
+    ($name:literal, $function:path) => {
+        step!($name, |step: Step, ()| async move { $function(&step).await }, ())
+    };
+    ($name:literal, $function:path, $arguments:ty) => {
+        step!($name, |step: Step, arguments| async move { $function(&step, arguments).await }, $arguments)
+    };
+    ($name:literal, $work:expr, $arguments:ty) => {
+        Entry {
+            name: $name,
+            interface: "deploy",
+            clean: None,
+            deploy: None,
+            service: None,
+            abortable_service: false,
+            priority_option: None,
+            parameters: <$arguments as FromArguments>::PARAMETERS,
+            argsinfo: false,
+            run: |step, arguments| {
+                Box::pin(async move {
+                    let arguments = <$arguments as FromArguments>::from_arguments(&arguments, &step)?;
+                    ($work)(step, arguments).await
+                })
+            },
+        }
     };
 }
 
-/// A deploy-interface step without arguments in no family yet.
-const fn step(name: &'static str, action: BuiltIn) -> Entry {
-    Entry {
-        name,
-        interface: "deploy",
-        clean: None,
-        deploy: None,
-        service: None,
-        abortable_service: false,
-        priority_option: None,
-        arguments: &[],
-        argsinfo: false,
-        action,
-    }
-}
-
-const RAID_CONFIG: (&str, &str, bool) = ("raid_config", "The RAID configuration to apply.", true);
-
 const GENERIC: &[Entry] = &[
-    Entry { clean: Some(10), ..step("erase_devices", run!(clean::erase::erase_devices)) },
-    Entry {
-        clean: Some(99),
-        deploy: Some(0),
-        ..step("erase_devices_metadata", run!(clean::metadata::erase_devices_metadata))
-    },
-    Entry { clean: Some(0), ..step("erase_devices_express", run!(clean::express::erase_devices_express)) },
-    Entry { clean: Some(0), ..step("erase_pstore", run!(clean::pstore::erase_pstore)) },
+    Entry { clean: Some(10), ..step!("erase_devices", erase::erase_devices) },
+    Entry { clean: Some(99), deploy: Some(0), ..step!("erase_devices_metadata", metadata::erase_devices_metadata) },
+    Entry { clean: Some(0), ..step!("erase_devices_express", express::erase_devices_express) },
+    Entry { clean: Some(0), ..step!("erase_pstore", pstore::erase_pstore) },
     Entry {
         clean: Some(0),
         deploy: Some(0),
-        arguments: &[(
-            "match_patterns",
-            "Regular expressions; boot entries whose device path matches one of them are deleted. \
-             Default: hard disk paths, shim and GRUB.",
-            false,
-        )],
         argsinfo: true,
-        ..step("clean_uefi_nvram", run!(clean::uefi_nvram::clean_uefi_nvram))
+        ..step!("clean_uefi_nvram", uefi_nvram::clean_uefi_nvram, uefi_nvram::CleanUefiNvram)
     },
     Entry {
         interface: "raid",
         clean: Some(0),
         service: Some(0),
         abortable_service: true,
-        ..step("delete_configuration", run!(clean::raid::delete_configuration))
+        ..step!("delete_configuration", raid::delete_configuration)
     },
     Entry {
         interface: "raid",
         deploy: Some(0),
         service: Some(0),
-        arguments: &[
-            RAID_CONFIG,
-            ("delete_existing", "Whether existing software RAID is deleted first. Default: true.", false),
-        ],
         argsinfo: true,
-        ..step("apply_configuration", run!(clean::raid::apply_configuration))
+        ..step!("apply_configuration", raid::apply_configuration, raid::ApplyConfiguration)
     },
     Entry {
         interface: "raid",
         clean: Some(0),
         service: Some(0),
         abortable_service: true,
-        ..step("create_configuration", run!(clean::raid::create_configuration))
+        ..step!("create_configuration", raid::create_configuration)
+    },
+    Entry { clean: Some(0), service: Some(0), abortable_service: true, ..step!("burnin_cpu", burnin::burnin_cpu) },
+    Entry { clean: Some(0), service: Some(0), abortable_service: true, ..step!("burnin_gpu", burnin::burnin_gpu) },
+    Entry { clean: Some(0), ..step!("burnin_disk", burnin::burnin_disk) },
+    Entry {
+        clean: Some(0),
+        service: Some(0),
+        abortable_service: true,
+        ..step!("burnin_memory", burnin::burnin_memory)
     },
     Entry {
         clean: Some(0),
         service: Some(0),
         abortable_service: true,
-        ..step("burnin_cpu", run!(clean::burnin::burnin_cpu))
-    },
-    Entry {
-        clean: Some(0),
-        service: Some(0),
-        abortable_service: true,
-        ..step("burnin_gpu", run!(clean::burnin::burnin_gpu))
-    },
-    Entry { clean: Some(0), ..step("burnin_disk", run!(clean::burnin::burnin_disk)) },
-    Entry {
-        clean: Some(0),
-        service: Some(0),
-        abortable_service: true,
-        ..step("burnin_memory", run!(clean::burnin::burnin_memory))
-    },
-    Entry {
-        clean: Some(0),
-        service: Some(0),
-        abortable_service: true,
-        ..step("burnin_network", run!(clean::burnin::burnin_network))
+        ..step!("burnin_network", burnin::burnin_network)
     },
     Entry {
         deploy: Some(0),
         service: Some(0),
-        arguments: &[
-            ("image_info", "The image: URLs, checksum, format.", true),
-            ("configdrive", "Config drive, base64 of gzip, or its URL.", false),
-        ],
-        ..step("write_image", run!(deploy::write_image::write_image))
+        ..step!("write_image", write_image::write_image, write_image::WriteImage)
     },
     Entry {
         deploy: Some(0),
         service: Some(0),
         priority_option: Some(|options| options.inject_files_priority),
-        arguments: &[
-            ("files", "Files to inject, after those of the node property inject_files.", false),
-            ("verify_ca", "Whether certificates of file URLs are verified. Default: true.", false),
-        ],
         argsinfo: true,
-        ..step("inject_files", run!(deploy::inject_files::inject_files))
+        ..step!("inject_files", inject_files::inject_files, inject_files::InjectFiles)
     },
     Entry {
         deploy: Some(0),
         service: Some(0),
-        arguments: &[
-            ("image_source", "The container image to install.", true),
-            ("configdrive", "Config drive, base64 of gzip, or its URL.", false),
-            ("oci_pull_secret", "Credentials of the registry.", false),
-            ("pull_secret", "The same, as the command execute_bootc_install calls it.", false),
-            ("instance_info", "That of the node, unless given.", false),
-        ],
-        ..step("execute_bootc_install", run!(deploy::bootc::execute_bootc_install))
+        ..step!("execute_bootc_install", bootc::execute_bootc_install, bootc::ExecuteBootcInstall)
     },
 ];
 
 const COREOS: &[Entry] = &[
     Entry {
         deploy: Some(0),
-        arguments: &[(
-            "ignition",
-            "Ignition configuration 3.x, as an object or JSON text. Default: user_data of the config drive.",
-            false,
-        )],
         argsinfo: true,
-        ..step("install_coreos", run!(deploy::install_coreos::install_coreos))
+        ..step!("install_coreos", install_coreos::install_coreos, install_coreos::InstallCoreos)
     },
     Entry {
         deploy: Some(0),
         argsinfo: true,
-        ..step("start_assisted_install", run!(deploy::assisted_install::start_assisted_install))
+        ..step!("start_assisted_install", assisted_install::start_assisted_install)
     },
 ];
 
@@ -215,13 +175,9 @@ impl Entry {
                 Kind::Service => self.abortable_service.then_some(true),
             },
             reboot_requested: false,
-            arguments: Some(self.arguments.iter().map(argument).collect()),
+            parameters: self.parameters.to_vec(),
             argsinfo: self.argsinfo,
-            action: Action::BuiltIn(self.action),
+            action: Action::new(self.run),
         }
     }
-}
-
-fn argument(&(name, description, required): &(&str, &str, bool)) -> Argument {
-    Argument { name: name.into(), description: description.into(), required }
 }

@@ -8,10 +8,9 @@ use ferric_hardware::block;
 use ferric_hardware::tool::{Tool, ToolError};
 use serde_json::Value;
 
-use super::on_thread;
 use crate::StepError;
 use crate::options::BurnIn;
-use crate::step::{Arguments, Step};
+use crate::step::Step;
 
 pub use network::burnin_network;
 
@@ -24,8 +23,8 @@ const TICK: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// [`StepError::Execution`] when the tool is missing or finds something.
-pub async fn burnin_cpu(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(step, |step| {
+pub async fn burnin_cpu(step: &Step) -> Result<Value, StepError> {
+    step.blocking(|step| {
         let load = BurnIn::of(&step.node).cpu;
         let mut arguments = vec!["--cpu".to_string(), load.workers];
         arguments.extend(["--timeout".to_string(), load.timeout, "--metrics-brief".to_string()]);
@@ -39,8 +38,8 @@ pub async fn burnin_cpu(step: &Step, _arguments: &Arguments) -> Result<Value, St
 ///
 /// # Errors
 /// As [`burnin_cpu`].
-pub async fn burnin_memory(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(step, |step| {
+pub async fn burnin_memory(step: &Step) -> Result<Value, StepError> {
+    step.blocking(|step| {
         let load = BurnIn::of(&step.node).memory;
         let mut arguments = vec!["--vm".to_string(), load.workers, "--vm-bytes".to_string(), load.bytes];
         arguments.extend(["--timeout".to_string(), load.timeout, "--metrics-brief".to_string()]);
@@ -54,8 +53,8 @@ pub async fn burnin_memory(step: &Step, _arguments: &Arguments) -> Result<Value,
 ///
 /// # Errors
 /// As [`burnin_cpu`]; [`StepError::Cleaning`] when a self-test fails.
-pub async fn burnin_disk(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(step, |step| {
+pub async fn burnin_disk(step: &Step) -> Result<Value, StepError> {
+    step.blocking(|step| {
         let load = BurnIn::of(&step.node).disk;
         let listing = block::list(&step.site.machine, &step.device_policy());
         let disks: Vec<String> = listing.eligible.iter().map(|disk| disk.name.clone()).collect();
@@ -83,8 +82,8 @@ pub async fn burnin_disk(step: &Step, _arguments: &Arguments) -> Result<Value, S
 ///
 /// # Errors
 /// As [`burnin_cpu`]; also when fewer processors are found than the node says.
-pub async fn burnin_gpu(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(step, |step| {
+pub async fn burnin_gpu(step: &Step) -> Result<Value, StepError> {
+    step.blocking(|step| {
         let load = BurnIn::of(&step.node).gpu;
         let tool = Tool::at(std::path::Path::new(&load.directory).join("gpu_burn"));
         let cancelled = || step.cancel.is_cancelled();
@@ -216,7 +215,7 @@ mod tests {
     async fn settings_of_the_node_reach_the_tool() {
         let script = r#"printf '%s\n' "$*" > "$(dirname "$0")/called""#;
         let (directory, step) = step(&[("stress-ng", script)], json!({"agent_burnin_cpu_timeout": 7}));
-        burnin_cpu(&step, &Arguments::new()).await.unwrap();
+        burnin_cpu(&step).await.unwrap();
         let called = std::fs::read_to_string(directory.path().join("called")).unwrap();
         assert_eq!(called, "--cpu 0 --timeout 7 --metrics-brief\n");
     }
@@ -224,10 +223,10 @@ mod tests {
     #[tokio::test]
     async fn a_missing_tool_and_a_failing_one_are_named() {
         let (_none, without) = step(&[], Value::Null);
-        let error = burnin_memory(&without, &Arguments::new()).await.unwrap_err().to_string();
+        let error = burnin_memory(&without).await.unwrap_err().to_string();
         assert!(error.starts_with("stress-ng (vm) failed with error stress-ng is not installed"), "{error}");
         let (_directory, step) = step(&[("stress-ng", "echo 'bad memory' >&2; exit 2")], Value::Null);
-        let error = burnin_memory(&step, &Arguments::new()).await.unwrap_err().to_string();
+        let error = burnin_memory(&step).await.unwrap_err().to_string();
         assert!(error.contains("bad memory"), "{error}");
     }
 

@@ -9,17 +9,17 @@ use ferric_hardware::{ata, nvme, partitions, signature};
 use serde_json::{Map, Value};
 
 use super::samples::Samples;
-use super::{Outcome, discard, erasable, guard, not_erasable, on_thread, overwrite};
+use super::{Outcome, discard, erasable, guard, not_erasable, overwrite};
 use crate::StepError;
 use crate::options::Erase;
-use crate::step::{Arguments, Step};
+use crate::step::Step;
 
 /// Erases every eligible disk. The result has an entry of value null per device, skipped ones included.
 ///
 /// # Errors
 /// [`StepError::ProtectedDevice`] before anything is touched; [`StepError::BlockDeviceErase`] with every failed device.
-pub async fn erase_devices(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(step, erase_all).await
+pub async fn erase_devices(step: &Step) -> Result<Value, StepError> {
+    step.blocking(erase_all).await
 }
 
 fn erase_all(step: &Step) -> Result<Value, StepError> {

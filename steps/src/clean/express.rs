@@ -5,17 +5,17 @@ use ferric_hardware::nvme;
 use ferric_hardware::opened::DeviceError;
 use serde_json::Value;
 
-use super::{erasable, guard, metadata, not_erasable, on_thread};
+use super::{erasable, guard, metadata, not_erasable};
 use crate::StepError;
 use crate::options::Erase;
-use crate::step::{Arguments, Step};
+use crate::step::Step;
 
 /// Erases every eligible disk the fast way. A device that cannot erase itself loses its metadata.
 ///
 /// # Errors
 /// As `erase_devices_metadata`.
-pub async fn erase_devices_express(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(step, |step| {
+pub async fn erase_devices_express(step: &Step) -> Result<Value, StepError> {
+    step.blocking(|step| {
         let options = step.site.options.erase.for_node(&step.node);
         let listing = erasable(step)?;
         let disks = &listing.eligible;

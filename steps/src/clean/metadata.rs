@@ -6,17 +6,17 @@ use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
 use ferric_hardware::{partitions, signature, wipe};
 use serde_json::Value;
 
-use super::{Outcome, erasable, guard, not_erasable, on_thread};
+use super::{Outcome, erasable, guard, not_erasable};
 use crate::StepError;
-use crate::step::{Arguments, Step};
+use crate::step::Step;
 
 /// Erases the metadata of every eligible disk, partitions before their disk. Members of software RAID are left to
 /// `delete_configuration`. Goes on with the other disks when one fails.
 ///
 /// # Errors
 /// [`StepError::ProtectedDevice`] before anything is touched; [`StepError::BlockDeviceErase`] with every failed device.
-pub async fn erase_devices_metadata(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(step, |step| {
+pub async fn erase_devices_metadata(step: &Step) -> Result<Value, StepError> {
+    step.blocking(|step| {
         let options = step.site.options.erase.for_node(&step.node);
         let listing = erasable(step)?;
         guard::check(&step.site.machine, &listing.eligible, &options)?;

@@ -2,16 +2,15 @@
 
 use serde_json::Value;
 
-use super::on_thread;
 use crate::StepError;
-use crate::step::{Arguments, Step};
+use crate::step::Step;
 
 /// Removes everything in the persistent store, when one is mounted.
 ///
 /// # Errors
 /// [`StepError::Cleaning`] names the entry that cannot be removed.
-pub async fn erase_pstore(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(step, |step| {
+pub async fn erase_pstore(step: &Step) -> Result<Value, StepError> {
+    step.blocking(|step| {
         let mounts = step.site.machine.read("/proc/mounts").unwrap_or_default();
         let Some(mount_point) = mounts.lines().find_map(pstore_mount_point) else {
             tracing::info!("no pstore is mounted: nothing to erase");

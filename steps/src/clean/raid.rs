@@ -16,9 +16,9 @@ use ferric_hardware::block::{self, EligibleDevice};
 use serde_json::Value;
 
 use self::arrays::Fate;
-use super::on_thread;
-use crate::StepError;
-use crate::step::{Arguments, Step};
+use crate::arguments::{Arguments, FromArguments, Parameter, value};
+use crate::step::Step;
+use crate::{StepError, loose};
 
 /// No mdadm call takes that long unless something hangs.
 const MDADM_LIMIT: Duration = Duration::from_secs(300);
@@ -27,36 +27,55 @@ const MDADM_LIMIT: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// [`StepError::SoftwareRaid`] for a configuration that cannot be, or when mdadm fails.
-pub async fn create_configuration(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
+pub async fn create_configuration(step: &Step) -> Result<Value, StepError> {
     let wanted = step.node["target_raid_config"].clone();
-    on_thread(step, move |step| create::create(step, &wanted)).await
+    step.blocking(move |step| create::create(step, &wanted)).await
 }
 
 /// Removes every array but those that `skip_block_devices` keeps by volume name.
 ///
 /// # Errors
 /// [`StepError::SoftwareRaid`] names what is left.
-pub async fn delete_configuration(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(step, |step| {
+pub async fn delete_configuration(step: &Step) -> Result<Value, StepError> {
+    step.blocking(|step| {
         delete::delete(step)?;
         Ok(Value::Null)
     })
     .await
 }
 
-/// Makes the arrays of the argument `raid_config`; existing ones are deleted first unless `delete_existing` is false.
+/// Arguments of `apply_configuration`.
+#[derive(Debug)]
+pub struct ApplyConfiguration {
+    raid_config: Value,
+    delete_existing: bool,
+}
+
+impl FromArguments for ApplyConfiguration {
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::required("raid_config", "The RAID configuration to apply."),
+        Parameter::optional("delete_existing", "Whether existing software RAID is deleted first. Default: true."),
+    ];
+
+    fn from_arguments(arguments: &Arguments, _: &Step) -> Result<Self, StepError> {
+        Ok(Self {
+            raid_config: value(arguments, "raid_config").clone(),
+            delete_existing: loose::flag(value(arguments, "delete_existing")).unwrap_or(true),
+        })
+    }
+}
+
+/// Makes the arrays of `raid_config`; existing ones are deleted first unless `delete_existing` is false.
 ///
 /// # Errors
 /// As `create_configuration` and `delete_configuration`.
-pub async fn apply_configuration(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
-    let wanted = arguments.get("raid_config").cloned().unwrap_or_default();
-    let delete_existing = arguments.get("delete_existing").and_then(crate::loose::flag).unwrap_or(true);
-    on_thread(step, move |step| {
-        config::validate(&wanted, &step.node, device_count(step))?;
-        if delete_existing {
+pub async fn apply_configuration(step: &Step, wanted: ApplyConfiguration) -> Result<Value, StepError> {
+    step.blocking(move |step| {
+        config::validate(&wanted.raid_config, &step.node, device_count(step))?;
+        if wanted.delete_existing {
             delete::delete(step)?;
         }
-        create::create(step, &wanted)
+        create::create(step, &wanted.raid_config)
     })
     .await
 }

@@ -4,20 +4,37 @@ use ferric_hardware::efi::BootVariables;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::on_thread;
 use crate::StepError;
-use crate::step::{Arguments, Step};
+use crate::arguments::{Arguments, FromArguments, Parameter, value};
+use crate::step::Step;
 
 /// What is deleted unless the step's arguments say otherwise: entries on hard disks, shim and GRUB wherever they are.
 const DEFAULT_PATTERNS: [&str; 3] = [r"^HD\(", r"shim.*\.efi", r"grub.*\.efi"];
 
-/// Deletes every boot entry whose device path matches one of `match_patterns`.
+/// Arguments of `clean_uefi_nvram`.
+#[derive(Debug)]
+pub struct CleanUefiNvram {
+    patterns: Vec<Regex>,
+}
+
+impl FromArguments for CleanUefiNvram {
+    const PARAMETERS: &'static [Parameter] = &[Parameter::optional(
+        "match_patterns",
+        "Regular expressions; boot entries whose device path matches one of them are deleted. Default: hard disk \
+         paths, shim and GRUB.",
+    )];
+
+    fn from_arguments(arguments: &Arguments, _: &Step) -> Result<Self, StepError> {
+        Ok(Self { patterns: patterns(value(arguments, "match_patterns"))? })
+    }
+}
+
+/// Deletes every boot entry whose device path matches one of the patterns.
 ///
 /// # Errors
-/// [`StepError::InvalidParameters`] for patterns that are none; [`StepError::Cleaning`] when the firmware refuses.
-pub async fn clean_uefi_nvram(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
-    let patterns = patterns(arguments.get("match_patterns"))?;
-    on_thread(step, move |step| {
+/// [`StepError::Cleaning`] when the firmware refuses.
+pub async fn clean_uefi_nvram(step: &Step, CleanUefiNvram { patterns }: CleanUefiNvram) -> Result<Value, StepError> {
+    step.blocking(move |step| {
         if !step.site.machine.path("/sys/firmware/efi").is_dir() {
             tracing::info!("not booted by UEFI: no boot entries to clean");
             return Ok(Value::Null);
@@ -41,18 +58,18 @@ pub async fn clean_uefi_nvram(step: &Step, arguments: &Arguments) -> Result<Valu
     .await
 }
 
-fn patterns(argument: Option<&Value>) -> Result<Vec<Regex>, StepError> {
+fn patterns(argument: &Value) -> Result<Vec<Regex>, StepError> {
     let invalid = |detail: String| {
         StepError::InvalidParameters(format!("The match_patterns must be a list of strings: {detail}"))
     };
     let compile =
         |text: &str| RegexBuilder::new(text).case_insensitive(true).build().map_err(|error| invalid(error.to_string()));
     match argument {
-        None | Some(Value::Null) => DEFAULT_PATTERNS.into_iter().map(compile).collect(),
-        Some(Value::Array(items)) => {
+        Value::Null => DEFAULT_PATTERNS.into_iter().map(compile).collect(),
+        Value::Array(items) => {
             items.iter().map(|item| item.as_str().ok_or_else(|| invalid(item.to_string())).and_then(compile)).collect()
         }
-        Some(other) => Err(invalid(other.to_string())),
+        other => Err(invalid(other.to_string())),
     }
 }
 
@@ -68,7 +85,7 @@ mod tests {
 
     #[test]
     fn defaults_take_disks_and_loaders_but_not_the_network() {
-        let patterns = patterns(None).unwrap();
+        let patterns = patterns(&Value::Null).unwrap();
         assert!(matches(&patterns, r"HD(1,GPT,6f1dcd2c,0x800,0x1000)/File(\EFI\X.EFI)"));
         assert!(matches(&patterns, r"PciRoot(0x0)/Pci(0x1,0x0)/File(\EFI\debian\SHIMX64.EFI)"));
         assert!(!matches(&patterns, "PciRoot(0x0)/Pci(0x2,0x0)/MAC(525400123456,1)/IPv4()"));
@@ -77,9 +94,9 @@ mod tests {
     #[test]
     fn patterns_must_be_a_list_of_expressions() {
         for wrong in [json!("a"), json!([1]), json!(["("]), json!({"a": 1})] {
-            let error = patterns(Some(&wrong)).unwrap_err();
+            let error = patterns(&wrong).unwrap_err();
             assert!(matches!(error, StepError::InvalidParameters(_)), "{wrong}");
         }
-        assert_eq!(patterns(Some(&json!([]))).unwrap().len(), 0);
+        assert_eq!(patterns(&json!([])).unwrap().len(), 0);
     }
 }

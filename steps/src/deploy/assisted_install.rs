@@ -7,8 +7,7 @@ use ferric_hardware::tool::{Tool, ToolError};
 use serde_json::Value;
 
 use crate::StepError;
-use crate::catalogue::blocking;
-use crate::step::{Arguments, Step};
+use crate::step::Step;
 
 const UNIT: &str = "agent.service";
 /// When the unit is looked at for the first time.
@@ -24,9 +23,8 @@ const CALL_LIMIT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// [`StepError::Deployment`] when it cannot be started or fails.
-pub async fn start_assisted_install(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
-    let step = step.clone();
-    blocking(move || run(&step)).await
+pub async fn start_assisted_install(step: &Step) -> Result<Value, StepError> {
+    step.blocking(run).await
 }
 
 fn run(step: &Step) -> Result<Value, StepError> {
@@ -81,7 +79,7 @@ mod tests {
     async fn it_ends_when_the_unit_does() {
         let fake = testing::Fake::new();
         fake.program("systemctl", "[ $1 = show ] && echo ActiveState=inactive || echo \"$@\" >> started");
-        start_assisted_install(&fake.step(), &Arguments::new()).await.unwrap();
+        start_assisted_install(&fake.step()).await.unwrap();
         assert_eq!(fake.read("started"), "start --no-block --job-mode=fail agent.service\n");
     }
 
@@ -89,7 +87,7 @@ mod tests {
     async fn a_failed_unit_is_a_failed_step_with_its_result() {
         let fake = testing::Fake::new();
         fake.program("systemctl", "printf 'ActiveState=failed\\nResult=exit-code\\n'");
-        let error = start_assisted_install(&fake.step(), &Arguments::new()).await.unwrap_err();
+        let error = start_assisted_install(&fake.step()).await.unwrap_err();
         assert!(matches!(&error, StepError::Deployment(text) if text.contains("result \"exit-code\"")), "{error}");
     }
 }

@@ -11,12 +11,45 @@ use serde_json::Value;
 
 use self::esp::{EspError, Loader};
 use super::root_device;
-use crate::clean::on_thread;
-use crate::step::{Arguments, Step};
+use crate::arguments::{Arguments, FromArguments, Parameter, value};
+use crate::step::Step;
 use crate::{StepError, loose};
 
 /// What a disk without an identifier of its own is called.
 const NO_DISK_ID: &str = "0x00000000";
+
+/// Arguments of `install_bootloader`. Without any, only boot entries are made.
+#[derive(Debug, Default)]
+pub struct InstallBootloader {
+    /// The root file system, or the disk of an image without one.
+    root_uuid: Option<String>,
+    /// The EFI system partition that was made around a partition image.
+    efi_system_uuid: Option<String>,
+    /// Whether there is a PReP partition.
+    prep: bool,
+    /// What is said over the agent's option.
+    ignore_failure: Option<bool>,
+}
+
+impl FromArguments for InstallBootloader {
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::required("root_uuid", "The root file system, or the disk."),
+        Parameter::optional("efi_system_part_uuid", "The EFI system partition."),
+        Parameter::optional("prep_boot_part_uuid", "The PReP partition."),
+        Parameter::optional("target_boot_mode", "Not looked at: the firmware in use decides."),
+        Parameter::optional("ignore_bootloader_failure", "Whether to go on when this fails."),
+    ];
+
+    fn from_arguments(arguments: &Arguments, _: &Step) -> Result<Self, StepError> {
+        let uuid = |name: &str| value(arguments, name).as_str().map(str::to_string);
+        Ok(Self {
+            root_uuid: uuid("root_uuid").filter(|uuid| uuid != NO_DISK_ID),
+            efi_system_uuid: uuid("efi_system_part_uuid"),
+            prep: !value(arguments, "prep_boot_part_uuid").is_null(),
+            ignore_failure: loose::flag(value(arguments, "ignore_bootloader_failure")),
+        })
+    }
+}
 
 /// Makes the deployed disk bootable: by boot entries where the firmware is UEFI, else by the image's own GRUB when the
 /// option `enable_bios_bootloader_install` permits that.
@@ -24,12 +57,10 @@ const NO_DISK_ID: &str = "0x00000000";
 /// # Errors
 /// [`StepError::DeviceNotFound`] without an EFI system partition, [`StepError::Execution`] when the firmware refuses the
 /// entry or GRUB fails, [`StepError::InvalidImage`] when the image would need GRUB and that is not permitted.
-pub async fn install_bootloader(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
-    let arguments = arguments.clone();
-    on_thread(step, move |step| {
-        let ignored = arguments.get("ignore_bootloader_failure").and_then(loose::flag);
-        let ignored = ignored.unwrap_or(step.site.options.boot.ignore_failure);
-        match install(step, &arguments) {
+pub async fn install_bootloader(step: &Step, wanted: InstallBootloader) -> Result<Value, StepError> {
+    step.blocking(move |step| {
+        let ignored = wanted.ignore_failure.unwrap_or(step.site.options.boot.ignore_failure);
+        match install(step, &wanted) {
             Err(error) if ignored => {
                 tracing::warn!(%error, "the boot loader was not set up, which is to be ignored");
                 Ok(Value::Null)
@@ -40,16 +71,15 @@ pub async fn install_bootloader(step: &Step, arguments: &Arguments) -> Result<Va
     .await
 }
 
-fn install(step: &Step, arguments: &Arguments) -> Result<(), StepError> {
+fn install(step: &Step, wanted: &InstallBootloader) -> Result<(), StepError> {
     let uefi = step.site.machine.path("/sys/firmware/efi").is_dir();
-    if uefi && manage_uefi(step, arguments)? {
+    if uefi && manage_uefi(step, wanted)? {
         return Ok(());
     }
-    let root = arguments.get("root_uuid").and_then(Value::as_str).unwrap_or(NO_DISK_ID);
-    if root == NO_DISK_ID {
+    let Some(root) = &wanted.root_uuid else {
         tracing::info!("no boot loader is installed");
         return Ok(());
-    }
+    };
     if !step.site.options.boot.install_for_bios {
         return Err(StepError::InvalidImage(
             "Install of legacy BIOS bootloaders disabled by CONF.enable_bios_bootloader_install as part of \
@@ -60,19 +90,19 @@ fn install(step: &Step, arguments: &Arguments) -> Result<(), StepError> {
     if uefi {
         return Err(StepError::InvalidImage("The image brings no UEFI boot loader in /boot/efi/EFI".to_string()));
     }
-    if arguments.get("prep_boot_part_uuid").is_some_and(|uuid| !uuid.is_null()) {
+    if wanted.prep {
         return Err(StepError::Execution("Installing GRUB2 to a PReP partition is not supported by this agent".into()));
     }
     grub::install(step, &root_device::choose(step)?, root)
 }
 
 /// Writes the boot entries of the deployed disk. False when its EFI system partition holds no loader.
-fn manage_uefi(step: &Step, arguments: &Arguments) -> Result<bool, StepError> {
+fn manage_uefi(step: &Step, wanted: &InstallBootloader) -> Result<bool, StepError> {
     let disk = root_device::choose(step)?;
     let name = disk.name.as_str();
     let open = OpenDevice::open(&step.site.machine, &disk, Access::Read)
         .map_err(|error| StepError::BlockDevice(error.to_string()))?;
-    let uuid = arguments.get("efi_system_part_uuid").and_then(Value::as_str);
+    let uuid = wanted.efi_system_uuid.as_deref();
     let partition = esp::find(&open, uuid).map_err(|error| failed(name, &error))?.ok_or_else(|| {
         StepError::DeviceNotFound(format!(
             "No EFI partition could be detected on device {name} and EFI partition UUID has not been recorded during \
@@ -80,8 +110,7 @@ fn manage_uefi(step: &Step, arguments: &Arguments) -> Result<bool, StepError> {
         ))
     })?;
     let mut loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, &error))?;
-    let root = arguments.get("root_uuid").and_then(Value::as_str).filter(|uuid| *uuid != NO_DISK_ID);
-    if let (true, Some(root), Some(system)) = (loaders.is_empty(), root, uuid)
+    if let (true, Some(root), Some(system)) = (loaders.is_empty(), &wanted.root_uuid, uuid)
         && assets::install(step, &disk, root, system)?
     {
         // What came through the partition is not what was read through the disk before.

@@ -1,9 +1,9 @@
-//! The config drive: what arrives ([`obtain`]), and where it goes on the disk ([`place`]).
+//! The config drive: what arrives ([`ConfigDrive`]), and where it goes on the disk ([`place`]).
 
 mod content;
 mod placing;
 
-pub use content::obtain;
+pub use content::ConfigDrive;
 pub use placing::place;
 
 use ferric_hardware::units::Bytes;

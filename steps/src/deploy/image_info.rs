@@ -71,11 +71,8 @@ impl ImageInfo {
     /// # Errors
     /// [`StepError::InvalidParameters`] in the words of the Python agent.
     pub fn parse(info: &Value, md5_enabled: bool) -> Result<Self, StepError> {
-        let Some(map) = info.as_object() else {
-            return Err(invalid("'image_info' must be an object."));
-        };
         for field in ["id", "urls"] {
-            if !map.contains_key(field) {
+            if info.get(field).is_none() {
                 return Err(invalid(&format!("Image is missing '{field}' field.")));
             }
         }

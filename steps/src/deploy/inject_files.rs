@@ -9,27 +9,46 @@ use serde_json::Value;
 use super::mounted::Mounted;
 use super::root_device;
 use crate::StepError;
-use crate::catalogue::blocking;
+use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::fetch;
 use crate::image::HttpOptions;
-use crate::step::{Arguments, Step};
+use crate::step::Step;
 use wanted::{Content, Place, Wanted};
 
 /// A file from a server may be this long.
 const FILE_LIMIT_BYTES: usize = 256 << 20;
 
+/// Arguments of `inject_files`.
+#[derive(Debug)]
+pub struct InjectFiles {
+    files: Vec<Wanted>,
+    verify_ca: bool,
+}
+
+impl FromArguments for InjectFiles {
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::optional("files", "Files to inject, after those of the node property inject_files."),
+        Parameter::optional("verify_ca", "Whether certificates of file URLs are verified. Default: true."),
+    ];
+
+    fn from_arguments(arguments: &Arguments, step: &Step) -> Result<Self, StepError> {
+        Ok(Self {
+            files: wanted::read(&step.node["properties"]["inject_files"], value(arguments, "files"))?,
+            verify_ca: *value(arguments, "verify_ca") != Value::Bool(false),
+        })
+    }
+}
+
 /// The step `inject_files`: the files of the node property `inject_files`, then those of the argument `files`.
 ///
 /// # Errors
-/// [`StepError::InvalidParameters`] with everything that is wrong; [`StepError::DeviceNotFound`] when no partition has
-/// the directory; [`StepError::Execution`] when a file cannot be fetched or written.
-pub async fn inject_files(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
-    let of_node = &step.node["properties"]["inject_files"];
-    let wanted = wanted::read(of_node, arguments.get("files").unwrap_or(&Value::Null))?;
+/// [`StepError::DeviceNotFound`] when no partition has the directory; [`StepError::Execution`] when a file cannot be
+/// fetched or written.
+pub async fn inject_files(step: &Step, wanted: InjectFiles) -> Result<Value, StepError> {
     let mut http = HttpOptions::of(&step.site.options.tls);
-    http.insecure |= arguments.get("verify_ca") == Some(&Value::Bool(false));
+    http.insecure |= !wanted.verify_ca;
     let mut files = Vec::new();
-    for one in wanted {
+    for one in wanted.files {
         let content = match &one.content {
             Content::Deleted => None,
             Content::Bytes(bytes) => Some(bytes.clone()),
@@ -44,8 +63,8 @@ pub async fn inject_files(step: &Step, arguments: &Arguments) -> Result<Value, S
     if files.is_empty() {
         return Ok(Value::Null);
     }
-    let working = step.clone();
-    blocking(move || files.iter().try_for_each(|(file, content)| inject(&working, file, content.as_deref()))).await?;
+    step.blocking(move |step| files.iter().try_for_each(|(file, content)| inject(step, file, content.as_deref())))
+        .await?;
     Ok(Value::Null)
 }
 

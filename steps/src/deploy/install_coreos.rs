@@ -12,15 +12,16 @@ use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::opened::{Access, OpenDevice};
 use ferric_hardware::{partitions, wipe};
 use ferric_ignition::host_name::Distribution;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{bootloader, root_device};
-use crate::StepError;
-use crate::catalogue::blocking;
+use super::bootloader::{self, InstallBootloader};
+use super::root_device;
+use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::clean::raid;
 use crate::image::{Algorithm, Digest};
 use crate::secret_file::SecretFile;
-use crate::step::{Arguments, Step};
+use crate::step::Step;
+use crate::{StepError, loose};
 use ignition::Ignition;
 
 /// How often coreos-installer is run before it is believed.
@@ -30,30 +31,60 @@ const BOOT_ENTRY_ATTEMPTS: u32 = 6;
 /// Pause between those tries.
 const BOOT_ENTRY_PAUSE: Duration = Duration::from_secs(5);
 
+/// Arguments of `install_coreos`, and what the node says to it.
+#[derive(Debug)]
+pub struct InstallCoreos {
+    ignition: Ignition,
+    /// Without Ignition and device.
+    installer_arguments: Vec<String>,
+}
+
+impl FromArguments for InstallCoreos {
+    const PARAMETERS: &'static [Parameter] = &[Parameter::optional(
+        "ignition",
+        "Ignition configuration 3.x, as an object or JSON text. Default: user_data of the config drive.",
+    )];
+
+    fn from_arguments(arguments: &Arguments, step: &Step) -> Result<Self, StepError> {
+        let instance_info = &step.node["instance_info"];
+        let configdrive = configdrive(&instance_info["configdrive"])?;
+        let ignition = match value(arguments, "ignition") {
+            Value::Null => &configdrive["user_data"],
+            given => given,
+        };
+        let meta_data = &configdrive["meta_data"];
+        let mut installer_arguments = vec!["install".to_string()];
+        match loose::text(&instance_info["image_source"]) {
+            // It only makes a missing signature good, not a wrong one.
+            Some(url) => installer_arguments.extend(["--image-url", url, "--insecure"].map(str::to_string)),
+            None => installer_arguments.push("--offline".to_string()),
+        }
+        for argument in kernel_arguments(meta_data, step) {
+            installer_arguments.extend(["--append-karg".to_string(), argument]);
+        }
+        if copy_network(meta_data, step) {
+            installer_arguments.push("--copy-network".to_string());
+        }
+        Ok(Self { ignition: Ignition::read(ignition)?, installer_arguments })
+    }
+}
+
 /// The step `install_coreos`. The Ignition configuration is the argument `ignition`, else `user_data` of the config
 /// drive; `meta_data` of the config drive may hold `coreos_append_karg` and `coreos_copy_network`. The image is
 /// `instance_info.image_source`, or without it the one inside of the live system. `network_data` is not looked at.
 ///
 /// # Errors
 /// [`StepError::Deployment`] with the installer's own reason; nothing was written when the configuration is refused.
-pub async fn install_coreos(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
-    let instance_info = &step.node["instance_info"];
-    let configdrive = configdrive(&instance_info["configdrive"])?;
+pub async fn install_coreos(step: &Step, wanted: InstallCoreos) -> Result<Value, StepError> {
     let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    let given = arguments.get("ignition").filter(|value| !value.is_null()).unwrap_or(&configdrive["user_data"]);
-    let ignition = Ignition::read(given)?.with_hostname(hostname.as_deref(), &distribution(step)).into_bytes();
+    let ignition = wanted.ignition.with_hostname(hostname.as_deref(), &distribution(step)).into_bytes();
+    let instance_info = &step.node["instance_info"];
     if ["image_os_hash_value", "image_checksum"].iter().any(|name| instance_info[name].is_string()) {
         tracing::warn!("coreos-installer does not compare the image with its checksum in instance_info");
     }
     delete_raid(step).await;
-    let plan = Plan {
-        image_url: instance_info["image_source"].as_str().filter(|url| !url.is_empty()).map(str::to_string),
-        kernel_arguments: kernel_arguments(&configdrive["meta_data"], step),
-        copy_network: copy_network(&configdrive["meta_data"], step),
-        ignition,
-    };
-    let working = step.clone();
-    let device = blocking(move || install(&working, &plan)).await?;
+    let arguments = wanted.installer_arguments;
+    let device = step.blocking(move |step| install(step, arguments, ignition.as_deref())).await?;
     boot_entry(step, &device).await?;
     Ok(Value::Null)
 }
@@ -63,33 +94,6 @@ fn distribution(step: &Step) -> Distribution {
     let places = ["etc/os-release", "usr/lib/os-release"].map(|path| step.site.options.host_root.join(path));
     let text = places.iter().find_map(|path| std::fs::read_to_string(path).ok());
     Distribution::parse(&text.unwrap_or_default())
-}
-
-/// What is to be installed, and how.
-struct Plan {
-    image_url: Option<String>,
-    kernel_arguments: Vec<String>,
-    copy_network: bool,
-    ignition: Option<Vec<u8>>,
-}
-
-impl Plan {
-    /// The arguments of coreos-installer without Ignition and device.
-    fn arguments(&self) -> Vec<String> {
-        let mut arguments = vec!["install".to_string()];
-        match &self.image_url {
-            // It only makes a missing signature good, not a wrong one.
-            Some(url) => arguments.extend(["--image-url".into(), url.clone(), "--insecure".into()]),
-            None => arguments.push("--offline".into()),
-        }
-        for argument in &self.kernel_arguments {
-            arguments.extend(["--append-karg".into(), argument.clone()]);
-        }
-        if self.copy_network {
-            arguments.push("--copy-network".into());
-        }
-        arguments
-    }
 }
 
 fn configdrive(value: &Value) -> Result<Value, StepError> {
@@ -128,20 +132,19 @@ async fn delete_raid(step: &Step) {
     if step.node["automated_clean"] == false {
         return;
     }
-    if let Err(error) = raid::delete_configuration(step, &Map::new()).await {
+    if let Err(error) = raid::delete_configuration(step).await {
         tracing::warn!(%error, "software RAID could not be deleted before the install");
     }
 }
 
-fn install(step: &Step, plan: &Plan) -> Result<EligibleDevice, StepError> {
+fn install(step: &Step, mut arguments: Vec<String>, ignition: Option<&[u8]>) -> Result<EligibleDevice, StepError> {
     let tool = step.site.tools.find("coreos-installer").map_err(|error| {
         let root = step.site.options.host_root.display();
         StepError::Deployment(format!("Cannot run coreos-installer, is it installed in {root}? {error}"))
     })?;
     let device = root_device::choose(step)?;
-    let file = plan.ignition.as_deref().map(|text| SecretFile::create(&tool, "ign", text)).transpose()?;
-    let mut arguments = plan.arguments();
-    if let (Some(file), Some(text)) = (&file, &plan.ignition) {
+    let file = ignition.map(|text| SecretFile::create(&tool, "ign", text)).transpose()?;
+    if let (Some(file), Some(text)) = (&file, ignition) {
         let hash = format!("sha256-{}", Digest::of(Algorithm::Sha256, text).hex());
         arguments.extend(["--ignition-file".to_string(), file.inside(), "--ignition-hash".to_string(), hash]);
     }
@@ -183,11 +186,9 @@ async fn boot_entry(step: &Step, device: &EligibleDevice) -> Result<(), StepErro
         return Ok(());
     }
     step.progress.activity(format!("making a boot entry for {}", device.name));
-    let arguments =
-        Map::from_iter([("root_uuid".to_string(), Value::Null), ("target_boot_mode".into(), "uefi".into())]);
     let mut attempt = 1;
     loop {
-        match bootloader::install_bootloader(step, &arguments).await {
+        match bootloader::install_bootloader(step, InstallBootloader::default()).await {
             Err(StepError::Execution(reason)) if attempt < BOOT_ENTRY_ATTEMPTS => {
                 tracing::warn!(attempt, reason, "no boot entry yet, trying again");
                 attempt += 1;

@@ -6,64 +6,60 @@ use ferric_hardware::partition_table::PartitionTable;
 use ferric_hardware::{partitions, signature, wipe};
 use serde_json::{Value, json};
 
+use super::configdrive::{self, ConfigDrive};
 use super::image_info::ImageInfo;
-use super::{configdrive, expected_digest, partition_image, root_device};
+use super::{expected_digest, partition_image, root_device};
 use crate::StepError;
-use crate::catalogue::blocking;
-use crate::image::{self, FormatChoice, ImageError, Location, Verify, WriteRequest, WriteSummary};
+use crate::arguments::{Arguments, FromArguments, Parameter, value};
+use crate::image::{self, FormatChoice, ImageError, Location, Verify, WriteRequest};
 use crate::options::Options;
-use crate::step::{Arguments, Step};
+use crate::step::Step;
 
-/// What came of [`prepare_image`].
+/// Arguments of the step `write_image` and of the command `prepare_image`.
 #[derive(Debug)]
-pub struct Prepared {
-    /// `image (ID) written to device DEV root_uuid=U`.
-    pub message: String,
-    /// How it was written, with times, sizes and the peak of memory.
-    pub summary: WriteSummary,
+pub struct WriteImage {
+    info: ImageInfo,
+    config_drive: Option<ConfigDrive>,
 }
 
-/// The step `write_image`. Its result is that of the command `prepare_image`, and the `summary` beside it.
-///
-/// # Errors
-/// As [`prepare_image`].
-pub async fn write_image(step: &Step, arguments: &Arguments) -> Result<Value, StepError> {
-    let configdrive = arguments.get("configdrive").unwrap_or(&Value::Null);
-    let image_info = arguments.get("image_info").unwrap_or(&Value::Null);
-    let prepared = prepare_image(step, image_info, configdrive).await?;
-    Ok(json!({ "result": format!("prepare_image: {}", prepared.message), "summary": prepared.summary }))
+impl FromArguments for WriteImage {
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::required("image_info", "The image: URLs, checksum, format."),
+        Parameter::optional("configdrive", "Config drive, base64 of gzip, or its URL."),
+    ];
+
+    fn from_arguments(arguments: &Arguments, step: &Step) -> Result<Self, StepError> {
+        let info = ImageInfo::parse(value(arguments, "image_info"), step.site.options.image.md5)?;
+        // It may also be a part of what is said of the image.
+        let given = match value(arguments, "configdrive") {
+            Value::Null => info.configdrive.as_ref().unwrap_or(&Value::Null),
+            given => given,
+        };
+        Ok(Self { config_drive: ConfigDrive::parse(given, step.node_uuid())?, info })
+    }
 }
 
-/// Checks `image_info`, as [`prepare_image`] does before anything else.
-///
-/// # Errors
-/// [`StepError::InvalidParameters`] in the words of the Python agent.
-pub fn check(image_info: &Value, options: &Options) -> Result<ImageInfo, StepError> {
-    ImageInfo::parse(image_info, options.image.md5)
-}
-
-/// Writes the image to the root device, adopts its partition table there (or makes one around the image of a single
-/// file system), adds the config drive, and remembers the UUIDs. When anything fails after the disk was touched, nothing bootable is left on it.
+/// The step `write_image`: writes the image to the root device, adopts its partition table there (or makes one around the image of a single
+/// file system), adds the config drive, and remembers the UUIDs. When anything fails after
+/// the disk was touched, nothing bootable is left on it. The result is that of the command `prepare_image`, and beside it
+/// the `summary`: how the image was written, with times, sizes and the peak of memory.
 ///
 /// # Errors
 /// For every bad image, device, server, checksum and config drive, each by its own kind of [`StepError`].
-pub async fn prepare_image(step: &Step, image_info: &Value, drive: &Value) -> Result<Prepared, StepError> {
-    let info = check(image_info, &step.site.options)?;
+pub async fn write_image(step: &Step, WriteImage { info, config_drive }: WriteImage) -> Result<Value, StepError> {
     let format = format_choice(&info, &step.site.options)?;
     let http = info.http_options(&step.site.options)?;
     let found = image::find(&info.urls, http, &step.site.options.download.retries, &step.cancel).await;
     let found = found.map_err(|error| in_words(error, &info, "the registry"))?;
-    let asked = step.clone();
-    let device = blocking(move || root_device::choose(&asked)).await?;
+    let device = step.blocking(root_device::choose).await?;
     // Everything that can be wrong without the disk is found out before the disk is touched.
-    let drive = match (drive, &info.configdrive) {
-        (Value::Null, None) => None,
-        (Value::Null, Some(drive)) => Some(configdrive::obtain(drive, step).await?),
-        (drive, _) => Some(configdrive::obtain(drive, step).await?),
+    let drive = match &config_drive {
+        None => None,
+        Some(drive) => Some(drive.fetch(step).await?),
     };
     let drive_bytes = drive.as_ref().map_or(0, |content| content.len() as u64);
-    let (planning, disk, of_image) = (step.clone(), device.clone(), info.clone());
-    let plan = blocking(move || partition_image::Plan::new(&planning, &disk, &of_image, drive_bytes)).await?;
+    let (disk, of_image) = (device.clone(), info.clone());
+    let plan = step.blocking(move |step| partition_image::Plan::new(step, &disk, &of_image, drive_bytes)).await?;
     let digest = match &found.digest {
         Some(digest) if !info.has_checksum() => digest.clone(),
         _ => {
@@ -81,18 +77,18 @@ pub async fn prepare_image(step: &Step, image_info: &Value, drive: &Value) -> Re
     let summary = image::write(request, &step.progress, &step.cancel)
         .await
         .map_err(|error| in_words(error, &info, &device.name))?;
-    let (finishing, disk) = (step.clone(), device.clone());
-    let uuids = blocking(move || match plan {
-        Some(plan) => plan.finish(&finishing, &disk, drive.as_deref()),
-        None => finish(&finishing, &disk, drive.as_deref()).map(|disk_id| json!({ "root uuid": disk_id })),
-    })
-    .await?;
+    let disk = device.clone();
+    let finished = step.blocking(move |step| match plan {
+        Some(plan) => plan.finish(step, &disk, drive.as_deref()),
+        None => finish(step, &disk, drive.as_deref()).map(|disk_id| json!({ "root uuid": disk_id })),
+    });
+    let uuids = finished.await?;
     let message = message(&info, &device, &uuids);
     step.memory.set_partition_uuids(uuids);
-    Ok(Prepared { message, summary })
+    Ok(json!({ "result": format!("prepare_image: {message}"), "summary": summary }))
 }
 
-/// In the words of the Python agent.
+/// `image (ID) written to device DEV root_uuid=U`, in the words of the Python agent.
 fn message(info: &ImageInfo, device: &EligibleDevice, uuids: &Value) -> String {
     let uuid = |name: &str| uuids[name].as_str().filter(|uuid| !uuid.is_empty());
     let root = uuid("root uuid").unwrap_or_default();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::catalogue::manager::Manager;
-use crate::catalogue::offer::{Action, Argument, Offer};
+use crate::arguments::Parameter;
+use crate::offer::{Action, Manager, Offer};
 use crate::step::Kind;
 
 /// A step that says nothing else may take this long.
@@ -85,9 +85,9 @@ impl Step {
 
     /// The step as the catalogue knows it. Without `argsinfo` it takes no arguments.
     pub(super) fn offer(&self, manager: &Arc<Manager>, kind: Kind, action: Action) -> Offer {
-        let arguments = self.argsinfo.iter().flatten().map(|(name, info)| Argument {
-            name: name.clone(),
-            description: info.description.clone(),
+        let parameters = self.argsinfo.iter().flatten().map(|(name, info)| Parameter {
+            name: name.clone().into(),
+            description: info.description.clone().into(),
             required: info.required,
         });
         Offer {
@@ -98,7 +98,7 @@ impl Step {
             priority: self.priority,
             abortable: self.abortable.or((kind != Kind::Deploy).then_some(true)),
             reboot_requested: self.reboot_requested,
-            arguments: Some(arguments.collect()),
+            parameters: parameters.collect(),
             argsinfo: self.argsinfo.is_some(),
             action,
         }

@@ -7,8 +7,9 @@ use ferric_hardware::tool::{Tool, ToolError};
 use serde_json::{Value, json};
 
 use crate::StepError;
+use crate::arguments::Arguments;
 use crate::progress::Progress;
-use crate::step::{Arguments, Kind, Step};
+use crate::step::{Kind, Step};
 
 /// Exit code (EX_TEMPFAIL of sysexits.h) of a step that does not fit this machine.
 const DOES_NOT_FIT: i32 = 75;

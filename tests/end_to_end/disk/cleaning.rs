@@ -10,7 +10,7 @@ use ferric_steps::StepError;
 use ferric_steps::clean::{erase, express, metadata};
 use ferric_steps::options::Options;
 use ferric_steps::site::Site;
-use ferric_steps::step::{Arguments, Step};
+use ferric_steps::step::Step;
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
 
@@ -53,15 +53,14 @@ fn errors_of_all_steps(disks: &[&LoopDevice], properties: Value) -> [String; 3] 
     let fast = json!({"agent_erase_devices_iterations": 0, "agent_erase_devices_zeroize": true});
     step.node = Arc::new(json!({"properties": properties, "driver_internal_info": fast}));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let arguments = Arguments::new();
     let text = |result: Result<Value, StepError>| match result {
         Err(StepError::BlockDeviceErase(text)) => text,
         other => panic!("{other:?}"),
     };
     [
-        text(runtime.block_on(metadata::erase_devices_metadata(&step, &arguments))),
-        text(runtime.block_on(express::erase_devices_express(&step, &arguments))),
-        text(runtime.block_on(erase::erase_devices(&step, &arguments))),
+        text(runtime.block_on(metadata::erase_devices_metadata(&step))),
+        text(runtime.block_on(express::erase_devices_express(&step))),
+        text(runtime.block_on(erase::erase_devices(&step))),
     ]
 }
 

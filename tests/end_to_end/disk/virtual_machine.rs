@@ -11,12 +11,14 @@ use std::time::Duration;
 use ferric_hardware::efi::{BootVariables, DevicePath, HardDrive, LoadOption, Signature};
 use ferric_hardware::machine::Machine as Host;
 use ferric_hardware::units::Lba;
-use ferric_steps::StepError;
-use ferric_steps::clean::{erase, metadata, raid, uefi_nvram};
-use ferric_steps::deploy::{bootloader, root_device};
+use ferric_steps::arguments::Arguments;
+use ferric_steps::clean::{erase, metadata, raid};
+use ferric_steps::deploy::bootloader::{self, InstallBootloader};
+use ferric_steps::deploy::root_device;
 use ferric_steps::options::Options;
 use ferric_steps::site::Site;
-use ferric_steps::step::{Arguments, Step};
+use ferric_steps::step::{Kind, Step};
+use ferric_steps::{StepError, catalogue};
 use ferric_tests::vm::Machine;
 use serde_json::{Value, json};
 
@@ -140,7 +142,7 @@ async fn nvme_erases_itself_and_the_others_are_overwritten() {
         })
     };
     // Without any overwriting, only a disk that erased itself can have lost its data.
-    let result = erase::erase_devices(&step(node(false)), &Arguments::new()).await.unwrap();
+    let result = erase::erase_devices(&step(node(false))).await.unwrap();
     let names: Vec<&String> = result.as_object().unwrap().keys().collect();
     assert_eq!(names.len(), 3, "{result}");
     assert!(!result.as_object().unwrap().contains_key("/dev/vda"), "{result}");
@@ -151,7 +153,7 @@ async fn nvme_erases_itself_and_the_others_are_overwritten() {
             "{disk} has no ATA security: nothing may have erased it"
         );
     }
-    erase::erase_devices(&step(node(true)), &Arguments::new()).await.unwrap();
+    erase::erase_devices(&step(node(true))).await.unwrap();
     for disk in ["/dev/sda", "/dev/sdb"] {
         assert!(first_bytes(disk).iter().all(|byte| *byte == 0), "{disk}");
     }
@@ -170,17 +172,17 @@ async fn a_volume_group_of_a_former_user_goes_with_its_disks() {
 
     // A volume that rests on a skipped disk too is not taken down; then the other disk cannot be erased.
     let half = step(node(json!([{"name": "/dev/vda"}, {"name": "/dev/nvme0n1"}, {"name": "/dev/sdb"}])));
-    let failed = metadata::erase_devices_metadata(&half, &Arguments::new()).await.unwrap_err().to_string();
+    let failed = metadata::erase_devices_metadata(&half).await.unwrap_err().to_string();
     assert!(failed.contains("/dev/sda") && failed.contains("in use by /dev/dm-0"), "{failed}");
 
     // Nor is one that somebody has open.
     let rest = step(node(json!([{"name": "/dev/vda"}, {"name": "/dev/nvme0n1"}])));
     let open = fs::File::open("/dev/dm-0").unwrap();
-    let failed = metadata::erase_devices_metadata(&rest, &Arguments::new()).await.unwrap_err().to_string();
+    let failed = metadata::erase_devices_metadata(&rest).await.unwrap_err().to_string();
     assert!(failed.contains("/dev/sda") && failed.contains("/dev/sdb"), "{failed}");
     drop(open);
 
-    metadata::erase_devices_metadata(&rest, &Arguments::new()).await.unwrap();
+    metadata::erase_devices_metadata(&rest).await.unwrap();
     for disk in ["sda", "sdb"] {
         assert!(host.names(format!("/sys/block/{disk}/holders")).is_empty(), "{disk}");
         let mut start = vec![0; MIB as usize];
@@ -203,23 +205,23 @@ async fn an_array_is_made_left_alone_and_deleted() {
     let step = step(node);
     let host = Host::host();
     assert_eq!(root_device::choose(&step).unwrap().name, "/dev/nvme0n1");
-    assert_eq!(raid::create_configuration(&step, &Arguments::new()).await.unwrap(), wanted);
+    assert_eq!(raid::create_configuration(&step).await.unwrap(), wanted);
     assert_eq!(host.read("/sys/block/md0/md/level").as_deref(), Some("raid1"));
     assert_eq!(host.names("/sys/block/md0/slaves"), ["sda1", "sdb1"]);
     assert_eq!(root_device::choose(&step).unwrap().name, "/dev/md0", "the root volume comes before the hints");
-    metadata::erase_devices_metadata(&step, &Arguments::new()).await.unwrap();
+    metadata::erase_devices_metadata(&step).await.unwrap();
     assert_eq!(host.read("/sys/block/md0/md/level").as_deref(), Some("raid1"), "members belong to the RAID steps");
-    let twice = raid::create_configuration(&step, &Arguments::new()).await;
+    let twice = raid::create_configuration(&step).await;
     assert!(matches!(twice, Err(StepError::SoftwareRaid(_))), "{twice:?}");
-    raid::delete_configuration(&step, &Arguments::new()).await.unwrap();
+    raid::delete_configuration(&step).await.unwrap();
     assert!(!host.exists("/sys/block/md0/md/level"));
     assert_eq!(root_device::choose(&step).unwrap().name, "/dev/nvme0n1");
     assert!(!host.exists("/sys/class/block/sda1") && !host.exists("/sys/class/block/sdb1"));
     // Nothing is left that could be assembled; the host sees that the disks are zeros.
-    metadata::erase_devices_metadata(&step, &Arguments::new()).await.unwrap();
+    metadata::erase_devices_metadata(&step).await.unwrap();
     let zeros = json!({"agent_erase_devices_iterations": 0});
     let node = json!({"driver_internal_info": zeros, "properties": {"skip_block_devices": [{"name": "/dev/vda"}]}});
-    erase::erase_devices(&self::step(node), &Arguments::new()).await.unwrap();
+    erase::erase_devices(&self::step(node)).await.unwrap();
 }
 
 async fn the_firmware_gets_and_loses_entries() {
@@ -229,7 +231,7 @@ async fn the_firmware_gets_and_loses_entries() {
     assert!(!before.is_empty(), "OVMF has entries of its own");
     let labels = || firmware.entries().unwrap().into_iter().map(|entry| entry.option.label).collect::<Vec<_>>();
     for _ in 0..2 {
-        bootloader::install_bootloader(&step, &Arguments::new()).await.unwrap();
+        bootloader::install_bootloader(&step, InstallBootloader::default()).await.unwrap();
         // The second time the first entry is replaced.
         assert_eq!(labels().iter().filter(|label| *label == "Debian").count(), 1);
     }
@@ -238,7 +240,7 @@ async fn the_firmware_gets_and_loses_entries() {
     let path = entry.option.path.to_string();
     assert_eq!(entry.option.label, "Debian");
     assert!(path.starts_with("HD(1,GPT,") && path.ends_with(r"/File(\EFI\debian\shimx64.efi)"), "{path}");
-    uefi_nvram::clean_uefi_nvram(&step, &Arguments::new()).await.unwrap();
+    catalogue::execute(Kind::Clean, "clean_uefi_nvram", Arguments::new(), step).await.unwrap();
     assert!(!labels().contains(&"Debian".to_string()));
     assert!(!firmware.order().unwrap().contains(&first));
     assert!(labels().len() >= before.iter().filter(|entry| entry.option.path.to_string().starts_with("Fv")).count());

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use ferric_hardware::efi::BootVariables;
 use ferric_hardware::machine::Machine;
 use ferric_hardware::units::Bytes;
-use ferric_steps::deploy::bootloader;
+use ferric_steps::arguments::FromArguments;
+use ferric_steps::deploy::bootloader::{self, InstallBootloader};
 use ferric_steps::image::{Algorithm, Digest};
 use ferric_steps::options::Options;
 use ferric_steps::site::Site;
-use ferric_steps::step::{Arguments, Kind, Step};
+use ferric_steps::step::{Kind, Step};
 use ferric_steps::{StepError, catalogue};
 use ferric_tests::image::Packing;
 use ferric_tests::loop_device::LoopDevice;
@@ -45,20 +46,17 @@ fn file_system(files: &[(&str, &[u8])]) -> Image {
 /// Deploys the image and then asks for its boot loader, as the conductor does.
 fn install(step: &Step, image: &Image, more: Value) -> Result<Value, StepError> {
     deploy_in(step, info(image), None).unwrap();
-    let mut arguments = boot_arguments(step);
-    arguments.extend(more.as_object().unwrap().clone());
-    tokio::runtime::Runtime::new().unwrap().block_on(bootloader::install_bootloader(step, &arguments))
+    let wanted = boot_arguments(step, more);
+    tokio::runtime::Runtime::new().unwrap().block_on(bootloader::install_bootloader(step, wanted))
 }
 
-fn boot_arguments(step: &Step) -> Arguments {
+fn boot_arguments(step: &Step, more: Value) -> InstallBootloader {
     let uuids = step.memory.partition_uuids();
-    let Value::Object(arguments) = json!({
-        "root_uuid": uuids["root uuid"],
-        "efi_system_part_uuid": uuids["efi system partition uuid"],
-    }) else {
-        unreachable!()
-    };
-    arguments
+    let mut arguments =
+        json!({"root_uuid": uuids["root uuid"], "efi_system_part_uuid": uuids["efi system partition uuid"]});
+    let arguments = arguments.as_object_mut().unwrap();
+    arguments.extend(more.as_object().unwrap().clone());
+    InstallBootloader::from_arguments(arguments, step).unwrap()
 }
 
 /// What the virtual machine needs for [`deploy_in_the_machine`].
@@ -94,7 +92,7 @@ pub(crate) async fn deploy_in_the_machine() {
         "os_hash_value": digest, "image_type": "partition", "root_mb": 32, "swap_mb": 4, "ephemeral_mb": 8});
     let Value::Object(arguments) = json!({"image_info": info}) else { unreachable!() };
     catalogue::execute(Kind::Deploy, "write_image", arguments, step.clone()).await.unwrap();
-    bootloader::install_bootloader(&step, &boot_arguments(&step)).await.unwrap();
+    bootloader::install_bootloader(&step, boot_arguments(&step, json!({}))).await.unwrap();
     let variables = BootVariables::of(&step.site.machine).unwrap();
     let entries = variables.entries().unwrap();
     let entry = entries.iter().find(|entry| entry.option.label == LABEL).unwrap();

@@ -7,9 +7,8 @@ use serde_json::Value;
 
 use super::{failed, pause};
 use crate::StepError;
-use crate::clean::on_thread;
 use crate::options::{BurnIn, NetworkLoad};
-use crate::step::{Arguments, Step};
+use crate::step::Step;
 
 const WHAT: &str = "fio (network)";
 /// fio's exit code when the partner does not listen yet.
@@ -26,8 +25,8 @@ enum Role {
 ///
 /// # Errors
 /// [`StepError::Cleaning`] without a partner; [`StepError::Execution`] when fio is missing or fails.
-pub async fn burnin_network(step: &Step, _arguments: &Arguments) -> Result<Value, StepError> {
-    on_thread(step, |step| {
+pub async fn burnin_network(step: &Step) -> Result<Value, StepError> {
+    step.blocking(|step| {
         let load = BurnIn::of(&step.node).network;
         let (role, partner) = pairing(&load)?;
         let other = if role == Role::Writer { Role::Reader } else { Role::Writer };

@@ -17,30 +17,49 @@ use crate::step::Step;
 /// Base64 is a third larger than what it carries.
 const FETCH_LIMIT_BYTES: usize = LIMIT.0 as usize * 3 / 2;
 
-/// The file system image behind `configdrive`: base64 of gzip, or the URL of that, of gzip, or of the bare image.
-///
-/// # Errors
-/// [`StepError::Deployment`] when it cannot be had, is nothing of these, is empty or larger than 64 MiB.
-pub async fn obtain(configdrive: &Value, step: &Step) -> Result<Vec<u8>, StepError> {
-    let node = step.node_uuid();
-    let Some(text) = configdrive.as_str() else {
-        let kind = match configdrive {
+/// A config drive as it is sent: base64 of gzip, or the URL of that, of gzip, or of the bare file system image.
+pub struct ConfigDrive(String);
+
+impl std::fmt::Debug for ConfigDrive {
+    /// It holds secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<...>")
+    }
+}
+
+impl ConfigDrive {
+    /// The config drive for the node of that UUID; nothing when it is null.
+    ///
+    /// # Errors
+    /// [`StepError::Deployment`] when it is no text.
+    pub fn parse(value: &Value, node: &str) -> Result<Option<Self>, StepError> {
+        let kind = match value {
+            Value::Null => return Ok(None),
+            Value::String(text) => return Ok(Some(Self(text.clone()))),
             Value::Object(_) => "an object",
             Value::Array(_) => "a list",
             _ => "no text",
         };
-        return Err(StepError::Deployment(format!(
+        Err(StepError::Deployment(format!(
             "The config drive for node {node} is {kind}; it must be base64 of gzip, or a URL"
-        )));
-    };
-    if !is_url(text) {
-        return decode(text.as_bytes(), node);
+        )))
     }
-    let body = fetch::document(text, &HttpOptions::of(&step.site.options.tls), FETCH_LIMIT_BYTES, step).await;
-    let body = body.map_err(|reason| {
-        StepError::Deployment(format!("Can't download the configdrive content for node {node}: {reason}"))
-    })?;
-    if is_file_system(&body) { within_limit(body, node) } else { decode(&body, node) }
+
+    /// The file system image.
+    ///
+    /// # Errors
+    /// [`StepError::Deployment`] when it cannot be had, is nothing of these, is empty or larger than 64 MiB.
+    pub async fn fetch(&self, step: &Step) -> Result<Vec<u8>, StepError> {
+        let (text, node) = (self.0.as_str(), step.node_uuid());
+        if !is_url(text) {
+            return decode(text.as_bytes(), node);
+        }
+        let body = fetch::document(text, &HttpOptions::of(&step.site.options.tls), FETCH_LIMIT_BYTES, step).await;
+        let body = body.map_err(|reason| {
+            StepError::Deployment(format!("Can't download the configdrive content for node {node}: {reason}"))
+        })?;
+        if is_file_system(&body) { within_limit(body, node) } else { decode(&body, node) }
+    }
 }
 
 fn decode(encoded: &[u8], node: &str) -> Result<Vec<u8>, StepError> {
@@ -116,7 +135,8 @@ mod tests {
     }
 
     async fn inline(value: Value) -> Result<Vec<u8>, StepError> {
-        obtain(&value, &Step::new(Site::new(Machine::at("/nonexistent"), Options::default()))).await
+        let step = Step::new(Site::new(Machine::at("/nonexistent"), Options::default()));
+        ConfigDrive::parse(&value, step.node_uuid())?.unwrap().fetch(&step).await
     }
 
     async fn refusal(value: Value) -> String {

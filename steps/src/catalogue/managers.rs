@@ -1,0 +1,68 @@
+//! Who offers steps on this machine.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::table;
+use crate::offer::{Manager, Offer};
+use crate::site::Site;
+use crate::{container_step, plugin};
+
+/// All managers of this machine, most specific first, and all they offer.
+#[derive(Debug)]
+pub(super) struct Managers {
+    /// The managers.
+    pub(super) all: Vec<Arc<Manager>>,
+    /// Their steps of all families.
+    pub(super) offers: Vec<Offer>,
+}
+
+impl Managers {
+    /// Asks who is there: it looks for programs and runs step plugins, so it blocks.
+    pub(super) fn of(site: &Site) -> Self {
+        let mut found = Self { all: Vec::new(), offers: Vec::new() };
+        let generic = manager("GenericHardwareManager", "generic_hardware_manager", "1.2", 1);
+        found.add(generic.clone(), table::generic(&generic, site));
+        if on_coreos(site) {
+            let class = "CoreOSInstallHardwareManager";
+            let coreos = manager(class, class, "1", 3);
+            found.add(coreos.clone(), table::coreos(&coreos, site));
+        }
+        for (manager, offers) in container_step::all(site).into_iter().chain(plugin::all(site)) {
+            found.add(manager, offers);
+        }
+        found.all.sort_by_key(|manager| std::cmp::Reverse(manager.support));
+        found
+    }
+
+    /// To Ironic managers are their names: a second one of the same name is left out.
+    fn add(&mut self, manager: Arc<Manager>, offers: Vec<Offer>) {
+        if self.all.iter().any(|other| other.class == manager.class || other.name == manager.name) {
+            tracing::error!(manager = manager.class, "another hardware manager has this name, its steps are left out");
+            return;
+        }
+        self.all.push(manager);
+        self.offers.extend(offers);
+    }
+
+    /// Version by declared name.
+    pub(super) fn versions(&self) -> Value {
+        let pairs = self.all.iter().map(|manager| (manager.name.clone(), manager.version.clone().into()));
+        pairs.collect::<Map<String, Value>>().into()
+    }
+}
+
+fn manager(class: &str, name: &str, version: &str, support: u32) -> Arc<Manager> {
+    Arc::new(Manager { class: class.into(), name: name.into(), version: version.into(), support })
+}
+
+/// A CoreOS live system, or any other that has its installer.
+fn on_coreos(site: &Site) -> bool {
+    let release = std::fs::read_to_string(site.options.host_root.join("etc/os-release")).unwrap_or_default();
+    let is_coreos = release.lines().filter_map(|line| line.split_once('=')).any(|(key, value)| {
+        let value = value.trim_matches('"');
+        (key == "VARIANT_ID" && value == "coreos") || (key == "ID" && ["rhcos", "scos"].contains(&value))
+    });
+    is_coreos || site.tools.find("coreos-installer").is_ok()
+}
