@@ -2,12 +2,12 @@
 //! put files for `/etc` on the ISO it booted, and kernel parameters on a virtual floppy.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use ferric_hardware::machine::Machine;
+use ferric_hardware::volume_label;
 use nix::mount::{MsFlags, mount, umount};
 use tracing::{info, warn};
 
@@ -51,7 +51,7 @@ pub fn apply(machine: &Machine, parameters: &mut BTreeMap<String, String>) -> Re
 }
 
 fn find(machine: &Machine, fits: impl Fn(&str) -> bool) -> Option<PathBuf> {
-    media(machine).into_iter().find(|device| label(device).is_some_and(|label| fits(&label.to_lowercase())))
+    media(machine).into_iter().find(|device| volume_label::of(device).is_some_and(|label| fits(&label.to_lowercase())))
 }
 
 fn find_by_model(machine: &Machine) -> Option<PathBuf> {
@@ -82,21 +82,6 @@ fn is_medium(machine: &Machine, name: &str) -> bool {
     let on_usb = fs::canonicalize(&place).is_ok_and(|path| path.to_string_lossy().contains("/usb"));
     let sectors = machine.read(format!("/sys/class/block/{name}/size")).and_then(|size| size.parse::<u64>().ok());
     on_usb && sectors.is_some_and(|sectors| sectors > 0 && sectors.saturating_mul(512) < LARGEST_MEDIUM_BYTES)
-}
-
-/// The volume label of an ISO 9660 (ECMA-119 8.4.8) or FAT file system (its boot sector).
-fn label(device: &Path) -> Option<String> {
-    let mut file = File::open(device).ok()?;
-    let mut text = |offset: u64, mark: &[u8], at: u64, length: usize| {
-        let mut found = vec![0; mark.len()];
-        file.seek(SeekFrom::Start(offset)).ok()?;
-        file.read_exact(&mut found).ok()?;
-        let mut label = vec![0; length];
-        file.seek(SeekFrom::Start(at)).ok()?;
-        file.read_exact(&mut label).ok()?;
-        (found == mark).then(|| String::from_utf8_lossy(&label).trim().to_string())
-    };
-    text(32_769, b"CD001", 32_808, 32).or_else(|| text(82, b"FAT32", 71, 11)).or_else(|| text(54, b"FAT", 43, 11))
 }
 
 fn with_mounted<T>(machine: &Machine, device: &Path, read: impl Fn(&Path) -> Result<T>) -> Result<T> {

@@ -54,5 +54,6 @@ pub mod tool;
 pub mod units;
 pub mod vendor;
 pub mod vlan;
+pub mod volume_label;
 pub mod watch;
 pub mod wipe;
