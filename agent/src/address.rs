@@ -6,7 +6,7 @@ use ferric_hardware::nic::Interface;
 use tokio::net::{UdpSocket, lookup_host};
 use tracing::warn;
 
-use crate::config::{Config, options};
+use crate::config::settings::Advertise;
 
 /// No address was found.
 #[derive(Debug, thiserror::Error)]
@@ -20,18 +20,18 @@ pub struct NoAddress {
 ///
 /// # Errors
 /// There is no route to any URL after `ip_lookup_attempts`.
-pub async fn find(config: &Config, urls: &[String], interfaces: &[Interface]) -> Result<String, NoAddress> {
-    if let Some(host) = config.text(&options::ADVERTISE_HOST) {
+pub async fn find(wanted: &Advertise, urls: &[String], interfaces: &[Interface]) -> Result<String, NoAddress> {
+    if let Some(host) = &wanted.host {
         return Ok(host.trim_matches(['[', ']']).to_string());
     }
-    if let Some(name) = config.text(&options::NETWORK_INTERFACE) {
-        let interface = interfaces.iter().find(|interface| interface.name == name);
+    if let Some(name) = &wanted.interface {
+        let interface = interfaces.iter().find(|interface| interface.name == *name);
         if let Some(address) = interface.and_then(|interface| interface.ipv4_address.clone()) {
             return Ok(address);
         }
         warn!(interface = name, "the configured interface has no IPv4 address");
     }
-    let attempts = config.number(&options::IP_LOOKUP_ATTEMPTS).max(1);
+    let attempts = wanted.attempts.max(1);
     for attempt in 1..=attempts {
         for url in urls {
             if let Some(address) = source_address(url).await {
@@ -40,7 +40,7 @@ pub async fn find(config: &Config, urls: &[String], interfaces: &[Interface]) ->
         }
         if attempt < attempts {
             warn!(attempt, "no route to Ironic yet");
-            tokio::time::sleep(config.seconds(&options::IP_LOOKUP_SLEEP)).await;
+            tokio::time::sleep(wanted.pause).await;
         }
     }
     Err(NoAddress { urls: urls.join(", ") })
@@ -79,7 +79,7 @@ pub fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// `protocol://host:port`, an IPv6 address in brackets.
-pub fn callback_url(protocol: &str, host: &str, port: u64) -> String {
+pub fn callback_url(protocol: &str, host: &str, port: u16) -> String {
     if host.contains(':') { format!("{protocol}://[{host}]:{port}") } else { format!("{protocol}://{host}:{port}") }
 }
 
@@ -95,14 +95,13 @@ mod tests {
 
     #[tokio::test]
     async fn configuration_beats_routing() {
-        let mut config = Config::with_defaults();
         let urls = ["http://127.0.0.1:1".to_string()];
         let interfaces =
             [Interface { name: "eno1".into(), ipv4_address: Some("192.0.2.9".into()), ..Interface::default() }];
-        config.set(&options::NETWORK_INTERFACE, "eno1", "test").unwrap();
-        assert_eq!(find(&config, &urls, &interfaces).await.unwrap(), "192.0.2.9");
-        config.set(&options::ADVERTISE_HOST, "[2001:db8::1]", "test").unwrap();
-        let host = find(&config, &urls, &interfaces).await.unwrap();
+        let mut wanted = Advertise { interface: Some("eno1".into()), ..Advertise::default() };
+        assert_eq!(find(&wanted, &urls, &interfaces).await.unwrap(), "192.0.2.9");
+        wanted.host = Some("[2001:db8::1]".into());
+        let host = find(&wanted, &urls, &interfaces).await.unwrap();
         assert_eq!(callback_url("https", &host, 9999), "https://[2001:db8::1]:9999");
     }
 }

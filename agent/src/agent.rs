@@ -6,14 +6,15 @@ use std::time::SystemTime;
 use ferric_hardware::inventory::InventoryOptions;
 use ferric_hardware::machine::Machine;
 use ferric_hardware::simulated::{Simulated, SimulatedError};
+use ferric_steps::options::Options;
 use ferric_steps::site::Site;
 use ferric_steps::step::{Memory, Step};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
-use crate::command::{Registry, Running};
-use crate::config::{Config, options};
+use crate::config::{Config, Settings};
 use crate::ironic::Ironic;
+use crate::registry::{Registry, Running};
 use crate::state::{State, Store};
 use crate::token::Token;
 
@@ -37,7 +38,7 @@ pub struct Agent {
     pub token: Token,
     /// When the process started.
     pub started_at: SystemTime,
-    config: RwLock<Arc<Config>>,
+    configuration: RwLock<Configuration>,
     node: RwLock<Arc<Value>>,
     memory: Memory,
     simulated: Option<Simulated>,
@@ -46,6 +47,20 @@ pub struct Agent {
     store: Store,
     session: RwLock<Session>,
     ironic: OnceLock<Arc<Ironic>>,
+}
+
+/// The configuration as text, which still changes, and what it says now.
+#[derive(Debug)]
+struct Configuration {
+    config: Config,
+    settings: Arc<Settings>,
+    step_options: Arc<Options>,
+}
+
+impl Configuration {
+    fn new(config: Config) -> Self {
+        Self { settings: Arc::new(config.settings()), step_options: Arc::new(config.step_options()), config }
+    }
 }
 
 /// What belongs to one look-up.
@@ -61,34 +76,37 @@ impl Agent {
     /// # Errors
     /// The file of simulated hardware is not usable.
     pub fn new(machine: Machine, config: Config) -> Result<Arc<Self>, SimulatedError> {
-        let store = Store::new(&config.state_dir(), &machine);
-        let simulated = config.path(&options::SIMULATED_HARDWARE).map(|path| Simulated::read(&path)).transpose()?;
+        let configuration = Configuration::new(config);
+        let settings = configuration.settings.clone();
+        let simulated = settings.simulated_hardware.as_deref().map(Simulated::read).transpose()?;
         Ok(Arc::new(Self {
+            store: Store::new(&settings.state_dir, &machine),
             machine,
             commands: Registry::default(),
-            token: Token::new(config.text(&options::AGENT_TOKEN)),
+            token: Token::new(settings.agent_token.as_deref()),
             started_at: SystemTime::now(),
-            config: RwLock::new(Arc::new(config)),
+            configuration: RwLock::new(configuration),
             node: RwLock::default(),
             memory: Memory::default(),
             simulated,
             heartbeat: Notify::new(),
             ending: watch::Sender::new(None),
-            store,
             session: RwLock::default(),
             ironic: OnceLock::new(),
         }))
     }
 
-    /// The configuration now.
-    pub fn config(&self) -> Arc<Config> {
-        self.config.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    /// What the agent is told now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.configuration.read().unwrap_or_else(|poisoned| poisoned.into_inner()).settings.clone()
     }
 
     /// Changes the configuration.
     pub fn configure(&self, change: impl FnOnce(&mut Config)) {
-        let mut config = self.config.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        change(Arc::make_mut(&mut config));
+        let mut configuration = self.configuration.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut config = configuration.config.clone();
+        change(&mut config);
+        *configuration = Configuration::new(config);
     }
 
     /// Ironic's node object as last received; null before that.
@@ -118,7 +136,8 @@ impl Agent {
 
     /// Where work is done now.
     pub fn site(&self) -> Site {
-        Site::new(self.machine.clone(), self.config().step_options())
+        let configuration = self.configuration.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Site::new(self.machine.clone(), configuration.step_options.clone())
     }
 
     /// A step for the node, with the ports that came with the request.
@@ -140,16 +159,12 @@ impl Agent {
 
     /// What the inventory depends on.
     pub fn inventory_options(&self) -> InventoryOptions {
-        let config = self.config();
-        let site = self.site();
-        // A local run leaves the network of the machine as it is.
-        let vlans = if site.is_local_run() { Vec::new() } else { config.list(&options::ENABLE_VLAN_INTERFACES) };
-        let lldp = config.flag(&options::COLLECT_LLDP).then(|| config.seconds(&options::LLDP_TIMEOUT));
+        let settings = self.settings();
+        let inspection = &settings.inspection;
         InventoryOptions {
-            policy: site.device_policy(&self.node()),
-            boot_interface: config.boot_interface().map(str::to_string),
-            lldp,
-            vlans: vlans.into_iter().map(str::to_string).collect(),
+            policy: self.site().device_policy(&self.node()),
+            boot_interface: inspection.boot_interface.clone(),
+            lldp: inspection.collect_lldp.then_some(inspection.lldp_timeout),
             skip_bmc: self.lookup()["config"]["agent_skip_bmc_detect"].as_bool().unwrap_or(false),
             ignored_drivers: Vec::new(),
             simulated: self.simulated.clone(),

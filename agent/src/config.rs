@@ -7,6 +7,7 @@ pub mod ini;
 pub mod kernel;
 pub mod kind;
 pub mod options;
+pub mod settings;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use ferric_steps::options::{CoreOs, Options};
 pub use options::Spec;
+pub use settings::Settings;
 
 /// The merged configuration.
 #[derive(Debug, Clone)]
@@ -137,71 +139,68 @@ impl Config {
         Ok(())
     }
 
+    /// What the agent itself is told.
+    pub fn settings(&self) -> Settings {
+        Settings::of(self)
+    }
+
+    /// What steps are told.
+    pub fn step_options(&self) -> Options {
+        steps::options(self)
+    }
+
     /// The text of an option that is set and not empty.
-    pub fn text(&self, spec: &Spec) -> Option<&str> {
+    fn text(&self, spec: &Spec) -> Option<&str> {
         self.values.get(&spec.key()).map(String::as_str).filter(|text| !text.is_empty())
     }
 
     /// A boolean; false when it is not set.
-    pub fn flag(&self, spec: &Spec) -> bool {
+    fn flag(&self, spec: &Spec) -> bool {
         self.text(spec) == Some("true")
     }
 
     /// A whole number; 0 when it is not set.
-    pub fn number(&self, spec: &Spec) -> u64 {
+    fn number(&self, spec: &Spec) -> u64 {
         self.text(spec).and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
+    /// A TCP or UDP port; 0 when it is not set.
+    fn port(&self, spec: &Spec) -> u16 {
+        self.number(spec).try_into().unwrap_or(0)
+    }
+
     /// A number of seconds; zero when it is not set.
-    pub fn seconds(&self, spec: &Spec) -> Duration {
+    fn seconds(&self, spec: &Spec) -> Duration {
         let seconds = self.text(spec).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
         Duration::try_from_secs_f64(seconds).unwrap_or_default()
     }
 
+    /// `major.minor`.
+    fn version(&self, spec: &Spec) -> Option<(u32, u32)> {
+        let (major, minor) = self.text(spec)?.split_once('.')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    }
+
     /// The items of a list.
-    pub fn list(&self, spec: &Spec) -> Vec<&str> {
+    fn list(&self, spec: &Spec) -> Vec<&str> {
         self.text(spec)
             .map(|text| text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())
             .unwrap_or_default()
     }
 
     /// A path that is set.
-    pub fn path(&self, spec: &Spec) -> Option<PathBuf> {
+    fn path(&self, spec: &Spec) -> Option<PathBuf> {
         self.text(spec).map(PathBuf::from)
     }
 
-    /// `BOOTIF` of the kernel parameters: the MAC address of the interface that was booted from.
-    pub fn boot_interface(&self) -> Option<&str> {
-        self.boot_interface.as_deref()
-    }
-
-    /// `ipa-inspection-benchmarks` of the kernel parameters: what the collector `extra-hardware` measures.
-    pub fn benchmarks(&self) -> Option<&str> {
-        self.benchmarks.as_deref()
-    }
-
-    /// The port that the conductor is told.
-    pub fn advertised_port(&self) -> u64 {
-        self.number(if self.text(&options::ADVERTISE_PORT).is_some() {
-            &options::ADVERTISE_PORT
-        } else {
-            &options::LISTEN_PORT
-        })
-    }
-
     /// The root file system of the host: the configured one when it exists, else ours.
-    pub fn host_root(&self) -> PathBuf {
+    fn host_root(&self) -> PathBuf {
         self.path(&options::HOST_ROOT).filter(|root| root.is_dir()).unwrap_or_else(|| PathBuf::from("/"))
     }
 
     /// The directory in which a restarted agent finds what it was.
-    pub fn state_dir(&self) -> PathBuf {
+    fn state_dir(&self) -> PathBuf {
         self.path(&options::STATE_DIR).unwrap_or_else(|| self.host_root().join("run/ferric-agent"))
-    }
-
-    /// What steps need of it.
-    pub fn step_options(&self) -> Options {
-        steps::options(self)
     }
 }
 
@@ -238,6 +237,9 @@ fn interpolate(text: &str, sections: &ini::Sections, group: &str) -> String {
 }
 
 #[cfg(test)]
+mod walk;
+
+#[cfg(test)]
 mod tests {
     use std::path::Path;
 
@@ -251,7 +253,7 @@ mod tests {
     fn stronger_sources_win() {
         let directory = tempfile::tempdir().unwrap();
         let mut sources = sources(directory.path());
-        let port = |sources: &Sources| Config::load(sources).unwrap().number(&options::LISTEN_PORT);
+        let port = |sources: &Sources| Config::load(sources).unwrap().settings().listen.port;
         assert_eq!(port(&sources), 9999);
         sources.kernel = kernel::parse("ipa-listen-port=1");
         assert_eq!(port(&sources), 1);
@@ -273,7 +275,7 @@ mod tests {
         let mut sources = sources(directory.path());
         sources.flags.insert("debug".into(), "false".into());
         sources.kernel = kernel::parse("ipa-debug=1");
-        assert!(Config::load(&sources).unwrap().flag(&options::DEBUG));
+        assert!(Config::load(&sources).unwrap().settings().log.debug);
     }
 
     #[test]

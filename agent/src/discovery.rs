@@ -9,10 +9,8 @@ use tracing::{info, warn};
 
 use crate::address;
 use crate::agent::Agent;
-use crate::config::{Config, options};
-
-/// The value of a URL option that asks for discovery.
-const ASKED: &str = "mdns";
+use crate::config::options;
+use crate::config::settings::{Mdns, Urls};
 
 /// Where OpenStack's services are announced; the name of a service stands in front of it.
 const DOMAIN: &str = "_openstack._tcp.local.";
@@ -59,17 +57,17 @@ struct Endpoint {
 /// # Errors
 /// A service that was asked for by name is not found.
 pub async fn configure(agent: &Agent) -> Result<(), DiscoveryError> {
-    let config = agent.config();
-    let asked = config.text(&options::API_URL) == Some(ASKED);
-    if asked || (config.text(&options::API_URL).is_none() && config.flag(&options::USE_MDNS)) {
-        match find(&config, "baremetal").await {
+    let settings = agent.settings();
+    let asked = settings.conductor.urls == Urls::Mdns;
+    if asked || (settings.conductor.urls.list().is_empty() && settings.mdns.enabled) {
+        match find(&settings.mdns, "baremetal").await {
             Ok(found) => take(agent, &options::API_URL, &found.url, &found.parameters),
             Err(error) if asked => return Err(error),
             Err(error) => warn!(%error, "Ironic was not found"),
         }
     }
-    if config.text(&options::INSPECTION_CALLBACK_URL) == Some(ASKED) {
-        let found = find(&config, "baremetal-introspection").await?;
+    if settings.inspection.callback_urls == Urls::Mdns {
+        let found = find(&settings.mdns, "baremetal-introspection").await?;
         let url = format!("{}/v1/continue", found.url.trim_end_matches('/'));
         take(agent, &options::INSPECTION_CALLBACK_URL, &url, &found.parameters);
     }
@@ -79,8 +77,8 @@ pub async fn configure(agent: &Agent) -> Result<(), DiscoveryError> {
 /// Sets `option` to `url`, and those options that the parameters may set.
 fn take(agent: &Agent, option: &options::Spec, url: &str, parameters: &BTreeMap<String, String>) {
     info!(option = option.name, url, "found by multicast DNS");
-    let allowed = agent.config();
-    let allowed = allowed.list(&options::MDNS_ALLOWED_OVERRIDES);
+    let settings = agent.settings();
+    let may_set = |name: &str| settings.mdns.allowed_overrides.iter().any(|allowed| allowed == name);
     agent.configure(|config| {
         let mut set = |spec: &options::Spec, text: &str| {
             if let Err(error) = config.set(spec, text, "multicast DNS") {
@@ -89,7 +87,7 @@ fn take(agent: &Agent, option: &options::Spec, url: &str, parameters: &BTreeMap<
         };
         set(option, url);
         for (key, text) in parameters {
-            let name = key.strip_prefix(OPTION_PREFIX).filter(|name| allowed.contains(name));
+            let name = key.strip_prefix(OPTION_PREFIX).filter(|name| may_set(name));
             match name.and_then(|name| options::find("DEFAULT", name)) {
                 Some(spec) => set(spec, text),
                 None => warn!(key, "multicast DNS may not set this option ([mdns]allowed_overrides)"),
@@ -99,12 +97,11 @@ fn take(agent: &Agent, option: &options::Spec, url: &str, parameters: &BTreeMap<
 }
 
 /// Asks until the service is announced.
-async fn find(config: &Config, service: &'static str) -> Result<Endpoint, DiscoveryError> {
-    let attempts = u32::try_from(config.number(&options::MDNS_LOOKUP_ATTEMPTS)).unwrap_or(u32::MAX);
+async fn find(mdns: &Mdns, service: &'static str) -> Result<Endpoint, DiscoveryError> {
+    let attempts = u32::try_from(mdns.attempts).unwrap_or(u32::MAX);
     let limit = ATTEMPT.saturating_mul(attempts);
     let daemon = ServiceDaemon::new()?;
-    let interfaces: Vec<IpAddr> =
-        config.list(&options::MDNS_INTERFACES).iter().filter_map(|text| text.parse().ok()).collect();
+    let interfaces: Vec<IpAddr> = mdns.interfaces.iter().filter_map(|text| text.parse().ok()).collect();
     if !interfaces.is_empty() {
         daemon.disable_interface(IfKind::All)?;
         daemon.enable_interface(interfaces)?;
@@ -156,7 +153,7 @@ fn endpoint(host: &str, address: IpAddr, port: u16, mut parameters: BTreeMap<Str
         true => address.to_string(),
         false => host.trim_end_matches('.').to_string(),
     };
-    Endpoint { url: address::callback_url(&protocol, &host, port.into()) + &path, parameters }
+    Endpoint { url: address::callback_url(&protocol, &host, port) + &path, parameters }
 }
 
 #[cfg(test)]

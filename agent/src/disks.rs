@@ -7,7 +7,8 @@ use ferric_hardware::block::{self, hints};
 use tracing::{info, warn};
 
 use crate::agent::Agent;
-use crate::config::options;
+use crate::blocking::blocking;
+use crate::config::settings::DiskWait;
 
 /// How often the disks are looked at.
 const POLL: Duration = Duration::from_millis(250);
@@ -15,12 +16,11 @@ const POLL: Duration = Duration::from_millis(250);
 /// Waits until a disk fits the root device hints of the node (without them: is large enough), for as long as
 /// `disk_wait_attempts` times `disk_wait_delay`. That there is none is a matter of later steps.
 pub async fn wait(agent: &Arc<Agent>) {
-    let config = agent.config();
-    let attempts = config.number(&options::DISK_WAIT_ATTEMPTS);
+    let DiskWait { attempts, delay } = agent.settings().disk_wait.clone();
     if attempts == 0 {
         return;
     }
-    let limit = config.seconds(&options::DISK_WAIT_DELAY).mul_f64((attempts - 1) as f64);
+    let limit = delay.mul_f64((attempts - 1) as f64);
     let started = Instant::now();
     let mut told = false;
     loop {
@@ -30,13 +30,13 @@ pub async fn wait(agent: &Arc<Agent>) {
             let listing = block::list(&site.machine, &site.device_policy(&node));
             hints::choose(&listing, wanted.as_ref()).map(|disk| disk.name.clone()).map_err(|none| none.to_string())
         };
-        let reason = match tokio::task::spawn_blocking(look).await {
+        let reason = match blocking(look).await {
             Ok(Ok(disk)) => {
                 info!(disk, seconds = started.elapsed().as_secs_f64(), "root device found");
                 return;
             }
             Ok(Err(reason)) => reason,
-            Err(panic) => panic.to_string(),
+            Err(panic) => panic.details,
         };
         if started.elapsed() >= limit {
             warn!(reason, "no root device");

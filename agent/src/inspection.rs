@@ -5,15 +5,12 @@ mod data;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferric_hardware::inventory;
-use ferric_hardware::nic::{self, Interface};
 use reqwest::StatusCode;
 use serde_json::Value;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
-use crate::config::{Config, options};
-use crate::error::{self, Error};
+use crate::config::settings::Inspection;
 use crate::ironic;
 
 /// Pauses between attempts.
@@ -24,36 +21,13 @@ const PAUSES_SECONDS: [u64; 6] = [1, 2, 4, 5, 6, 12];
 #[error("could not post inspection data: {0}")]
 pub struct Undelivered(String);
 
-/// The inventory of this machine.
-///
-/// # Errors
-/// It cannot be put into JSON.
-pub async fn inventory(agent: &Arc<Agent>) -> Result<Value, Error> {
-    let (machine, options) = (agent.machine.clone(), agent.inventory_options());
-    let collected = tokio::task::spawn_blocking(move || serde_json::to_value(inventory::collect(&machine, &options)));
-    let failed = |text: String| Error::new(error::EXECUTION, text);
-    collected.await.map_err(|panic| failed(panic.to_string()))?.map_err(|cause| failed(cause.to_string()))
-}
-
-/// The interfaces that look-up and callback address need; nothing else of the inventory is read.
-pub async fn interfaces(agent: &Arc<Agent>) -> Vec<Interface> {
-    let (machine, mut options) = (agent.machine.clone(), agent.inventory_options());
-    options.lldp = None;
-    options.vlans.clear();
-    options.skip_bmc = true;
-    let read = move || match options.simulated {
-        Some(_) => inventory::collect(&machine, &options).interfaces,
-        None => nic::read(&machine),
-    };
-    tokio::task::spawn_blocking(read).await.unwrap_or_default()
-}
-
 /// Where inspection data go; nothing when inspection is not wanted.
-pub fn targets(config: &Config, api_urls: &[String]) -> Vec<String> {
-    if config.text(&options::INSPECTION_CALLBACK_URL).is_some() {
-        return config.list(&options::INSPECTION_CALLBACK_URL).into_iter().map(str::to_string).collect();
+pub fn targets(inspection: &Inspection, api_urls: &[String]) -> Vec<String> {
+    let callback_urls = inspection.callback_urls.list();
+    if !callback_urls.is_empty() {
+        return callback_urls.to_vec();
     }
-    if config.text(&options::INSPECTION_COLLECTORS).is_none() {
+    if inspection.collectors.is_empty() {
         return Vec::new();
     }
     api_urls.iter().map(|url| format!("{url}/v1/continue_inspection")).collect()
@@ -76,9 +50,9 @@ pub async fn run(
     let data = data::collect(agent).await;
     let mut pauses = PAUSES_SECONDS.into_iter();
     match post(http, targets, &data, &mut pauses).await? {
-        Outcome::Accepted(answer) => return Ok(accepted(&data, &answer)),
-        Outcome::Refused(reason) => warn!(reason, "inspection failed"),
-        Outcome::Unexpected(reason) => {
+        Reply::Accepted(answer) => return Ok(accepted(&data, &answer)),
+        Reply::Refused(reason) => warn!(reason, "inspection failed"),
+        Reply::Unexpected(reason) => {
             info!(reason, "no inspection is under way, going on");
             let (http, targets) = (http.clone(), targets.to_vec());
             tokio::spawn(async move { keep_offering(&http, &targets, &data, pauses).await });
@@ -109,12 +83,12 @@ async fn keep_offering(
     while let Some(seconds) = pauses.next() {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         match post(http, targets, data, &mut pauses).await {
-            Ok(Outcome::Unexpected(_)) => {}
-            Ok(Outcome::Accepted(answer)) => {
+            Ok(Reply::Unexpected(_)) => {}
+            Ok(Reply::Accepted(answer)) => {
                 accepted(data, &answer);
                 return;
             }
-            Ok(Outcome::Refused(reason)) | Err(Undelivered(reason)) => {
+            Ok(Reply::Refused(reason)) | Err(Undelivered(reason)) => {
                 info!(reason, "inspection data were not wanted");
                 return;
             }
@@ -123,7 +97,7 @@ async fn keep_offering(
 }
 
 /// What Ironic said to inspection data.
-enum Outcome {
+enum Reply {
     Accepted(Value),
     /// It expects none from this machine, at least not yet.
     Unexpected(String),
@@ -136,17 +110,17 @@ async fn post(
     targets: &[String],
     data: &Value,
     pauses: &mut impl Iterator<Item = u64>,
-) -> Result<Outcome, Undelivered> {
+) -> Result<Reply, Undelivered> {
     loop {
         let reason = match post_once(http, targets, data).await {
-            Ok((status, answer)) if status.is_success() => return Ok(Outcome::Accepted(answer)),
+            Ok((status, answer)) if status.is_success() => return Ok(Reply::Accepted(answer)),
             Ok((status, answer)) => {
                 let reason = format!("error {}: {}", status.as_u16(), ironic::error_text(&answer));
                 match status {
-                    StatusCode::NOT_FOUND => return Ok(Outcome::Unexpected(reason)),
+                    StatusCode::NOT_FOUND => return Ok(Reply::Unexpected(reason)),
                     StatusCode::CONFLICT => reason,
                     status if status.is_server_error() => reason,
-                    _ => return Ok(Outcome::Refused(reason)),
+                    _ => return Ok(Reply::Refused(reason)),
                 }
             }
             Err(reason) => reason,
@@ -170,11 +144,15 @@ async fn post_once(http: &reqwest::Client, targets: &[String], data: &Value) -> 
 
 #[cfg(test)]
 mod tests {
+    use ferric_steps::options::Tls;
+
     use super::*;
+    use crate::config::{Config, options};
 
     #[test]
     fn inspection_runs_when_it_is_asked_for() {
         let mut config = Config::with_defaults();
+        let targets = |config: &Config, api: &[String]| targets(&config.settings().inspection, api);
         let api = ["http://a".to_string(), "http://b".to_string()];
         assert!(targets(&config, &api).is_empty());
         config.set(&options::INSPECTION_COLLECTORS, "default", "test").unwrap();
@@ -185,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_cannot_be_reached_is_given_up() {
-        let http = ironic::http_client(&Config::with_defaults()).unwrap();
+        let http = ironic::http_client(&Config::with_defaults().settings().conductor, &Tls::default()).unwrap();
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut pauses = [0, 0].into_iter();
         let outcome = post(&http, &[format!("http://{closed}/x")], &Value::Null, &mut pauses).await;

@@ -1,15 +1,15 @@
 //! Talking to Ironic: several base URLs, API version, texts of errors.
 
 use std::sync::Mutex;
-use std::time::Duration;
 
+use ferric_steps::options::Tls;
 use ferric_steps::proxy::Proxies;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tracing::{info, warn};
 
-use crate::config::{Config, options};
+use crate::config::settings::Conductor;
 use crate::tls;
 
 /// An API version: major, minor.
@@ -71,13 +71,16 @@ pub struct Ironic {
 }
 
 impl Ironic {
-    /// A client for the base URLs, in their order of preference.
+    /// A client for its base URLs, in their order of preference.
     ///
     /// # Errors
     /// The options for TLS are not usable.
-    pub fn new(config: &Config, urls: Vec<String>) -> anyhow::Result<Self> {
-        let version = config.text(&options::IRONIC_API_VERSION).and_then(parse_version);
-        Ok(Self { http: http_client(config)?, urls: Mutex::new(urls), version: Mutex::new(version) })
+    pub fn new(conductor: &Conductor, tls: &Tls) -> anyhow::Result<Self> {
+        Ok(Self {
+            http: http_client(conductor, tls)?,
+            urls: Mutex::new(conductor.urls.list().to_vec()),
+            version: Mutex::new(conductor.api_version),
+        })
     }
 
     /// The base URLs; the one that worked last comes first.
@@ -177,17 +180,17 @@ pub async fn post(http: &Client, url: &str, body: &Value) -> Result<(StatusCode,
 ///
 /// # Errors
 /// The options for TLS are not usable.
-pub fn http_client(config: &Config) -> anyhow::Result<Client> {
-    let timeout: Duration = config.seconds(&options::HTTP_REQUEST_TIMEOUT);
+pub fn http_client(conductor: &Conductor, tls: &Tls) -> anyhow::Result<Client> {
+    let timeout = conductor.timeout;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    if let Some(id) = config.text(&options::GLOBAL_REQUEST_ID).and_then(|id| HeaderValue::from_str(id).ok()) {
+    if let Some(id) = conductor.request_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
         headers.insert(REQUEST_ID_HEADER, id);
     }
     let client = Proxies::from_environment()
         .apply(Client::builder())
-        .tls_backend_preconfigured(tls::client_config(config)?)
+        .tls_backend_preconfigured(tls::client_config(tls)?)
         .connect_timeout(timeout)
         .read_timeout(timeout)
         .default_headers(headers)
@@ -240,8 +243,11 @@ fn parse_version(text: &str) -> Option<Version> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::config::settings::Urls;
 
     #[test]
     fn the_text_of_an_error_is_found_wherever_it_stands() {
@@ -256,7 +262,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_url_that_worked_comes_first() {
-        let ironic = Ironic::new(&Config::with_defaults(), vec!["a".into(), "b".into(), "c".into()]).unwrap();
+        let mut conductor = Config::with_defaults().settings().conductor;
+        conductor.urls = Urls::At(["a", "b", "c"].map(str::to_string).to_vec());
+        let ironic = Ironic::new(&conductor, &Tls::default()).unwrap();
         ironic.prefer("b");
         assert_eq!(ironic.urls(), ["b", "a", "c"]);
     }

@@ -4,8 +4,12 @@
 //! [`run`](mod@run) has them in order. A request goes through [`api`], [`token`], [`command`] and, for steps, on to
 //! `ferric_steps`. [`state`] carries the agent over a restart.
 //!
+//! Upwards: [`registry`] ← [`agent`](mod@agent) ← [`extension`] ← [`command`] ← [`api`] ← [`run`](mod@run).
+//!
 //! - [`cli`]: the subcommands of the program, one file each
-//! - [`agent`](mod@agent): what all parts of the running agent share
+//! - [`agent`](mod@agent): what all parts of the running agent share; [`registry`]: the commands and what came of them
+//! - [`extension`]: what a command is; [`command`]: all of them
+//! - [`inventory`], [`vlans`], [`logs`]: what the machine is, what its network gets, what it says
 //! - [`ironic`]: talking to Ironic; [`discovery`]: finding it; [`address`]: where Ironic reaches us
 //! - [`disks`]: waiting for the disk that will be used; [`virtual_media`]: configuration that comes with the boot medium
 //! - [`error`]: every error as the wire knows it; [`mask`]: what logs must not show; [`metrics`]
@@ -13,25 +17,31 @@
 pub mod address;
 pub mod agent;
 pub mod api;
+mod blocking;
 pub mod cli;
 pub mod command;
 pub mod config;
 pub mod discovery;
 pub mod disks;
 pub mod error;
+pub mod extension;
 pub mod heartbeat;
 pub mod inspection;
+pub mod inventory;
 pub mod ironic;
 pub mod logging;
+pub mod logs;
 pub mod lookup;
 pub mod mask;
 pub mod metrics;
+pub mod registry;
 pub mod run;
 pub mod server;
 pub mod state;
 pub mod tls;
 pub mod token;
 pub mod virtual_media;
+pub mod vlans;
 
 /// What the conductor is told about us.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -10,7 +10,7 @@ use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 
-use crate::config::{Config, options};
+use crate::config::settings::Log;
 use syslog::Syslog;
 
 /// The socket of the system's log.
@@ -21,40 +21,36 @@ const SYSLOG: &str = "/dev/log";
 ///
 /// # Errors
 /// The log file cannot be written, or there is no such facility.
-pub fn init(config: &Config) -> anyhow::Result<()> {
-    let writer = match log_file(config) {
+pub fn init(wanted: &Log) -> anyhow::Result<()> {
+    let writer = match log_file(wanted) {
         None => BoxMakeWriter::new(std::io::stderr),
         Some(path) => {
             let file = open(&path).with_context(|| format!("cannot log to {}", path.display()))?;
-            if config.flag(&options::USE_STDERR) {
+            if wanted.stderr {
                 BoxMakeWriter::new(Mutex::new(file).and(std::io::stderr))
             } else {
                 BoxMakeWriter::new(Mutex::new(file))
             }
         }
     };
-    let writer = match config.flag(&options::USE_SYSLOG) {
+    let writer = match wanted.syslog {
         true => {
-            let facility = config.text(&options::SYSLOG_LOG_FACILITY);
+            let facility = wanted.syslog_facility.as_deref();
             let syslog = Syslog::new(PathBuf::from(SYSLOG), facility).context("cannot log to syslog")?;
             BoxMakeWriter::new(writer.and(syslog))
         }
         false => writer,
     };
-    let level = if config.flag(&options::DEBUG) {
-        "info,ferric_agent=debug,ferric_steps=debug,ferric_hardware=debug"
-    } else {
-        "info"
-    };
+    let level = if wanted.debug { "info,ferric_agent=debug,ferric_steps=debug,ferric_hardware=debug" } else { "info" };
     let filter = EnvFilter::try_from_env("FERRIC_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
-    let outcome = if config.flag(&options::USE_JSON) { log.json().try_init() } else { log.try_init() };
-    outcome.map_err(|error| anyhow::anyhow!("cannot set up the log: {error}"))
+    let set_up = if wanted.json { log.json().try_init() } else { log.try_init() };
+    set_up.map_err(|error| anyhow::anyhow!("cannot set up the log: {error}"))
 }
 
-fn log_file(config: &Config) -> Option<PathBuf> {
-    let file = config.path(&options::LOG_FILE);
-    match config.path(&options::LOG_DIR) {
+fn log_file(wanted: &Log) -> Option<PathBuf> {
+    let file = wanted.file.clone();
+    match &wanted.directory {
         Some(directory) => Some(directory.join(file.unwrap_or_else(|| PathBuf::from("ferric-agent.log")))),
         None => file,
     }

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::agent::Agent;
 use crate::config::options;
+use crate::config::settings::Lookup;
 use crate::ironic::{self, Failure, Ironic};
 use crate::token::{MASKED, Token};
 
@@ -44,8 +45,7 @@ pub async fn run(
     macs: &[String],
     node_uuid: Option<&str>,
 ) -> Result<Admission, NotFound> {
-    let config = agent.config();
-    let (timeout, interval) = (config.seconds(&options::LOOKUP_TIMEOUT), config.seconds(&options::LOOKUP_INTERVAL));
+    let Lookup { timeout, interval } = agent.settings().lookup.clone();
     let before = agent.lookup();
     let known_uuid = before["node"]["uuid"].as_str().map(str::to_string);
     let node_uuid = node_uuid.or(known_uuid.as_deref());
@@ -177,6 +177,7 @@ pub async fn refresh(agent: &Arc<Agent>) {
 #[cfg(test)]
 mod tests {
     use ferric_hardware::machine::Machine;
+    use ferric_steps::options::Runner;
 
     use super::*;
     use crate::config::Config;
@@ -238,12 +239,13 @@ mod tests {
                 "tls_min_version": "1.3", "tls_cipher_suites": null, "enable_bios_bootloader_install": false,
                 "agent_containers": {"runner": "docker", "unknown": 1, "run_options": ["--rm"]}, "unknown": {}})),
         );
-        let config = agent.config();
-        assert!(config.flag(&options::MD5_ENABLED) && !config.flag(&options::ENABLE_BIOS_BOOTLOADER_INSTALL));
-        assert_eq!(config.list(&options::PERMITTED_IMAGE_FORMATS), ["raw", "iso"]);
-        assert_eq!(config.text(&options::TLS_MIN_VERSION), Some("1.3"));
-        assert_eq!(config.text(&options::CONTAINER_RUNNER), Some("docker"));
-        assert_eq!(config.text(&options::CONTAINER_RUN_OPTIONS), Some("--rm"));
+        let options = agent.site().options;
+        assert!(options.image.md5 && !options.boot.install_for_bios && options.tls.only_1_3);
+        assert_eq!(options.image.permitted_formats, ["raw", "iso"]);
+        assert_eq!(
+            (options.container.runner, &options.container.run_options[..]),
+            (Runner::Docker, &["--rm".into()][..])
+        );
     }
 
     #[test]

@@ -4,8 +4,6 @@
 use ferric_steps::url_secrets;
 use serde_json::{Map, Value};
 
-use crate::command::Arguments;
-
 const MASK: &str = "<...>";
 
 /// Words that make the value of a key secret, wherever it stands.
@@ -23,7 +21,7 @@ const SECRET: [&str; 10] = [
 ];
 
 /// `arguments` with every secret replaced.
-pub fn masked(arguments: &Arguments) -> Value {
+pub fn masked(arguments: &Map<String, Value>) -> Value {
     Value::Object(mask_object(arguments))
 }
 

@@ -11,7 +11,7 @@ use tokio::net::{UdpSocket, lookup_host};
 use tracing::debug;
 
 use crate::agent::Agent;
-use crate::config::{Config, options};
+use crate::config::settings::Metrics;
 
 /// In front of every name, after the configured prefixes.
 const NAMESPACE: &str = "ironic_python_agent";
@@ -48,34 +48,33 @@ pub async fn follow(agent: Arc<Agent>, name: &'static str, progress: Progress) {
 }
 
 fn send(agent: &Agent, name: &str, value: Value) {
-    let config = agent.config();
-    if config.text(&options::METRICS_BACKEND) != Some("statsd") {
+    let settings = agent.settings();
+    if !settings.metrics.statsd {
         return;
     }
-    let metric = line(&config, &agent.machine, name, value);
+    let metric = line(&settings.metrics, &agent.machine, name, value);
     tokio::spawn(async move {
-        if let Err(error) = deliver(&config, &metric).await {
+        if let Err(error) = deliver(&settings.metrics, &metric).await {
             debug!(%error, "a metric was not sent");
         }
     });
 }
 
-async fn deliver(config: &Config, metric: &str) -> std::io::Result<()> {
-    let host = config.text(&options::STATSD_HOST).unwrap_or("localhost");
-    let port = u16::try_from(config.number(&options::STATSD_PORT)).unwrap_or_default();
-    let target = lookup_host((host, port)).await?.next().ok_or(std::io::ErrorKind::NotFound)?;
+async fn deliver(metrics: &Metrics, metric: &str) -> std::io::Result<()> {
+    let target =
+        lookup_host((metrics.host.as_str(), metrics.port)).await?.next().ok_or(std::io::ErrorKind::NotFound)?;
     let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     UdpSocket::bind(any).await?.send_to(metric.as_bytes(), target).await.map(drop)
 }
 
 /// `[global_prefix.][host.]ironic_python_agent.NAME:VALUE|TYPE`
-fn line(config: &Config, machine: &Machine, name: &str, value: Value) -> String {
-    let host = config.flag(&options::METRICS_PREPEND_HOST).then(|| machine.read("/proc/sys/kernel/hostname")).flatten();
-    let host = host.map(|host| match config.flag(&options::METRICS_PREPEND_HOST_REVERSE) {
+fn line(metrics: &Metrics, machine: &Machine, name: &str, value: Value) -> String {
+    let host = metrics.prepend_host.then(|| machine.read("/proc/sys/kernel/hostname")).flatten();
+    let host = host.map(|host| match metrics.reverse_host {
         true => host.split('.').rev().collect::<Vec<_>>().join("."),
         false => host,
     });
-    let prefix = config.text(&options::METRICS_GLOBAL_PREFIX).map(str::to_string);
+    let prefix = metrics.prefix.clone();
     let parts = [prefix, host, Some(NAMESPACE.to_string()), Some(name.to_string())];
     let name = parts.into_iter().flatten().collect::<Vec<_>>().join(".");
     match value {
@@ -88,6 +87,7 @@ fn line(config: &Config, machine: &Machine, name: &str, value: Value) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn names_carry_the_configured_prefixes() {
@@ -95,15 +95,15 @@ mod tests {
         std::fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
         std::fs::write(root.path().join("proc/sys/kernel/hostname"), "node-1.example.com\n").unwrap();
         let machine = Machine::at(root.path());
-        let mut config = Config::with_defaults();
+        let mut metrics = Config::with_defaults().settings().metrics;
         let timer = Value::Timer(Duration::from_micros(1500));
-        assert_eq!(line(&config, &machine, "a", timer), "ironic_python_agent.a:1.500|ms");
-        config.set(&options::METRICS_GLOBAL_PREFIX, "site", "test").unwrap();
-        config.set(&options::METRICS_PREPEND_HOST, "true", "test").unwrap();
+        assert_eq!(line(&metrics, &machine, "a", timer), "ironic_python_agent.a:1.500|ms");
+        metrics.prefix = Some("site".to_string());
+        metrics.prepend_host = true;
         let name = "site.com.example.node-1.ironic_python_agent.a";
-        assert_eq!(line(&config, &machine, "a", Value::Gauge(7)), format!("{name}:7|g"));
-        config.set(&options::METRICS_PREPEND_HOST_REVERSE, "false", "test").unwrap();
+        assert_eq!(line(&metrics, &machine, "a", Value::Gauge(7)), format!("{name}:7|g"));
+        metrics.reverse_host = false;
         let name = "site.node-1.example.com.ironic_python_agent.a";
-        assert_eq!(line(&config, &machine, "a", Value::Counter(1)), format!("{name}:1|c"));
+        assert_eq!(line(&metrics, &machine, "a", Value::Counter(1)), format!("{name}:1|c"));
     }
 }

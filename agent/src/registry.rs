@@ -1,15 +1,25 @@
-//! The list of all commands since the start, oldest first, and the one that runs.
+//! The commands since the start, oldest first, and the one that runs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
+use ferric_steps::progress::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Running;
 use crate::error::{self, Error};
+
+/// What a running command gets besides its parameters.
+#[derive(Debug, Clone, Default)]
+pub struct Running {
+    /// Where it says how far it is.
+    pub progress: Progress,
+    /// Asks it to stop.
+    pub cancel: CancellationToken,
+}
 
 /// Where a command is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +40,7 @@ pub enum Status {
 
 /// State, error and result of a command.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct CommandResult {
     /// Where it is.
     pub status: Status,
     /// Why it failed.
@@ -39,7 +49,7 @@ pub struct Outcome {
     pub result: Value,
 }
 
-impl Outcome {
+impl CommandResult {
     fn running() -> Self {
         Self { status: Status::Running, error: None, result: Value::Null }
     }
@@ -65,7 +75,7 @@ impl Outcome {
 pub struct Entry {
     id: Uuid,
     name: String,
-    outcome: watch::Sender<Outcome>,
+    result: watch::Sender<CommandResult>,
     running: Running,
 }
 
@@ -75,13 +85,13 @@ pub struct Record {
     id: Uuid,
     name: String,
     #[serde(flatten)]
-    outcome: Outcome,
+    result: CommandResult,
 }
 
 impl Entry {
-    fn new(name: &str, outcome: Outcome) -> Arc<Self> {
-        let outcome = watch::Sender::new(outcome);
-        Arc::new(Self { id: Uuid::new_v4(), name: name.to_string(), outcome, running: Running::default() })
+    fn new(name: &str, result: CommandResult) -> Arc<Self> {
+        let result = watch::Sender::new(result);
+        Arc::new(Self { id: Uuid::new_v4(), name: name.to_string(), result, running: Running::default() })
     }
 
     /// Its name as it is shown.
@@ -90,31 +100,31 @@ impl Entry {
     }
 
     /// Its state now.
-    pub fn outcome(&self) -> Outcome {
-        self.outcome.borrow().clone()
+    pub fn result(&self) -> CommandResult {
+        self.result.borrow().clone()
     }
 
     /// What it gets while it runs.
-    pub(super) fn running(&self) -> Running {
+    pub(crate) fn running(&self) -> Running {
         self.running.clone()
     }
 
     /// Waits until it has ended.
     pub async fn ended(&self) {
-        let mut outcome = self.outcome.subscribe();
+        let mut result = self.result.subscribe();
         // The sender lives as long as we do.
-        let _ = outcome.wait_for(|outcome| outcome.status != Status::Running).await;
+        let _ = result.wait_for(|result| result.status != Status::Running).await;
     }
 
     /// The document that the conductor reads.
     pub fn document(&self) -> Value {
-        let outcome = self.outcome.borrow();
+        let result = self.result.borrow();
         let mut document = json!({
             "id": self.id,
             "command_name": self.name,
-            "command_status": outcome.status,
-            "command_error": outcome.error,
-            "command_result": outcome.result,
+            "command_status": result.status,
+            "command_error": result.error,
+            "command_result": result.result,
         });
         if let Some(progress) = self.running.progress.snapshot() {
             document["progress"] = json!(progress);
@@ -133,25 +143,25 @@ pub struct Registry {
 
 impl Registry {
     /// The right to start a command; requests queue for it while a sync command runs.
-    pub(super) async fn slot(&self) -> MutexGuard<'_, ()> {
+    pub(crate) async fn slot(&self) -> MutexGuard<'_, ()> {
         self.slot.lock().await
     }
 
     /// The command that runs in the background. Only the last one can.
     pub fn running(&self) -> Option<Arc<Entry>> {
-        self.all().last().filter(|entry| entry.outcome.borrow().status == Status::Running).cloned()
+        self.all().last().filter(|entry| entry.result.borrow().status == Status::Running).cloned()
     }
 
-    pub(super) fn begin(&self, name: &str) -> Arc<Entry> {
-        self.push(Entry::new(name, Outcome::running()))
+    pub(crate) fn begin(&self, name: &str) -> Arc<Entry> {
+        self.push(Entry::new(name, CommandResult::running()))
     }
 
-    pub(super) fn finished(&self, name: &str, outcome: Outcome) -> Arc<Entry> {
-        self.push(Entry::new(name, outcome))
+    pub(crate) fn finished(&self, name: &str, result: CommandResult) -> Arc<Entry> {
+        self.push(Entry::new(name, result))
     }
 
-    pub(super) fn end(&self, entry: &Entry, outcome: Outcome) {
-        entry.outcome.send_replace(outcome);
+    pub(crate) fn end(&self, entry: &Entry, result: CommandResult) {
+        entry.result.send_replace(result);
         self.mark_unread();
     }
 
@@ -186,19 +196,19 @@ impl Registry {
 
     /// What is kept for a restart.
     pub fn records(&self) -> Vec<Record> {
-        let record = |entry: &Arc<Entry>| Record { id: entry.id, name: entry.name.clone(), outcome: entry.outcome() };
+        let record = |entry: &Arc<Entry>| Record { id: entry.id, name: entry.name.clone(), result: entry.result() };
         self.all().iter().map(record).collect()
     }
 
     /// Takes over the commands of the agent that ran before. What was running then has failed.
     pub fn restore(&self, records: Vec<Record>) {
-        for Record { id, name, mut outcome } in records {
-            if outcome.status == Status::Running {
+        for Record { id, name, mut result } in records {
+            if result.status == Status::Running {
                 let text = format!("the agent was restarted while {name} was running");
-                outcome = Outcome::failed(Error::new(error::EXECUTION, text));
+                result = CommandResult::failed(Error::new(error::EXECUTION, text));
                 self.mark_unread();
             }
-            self.push(Arc::new(Entry { id, name, outcome: watch::Sender::new(outcome), running: Running::default() }));
+            self.push(Arc::new(Entry { id, name, result: watch::Sender::new(result), running: Running::default() }));
         }
     }
 
@@ -225,7 +235,7 @@ mod tests {
     #[test]
     fn a_command_that_ran_during_a_crash_has_failed() {
         let before = Registry::default();
-        before.finished("get_clean_steps", Outcome::succeeded(json!({"clean_steps": {}})));
+        before.finished("get_clean_steps", CommandResult::succeeded(json!({"clean_steps": {}})));
         before.begin("execute_clean_step");
         let kept = serde_json::to_string(&before.records()).unwrap();
 

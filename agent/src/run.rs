@@ -11,11 +11,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Ending};
-use crate::config::options;
 use crate::ironic::{self, Ironic};
 use crate::lookup::Admission;
 use crate::tls::{self, Certificate};
-use crate::{VERSION, address, api, discovery, disks, heartbeat, inspection, lookup, server};
+use crate::{VERSION, address, api, discovery, disks, heartbeat, inspection, inventory, lookup, server, vlans};
 
 /// Left by a rescue: the machine belongs to an operator.
 const RESCUED: &str = "/etc/.rescued";
@@ -56,44 +55,39 @@ enum Role {
 
 /// Everything that comes before serving: clock, inspection, look-up.
 async fn prepare(agent: &Arc<Agent>) -> Result<Role> {
-    if !agent.config().flag(&options::STANDALONE) {
+    if !agent.settings().standalone {
         discovery::configure(agent).await?;
     }
-    let config = agent.config();
-    let site = agent.site();
-    if config.text(&options::NTP_SERVER).is_some() {
+    let (settings, site) = (agent.settings(), agent.site());
+    let options = site.options.clone();
+    if options.clock.ntp_server.is_some() {
         tokio::task::spawn_blocking(move || clock::set(&site)).await??;
     }
-    tokio::time::sleep(config.seconds(&options::HARDWARE_INITIALIZATION_DELAY)).await;
-    if config.flag(&options::STANDALONE) {
+    tokio::time::sleep(settings.hardware_initialization_delay).await;
+    if settings.standalone {
         return Ok(Role::Serve(None));
     }
-    let urls = api_urls(agent);
+    let urls = settings.conductor.urls.list();
     let restored = agent.restore();
     if restored {
         info!("going on where the agent before this one stopped");
     }
     let mut interfaces = interfaces(agent).await;
-    let targets = if restored { Vec::new() } else { inspection::targets(&config, &urls) };
+    if vlans::create(agent).await? {
+        interfaces = inventory::interfaces(agent).await;
+    }
+    let targets = if restored { Vec::new() } else { inspection::targets(&settings.inspection, urls) };
+    let mut inspected = None;
     if !targets.is_empty() {
         disks::wait(agent).await;
-    }
-    let inspected = match targets.is_empty() {
-        true => None,
-        false => inspection::run(agent, &ironic::http_client(&config)?, &targets).await?,
-    };
-    if !agent.inventory_options().vlans.is_empty() {
-        if targets.is_empty() {
-            // Whoever takes the inventory creates the VLANs, and nobody has.
-            inspection::inventory(agent).await?;
-        }
-        interfaces = inspection::interfaces(agent).await;
+        let http = ironic::http_client(&settings.conductor, &options.tls)?;
+        inspected = inspection::run(agent, &http, &targets).await?;
     }
     if urls.is_empty() {
         warn!("no api_url is set: nothing to look up, nobody to tell");
         return Ok(Role::Serve(None));
     }
-    let ironic = Arc::new(Ironic::new(&config, urls)?);
+    let ironic = Arc::new(Ironic::new(&settings.conductor, &options.tls)?);
     agent.set_ironic(ironic.clone());
     let macs: Vec<String> = interfaces.iter().map(|interface| interface.mac_address.clone()).collect();
     let admission = lookup::run(agent, &ironic, &macs, inspected.as_deref()).await?;
@@ -109,16 +103,11 @@ async fn prepare(agent: &Arc<Agent>) -> Result<Role> {
     Ok(Role::Serve(Some((ironic, interfaces))))
 }
 
-fn api_urls(agent: &Agent) -> Vec<String> {
-    let config = agent.config();
-    config.list(&options::API_URL).iter().map(|url| url.trim_end_matches('/').to_string()).collect()
-}
-
 /// The interfaces with an address, as soon as there are any.
 async fn interfaces(agent: &Arc<Agent>) -> Vec<Interface> {
     let started = Instant::now();
     loop {
-        let interfaces = inspection::interfaces(agent).await;
+        let interfaces = inventory::interfaces(agent).await;
         if !interfaces.is_empty() {
             return interfaces;
         }
@@ -132,31 +121,31 @@ async fn interfaces(agent: &Arc<Agent>) -> Vec<Interface> {
 
 /// Serves the API, tells Ironic (when there is one) where, and ends as asked.
 async fn serve(agent: Arc<Agent>, ironic: Option<(Arc<Ironic>, Vec<Interface>)>) -> Result<()> {
-    let config = agent.config();
-    let mut protocol = config.text(&options::ADVERTISE_PROTOCOL).unwrap_or("http").to_string();
+    let (settings, options) = (agent.settings(), agent.site().options);
+    let (listen, advertise) = (&settings.listen, &settings.advertise);
+    let mut protocol = advertise.protocol.as_str();
     let mut host = None;
     let mut tls = None;
-    if config.flag(&options::LISTEN_TLS) {
-        tls = Some(tls::configured_server(&config)?);
+    if listen.tls {
+        tls = Some(tls::configured_server(listen, &options.tls)?);
     }
     if let Some((ironic, interfaces)) = &ironic {
-        let found = address::find(&config, &ironic.urls(), interfaces).await?;
-        let auto = config.flag(&options::ENABLE_AUTO_TLS) && ironic.version().await >= ironic::AGENT_VERIFY_CA;
+        let found = address::find(advertise, &ironic.urls(), interfaces).await?;
+        let auto = listen.auto_tls && ironic.version().await >= ironic::AGENT_VERIFY_CA;
         if tls.is_none() && auto {
             tls = Some(self_signed(&agent, &found)?);
-            protocol = "https".to_string();
+            protocol = "https";
         }
         host = Some(found);
     }
-    let port = u16::try_from(config.number(&options::LISTEN_PORT))?;
-    let listener = server::listen(config.text(&options::LISTEN_HOST), port)
-        .await
-        .with_context(|| format!("cannot listen on port {port}"))?;
+    let port = listen.port;
+    let listener =
+        server::listen(listen.host.as_deref(), port).await.with_context(|| format!("cannot listen on port {port}"))?;
     info!(port, tls = tls.is_some(), "serving");
     let ended = wait_for_end(agent.clone());
     let service = tokio::spawn(server::serve(listener, tls, api::router(agent.clone()), ended));
     let heartbeats = ironic.zip(host).map(|((ironic, _), host)| {
-        let url = address::callback_url(&protocol, &host, config.advertised_port());
+        let url = address::callback_url(protocol, &host, advertise.port);
         tokio::spawn(heartbeat::run(agent.clone(), ironic, url))
     });
     let ending = tokio::select! {
@@ -188,18 +177,18 @@ async fn wait_for_end(agent: Arc<Agent>) {
 
 /// The certificate that the conductor gets with the heartbeat; within one boot it stays the same.
 fn self_signed(agent: &Agent, host: &str) -> Result<Arc<ServerConfig>> {
-    let config = agent.config();
+    let options = agent.site().options;
     let certificate = match agent.certificate().filter(|certificate| certificate.is_for(host)) {
         Some(certificate) => certificate,
         None => {
             let hostname = agent.machine.read("/proc/sys/kernel/hostname").unwrap_or_else(|| "localhost".to_string());
-            let certificate = Certificate::generate(&config, &hostname, host)?;
+            let certificate = Certificate::generate(&agent.settings().listen.self_signed, &hostname, host)?;
             agent.set_certificate(certificate.clone());
             agent.save();
             certificate
         }
     };
-    Ok(certificate.server_config(&config)?)
+    Ok(certificate.server_config(&options.tls)?)
 }
 
 /// Stays without doing anything, so that no supervisor starts the agent again.

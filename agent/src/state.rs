@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::warn;
 
-use crate::command::Record;
+use crate::registry::Record;
 use crate::tls::Certificate;
 
 /// What is kept.

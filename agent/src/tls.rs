@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferric_steps::image::HttpOptions;
+use ferric_steps::options::Tls;
 use ferric_steps::trust::{self, Permitted, TrustError};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use rustls::{ClientConfig, ServerConfig};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use tracing::warn;
 
-use crate::config::{Config, options};
+use crate::config::settings::{Curve, Listen, SelfSigned};
 
 /// How long a self-signed certificate is valid.
 const VALIDITY: Duration = Duration::days(90);
@@ -64,17 +65,17 @@ impl Certificate {
     ///
     /// # Errors
     /// The host is no valid name.
-    pub fn generate(config: &Config, hostname: &str, host: &str) -> Result<Self, TlsError> {
-        let algorithm = match config.text(&options::TLS_CERTIFICATE_CURVE) {
-            Some("p256") => &rcgen::PKCS_ECDSA_P256_SHA256,
-            Some("p521") => {
+    pub fn generate(wanted: &SelfSigned, hostname: &str, host: &str) -> Result<Self, TlsError> {
+        let algorithm = match wanted.curve {
+            Curve::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Curve::P521 => {
                 warn!("P-521 is not available, taking P-384 for the certificate");
                 &rcgen::PKCS_ECDSA_P384_SHA384
             }
-            _ => &rcgen::PKCS_ECDSA_P384_SHA384,
+            Curve::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
         };
         let now = OffsetDateTime::now_utc();
-        let skew = i64::try_from(config.number(&options::AUTO_TLS_ALLOWED_CLOCK_SKEW)).unwrap_or(i64::MAX);
+        let skew = i64::try_from(wanted.clock_skew.as_secs()).unwrap_or(i64::MAX);
         let mut params = CertificateParams::default();
         params.not_before = now.checked_sub(Duration::seconds(skew)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         params.not_after = now + VALIDITY;
@@ -98,8 +99,8 @@ impl Certificate {
     ///
     /// # Errors
     /// The options for TLS do not fit.
-    pub fn server_config(&self, config: &Config) -> Result<Arc<ServerConfig>, TlsError> {
-        server_config(config, self.certificate_pem.as_bytes(), self.key_pem.as_bytes(), "self-signed certificate")
+    pub fn server_config(&self, tls: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
+        server_config(tls, self.certificate_pem.as_bytes(), self.key_pem.as_bytes(), "self-signed certificate")
     }
 }
 
@@ -107,17 +108,17 @@ impl Certificate {
 ///
 /// # Errors
 /// A file that cannot be used, options that do not fit.
-pub fn configured_server(config: &Config) -> Result<Arc<ServerConfig>, TlsError> {
-    let certificate = config.path(&options::TLS_CERT_FILE).ok_or(TlsError::Missing("tls_cert_file"))?;
-    let key = config.path(&options::TLS_KEY_FILE).ok_or(TlsError::Missing("tls_key_file"))?;
-    server_config(config, &read(&certificate)?, &read(&key)?, &certificate.display().to_string())
+pub fn configured_server(listen: &Listen, tls: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
+    let certificate = listen.certificate.as_deref().ok_or(TlsError::Missing("tls_cert_file"))?;
+    let key = listen.key.as_deref().ok_or(TlsError::Missing("tls_key_file"))?;
+    server_config(tls, &read(certificate)?, &read(key)?, &certificate.display().to_string())
 }
 
-fn server_config(config: &Config, certificates: &[u8], key: &[u8], path: &str) -> Result<Arc<ServerConfig>, TlsError> {
+fn server_config(tls: &Tls, certificates: &[u8], key: &[u8], path: &str) -> Result<Arc<ServerConfig>, TlsError> {
     let error = |reason: rustls_pki_types::pem::Error| TlsError::File { path: path.into(), reason: reason.to_string() };
     let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>().map_err(error)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(error)?;
-    let permitted = Permitted::of(&config.step_options().tls);
+    let permitted = Permitted::of(tls);
     let server = ServerConfig::builder_with_provider(permitted.provider())
         .with_protocol_versions(permitted.versions())?
         .with_no_client_auth()
@@ -133,33 +134,34 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 ///
 /// # Errors
 /// A client certificate or authority file that cannot be used.
-pub fn client_config(config: &Config) -> Result<ClientConfig, TlsError> {
-    Ok(trust::client_config(&HttpOptions::of(&config.step_options().tls))?)
+pub fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
+    Ok(trust::client_config(&HttpOptions::of(tls))?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn a_certificate_is_made_for_an_address_and_can_be_served() {
-        let mut config = Config::with_defaults();
-        for curve in ["p256", "p384", "p521"] {
-            config.set(&options::TLS_CERTIFICATE_CURVE, curve, "test").unwrap();
-            let certificate = Certificate::generate(&config, "host", "192.0.2.1").unwrap();
+        for curve in [Curve::P256, Curve::P384, Curve::P521] {
+            let wanted = SelfSigned { curve, clock_skew: std::time::Duration::ZERO };
+            let certificate = Certificate::generate(&wanted, "host", "192.0.2.1").unwrap();
             assert!(certificate.certificate_pem.starts_with("-----BEGIN CERTIFICATE-----"));
             assert!(certificate.is_for("192.0.2.1") && !certificate.is_for("192.0.2.2"));
-            certificate.server_config(&config).unwrap();
+            certificate.server_config(&Tls::default()).unwrap();
             assert!(!format!("{certificate:?}").contains("PRIVATE"));
         }
     }
 
     #[test]
     fn missing_files_are_named() {
-        let mut config = Config::with_defaults();
-        assert!(configured_server(&config).unwrap_err().to_string().contains("tls_cert_file"));
-        config.set(&options::TLS_CERT_FILE, "/nowhere/cert.pem", "test").unwrap();
-        config.set(&options::TLS_KEY_FILE, "/nowhere/key.pem", "test").unwrap();
-        assert!(configured_server(&config).unwrap_err().to_string().contains("/nowhere/cert.pem"));
+        let mut listen = Config::with_defaults().settings().listen;
+        let refusal = |listen: &Listen| configured_server(listen, &Tls::default()).unwrap_err().to_string();
+        assert!(refusal(&listen).contains("tls_cert_file"));
+        listen.certificate = Some("/nowhere/cert.pem".into());
+        listen.key = Some("/nowhere/key.pem".into());
+        assert!(refusal(&listen).contains("/nowhere/cert.pem"));
     }
 }

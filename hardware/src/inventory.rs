@@ -13,7 +13,7 @@ use crate::nic::{self, Interface};
 use crate::simulated::Simulated;
 use crate::smbios::Smbios;
 use crate::vendor::{self, SystemVendor};
-use crate::{bmc, lldp, vlan};
+use crate::{bmc, lldp};
 
 /// What the inventory depends on besides the machine itself.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +24,6 @@ pub struct InventoryOptions {
     pub boot_interface: Option<String>,
     /// Capture LLDP frames on every interface; the time to wait for the next one (`collect_lldp`, `lldp_timeout`).
     pub lldp: Option<Duration>,
-    /// VLAN interfaces to create (`enable_vlan_interfaces`), after LLDP has been heard.
-    pub vlans: Vec<String>,
     /// Leave the BMC alone (`agent_skip_bmc_detect`): its addresses are null.
     pub skip_bmc: bool,
     /// Drivers whose interfaces are not shown (USB links to the BMC: `cdc_ether`, `cdc_ncm`).
@@ -94,10 +92,6 @@ fn interfaces(machine: &Machine, options: &InventoryOptions) -> Vec<Interface> {
         for interface in &mut interfaces {
             interface.lldp = heard.remove(&interface.name);
         }
-    }
-    if !options.vlans.is_empty() {
-        let created = vlan::create_all(&vlan::wanted(&options.vlans, &interfaces));
-        interfaces.extend(nic::read(machine).into_iter().filter(|interface| created.contains(&interface.name)));
     }
     interfaces
 }

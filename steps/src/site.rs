@@ -22,8 +22,9 @@ pub struct Site {
 
 impl Site {
     /// A site whose programs are in the directories of `PATH`, or else in the host root.
-    pub fn new(machine: Machine, options: Options) -> Self {
-        Self { tools: Tools::of_environment(Some(&options.host_root)), machine, options: Arc::new(options) }
+    pub fn new(machine: Machine, options: impl Into<Arc<Options>>) -> Self {
+        let options = options.into();
+        Self { tools: Tools::of_environment(Some(&options.host_root)), machine, options }
     }
 
     /// True when an allowlist of devices makes this a local run: the machine itself (its power, links, clock and

@@ -27,7 +27,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut kernel = kernel::parse(&machine.read("/proc/cmdline").unwrap_or_default());
     virtual_media::apply(&machine, &mut kernel).context("configuring from virtual media")?;
     let config = Config::load(&arguments.flags.into_sources(kernel))?;
-    logging::init(&config)?;
+    logging::init(&config.settings().log)?;
     let agent = Agent::new(machine, config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     let ended = runtime.block_on(run::run(agent));

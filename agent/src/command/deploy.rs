@@ -2,10 +2,11 @@
 
 use ferric_steps::step::Kind;
 
-use super::{Command, Extension, Mode, PLAIN, steps};
+use super::steps;
+use crate::extension::{Command, Extension, Mode, PLAIN};
 
 /// `deploy`.
-pub const EXTENSION: Extension = Extension {
+pub(super) const EXTENSION: Extension = Extension {
     name: "deploy",
     class: "DeployExtension",
     commands: &[
@@ -14,7 +15,7 @@ pub const EXTENSION: Extension = Extension {
             mode: Mode::Sync,
             required: &["node", "ports"],
             validate: Some(steps::check_node),
-            run: |agent, arguments, running| Box::pin(steps::list(Kind::Deploy, agent, arguments, running)),
+            run: |call| Box::pin(steps::list(Kind::Deploy, call)),
             ..PLAIN
         },
         Command {
@@ -24,7 +25,7 @@ pub const EXTENSION: Extension = Extension {
             optional: &["deploy_version"],
             open: true,
             validate: Some(steps::check_node),
-            run: |agent, arguments, running| Box::pin(steps::execute(Kind::Deploy, agent, arguments, running)),
+            run: |call| Box::pin(steps::execute(Kind::Deploy, call)),
             ..PLAIN
         },
     ],

@@ -1,15 +1,15 @@
 //! `flow.*`: several commands in a row, as one.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
-use super::{Arguments, Command, Extension, Mode, PLAIN, Running, Status, find, find_extension, perform, split};
+use super::perform::perform;
 use crate::agent::Agent;
 use crate::error::{self, Error};
+use crate::extension::{Arguments, Call, Command, Extension, Extensions, Mode, PLAIN, split};
+use crate::registry::Status;
 
 /// `flow`.
-pub const EXTENSION: Extension = Extension {
+pub(super) const EXTENSION: Extension = Extension {
     name: "flow",
     class: "FlowExtension",
     commands: &[Command {
@@ -17,7 +17,7 @@ pub const EXTENSION: Extension = Extension {
         mode: Mode::Async,
         optional: &["flow"],
         validate: Some(check),
-        run: |agent, arguments, running| Box::pin(start(agent, arguments, running)),
+        run: |call| Box::pin(start(call)),
         ..PLAIN
     }],
 };
@@ -38,25 +38,25 @@ fn commands(arguments: &Arguments) -> Result<Vec<(String, Arguments)>, Error> {
     Ok(commands)
 }
 
-fn check(_: &Agent, arguments: &Arguments) -> Result<(), Error> {
+fn check(_: &Agent, extensions: Extensions, arguments: &Arguments) -> Result<(), Error> {
     for (full_name, _) in commands(arguments)? {
         let (extension, name) = split(&full_name)?;
-        find_extension(extension)?;
-        find(&full_name).map_err(|_| {
+        extensions.extension(extension)?;
+        extensions.find(&full_name).map_err(|_| {
             Error::new(error::INVALID_PARAMETERS, format!("Extension {extension} doesn't provide {name} method"))
         })?;
     }
     Ok(())
 }
 
-async fn start(agent: Arc<Agent>, arguments: Arguments, running: Running) -> Result<Value, Error> {
-    for (full_name, parameters) in commands(&arguments)? {
-        let (extension, command) = find(&full_name)?;
+async fn start(call: Call) -> Result<Value, Error> {
+    for (full_name, arguments) in commands(&call.arguments)? {
+        let (extension, command) = call.extensions.find(&full_name)?;
         if let Some(validate) = command.validate {
-            validate(&agent, &parameters)?;
+            validate(&call.agent, call.extensions, &arguments)?;
         }
-        let outcome = perform(&agent, extension, command, parameters, running.clone()).await;
-        if outcome.status != Status::Succeeded {
+        let result = perform(extension, command, Call { arguments, ..call.clone() }).await;
+        if result.status != Status::Succeeded {
             return Err(Error::new(error::EXECUTION, format!("{full_name} was failed")));
         }
     }

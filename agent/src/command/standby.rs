@@ -10,13 +10,15 @@ use ferric_steps::step::Kind;
 use ferric_steps::{StepError, catalogue, clock, flush};
 use serde_json::Value;
 
-use super::{Arguments, Command, Extension, Mode, PLAIN, Running, steps};
 use crate::agent::{self, Agent};
+use crate::blocking::blocking;
 use crate::error::Error;
+use crate::extension::{Arguments, Call, Command, Extension, Extensions, Mode, PLAIN};
 use crate::lookup;
+use crate::registry::Running;
 
 /// `standby`.
-pub const EXTENSION: Extension = Extension {
+pub(super) const EXTENSION: Extension = Extension {
     name: "standby",
     class: "StandbyExtension",
     commands: &[
@@ -25,7 +27,7 @@ pub const EXTENSION: Extension = Extension {
             mode: Mode::Async,
             optional: &["image_info", "configdrive"],
             validate: Some(check_image),
-            run: |agent, arguments, running| Box::pin(deploy("write_image", agent, arguments, running)),
+            run: |call| Box::pin(deploy("write_image", call)),
             ..PLAIN
         },
         Command {
@@ -33,18 +35,18 @@ pub const EXTENSION: Extension = Extension {
             mode: Mode::Async,
             required: &["image_source"],
             optional: &["instance_info", "pull_secret", "configdrive"],
-            run: |agent, arguments, running| Box::pin(deploy("execute_bootc_install", agent, arguments, running)),
+            run: |call| Box::pin(deploy("execute_bootc_install", call)),
             ..PLAIN
         },
         Command {
             name: "get_partition_uuids",
             mode: Mode::Sync,
-            run: |agent, _, _| Box::pin(async move { Ok(agent.partition_uuids()) }),
+            run: |call| Box::pin(async move { Ok(call.agent.partition_uuids()) }),
             ..PLAIN
         },
-        Command { name: "sync", mode: Mode::Sync, run: |agent, _, _| Box::pin(sync(agent)), ..PLAIN },
-        Command { name: "run_image", run: |agent, _, _| Box::pin(take_down(agent, Power::Reboot)), ..PLAIN },
-        Command { name: "power_off", run: |agent, _, _| Box::pin(take_down(agent, Power::Off)), ..PLAIN },
+        Command { name: "sync", mode: Mode::Sync, run: |call| Box::pin(sync(call.agent)), ..PLAIN },
+        Command { name: "run_image", run: |call| Box::pin(take_down(call.agent, Power::Reboot)), ..PLAIN },
+        Command { name: "power_off", run: |call| Box::pin(take_down(call.agent, Power::Off)), ..PLAIN },
     ],
 };
 
@@ -52,7 +54,7 @@ pub const EXTENSION: Extension = Extension {
 const ANSWER: Duration = Duration::from_millis(100);
 
 /// Parameters that the step refuses are refused at once; whatever else is wrong fails the command.
-fn check_image(agent: &Agent, arguments: &Arguments) -> Result<(), Error> {
+fn check_image(agent: &Agent, _: Extensions, arguments: &Arguments) -> Result<(), Error> {
     match WriteImage::from_arguments(arguments, &agent.step(&Running::default(), Value::Null)) {
         Err(error @ StepError::InvalidParameters(_)) => Err(error.into()),
         Ok(_) | Err(_) => Ok(()),
@@ -61,22 +63,22 @@ fn check_image(agent: &Agent, arguments: &Arguments) -> Result<(), Error> {
 
 /// Runs a deploy step with these arguments, for conductors that don't use steps. They send no node, so the one from the
 /// look-up is refreshed first: root device hints may have been set since.
-async fn deploy(step: &str, agent: Arc<Agent>, arguments: Arguments, running: Running) -> Result<Value, Error> {
-    lookup::refresh(&agent).await;
-    let running = agent.step(&running, Value::Null);
-    Ok(catalogue::execute(Kind::Deploy, step, arguments, running).await?)
+async fn deploy(name: &str, call: Call) -> Result<Value, Error> {
+    lookup::refresh(&call.agent).await;
+    let step = call.agent.step(&call.running, Value::Null);
+    Ok(catalogue::execute(Kind::Deploy, name, call.arguments, step).await?)
 }
 
 async fn sync(agent: Arc<Agent>) -> Result<Value, Error> {
     let site = agent.site();
-    steps::blocking(move || flush::all(&site)).await?;
+    blocking(move || flush::all(&site)).await?;
     Ok(Value::Null)
 }
 
 async fn take_down(agent: Arc<Agent>, power: Power) -> Result<Value, Error> {
     tokio::time::sleep(ANSWER).await;
     let site = agent.site();
-    let ending = steps::blocking(move || {
+    let ending = blocking(move || {
         clock::set(&site)?;
         clock::store(&site)?;
         flush::all(&site);

@@ -1,19 +1,18 @@
 //! What `clean`, `deploy` and `service` share: listing steps and executing one.
 
-use std::sync::Arc;
-
 use ferric_steps::site::Site;
 use ferric_steps::step::{Kind, Step};
 use ferric_steps::{catalogue, python};
 use serde_json::{Map, Value, json};
 use tracing::info;
 
-use super::{Arguments, Running};
 use crate::agent::Agent;
+use crate::blocking::blocking;
 use crate::error::{self, Error};
+use crate::extension::{Arguments, Call, Extensions};
 
 /// Refuses a node that is none: everything else would fail in stranger ways later.
-pub(super) fn check_node(_: &Agent, arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn check_node(_: &Agent, _: Extensions, arguments: &Arguments) -> Result<(), Error> {
     match arguments.get("node") {
         None => Ok(()),
         Some(node) if node["uuid"].is_string() => Ok(()),
@@ -22,24 +21,15 @@ pub(super) fn check_node(_: &Agent, arguments: &Arguments) -> Result<(), Error> 
 }
 
 /// `get_<kind>_steps`.
-pub(super) async fn list(
-    kind: Kind,
-    agent: Arc<Agent>,
-    arguments: Arguments,
-    running: Running,
-) -> Result<Value, Error> {
-    let site = step(&agent, &arguments, &running).site;
+pub(super) async fn list(kind: Kind, call: Call) -> Result<Value, Error> {
+    let site = step(&call).site;
     blocking(move || catalogue::list(kind, &site)).await
 }
 
 /// `execute_<kind>_step`.
-pub(super) async fn execute(
-    kind: Kind,
-    agent: Arc<Agent>,
-    mut arguments: Arguments,
-    running: Running,
-) -> Result<Value, Error> {
-    let running = step(&agent, &arguments, &running);
+pub(super) async fn execute(kind: Kind, call: Call) -> Result<Value, Error> {
+    let running = step(&call);
+    let mut arguments = call.arguments;
     let name = kind.as_str();
     check_version(&running.site, arguments.remove(&format!("{name}_version"))).await?;
     let step = arguments.remove("step").unwrap_or_default();
@@ -60,11 +50,11 @@ pub(super) async fn execute(
 }
 
 /// What the step gets; the node that came with the request is kept.
-fn step(agent: &Agent, arguments: &Arguments, running: &Running) -> Step {
-    if let Some(node) = arguments.get("node") {
-        agent.set_node(node.clone());
+fn step(call: &Call) -> Step {
+    if let Some(node) = call.arguments.get("node") {
+        call.agent.set_node(node.clone());
     }
-    agent.step(running, arguments.get("ports").cloned().unwrap_or_default())
+    call.agent.step(&call.running, call.arguments.get("ports").cloned().unwrap_or_default())
 }
 
 /// The conductor sends back the versions that it was told with the steps; others mean that the agent has changed since.
@@ -83,9 +73,4 @@ async fn check_version(site: &Site, used: Option<Value>) -> Result<(), Error> {
 
 fn same(left: &Map<String, Value>, right: &Map<String, Value>) -> bool {
     left.len() == right.len() && left.iter().all(|(key, value)| right.get(key) == Some(value))
-}
-
-/// Runs work that blocks on a thread of its own.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|panic| Error::new(error::EXECUTION, panic.to_string()))
 }

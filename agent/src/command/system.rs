@@ -2,19 +2,19 @@
 
 use serde_json::Value;
 
-use super::{Command, Extension, Mode, PLAIN};
 use crate::agent::Ending;
+use crate::extension::{Command, Extension, Mode, PLAIN};
 
 /// `system`.
-pub const EXTENSION: Extension = Extension {
+pub(super) const EXTENSION: Extension = Extension {
     name: "system",
     class: "SystemExtension",
     commands: &[Command {
         name: "lockdown",
         mode: Mode::Sync,
-        run: |agent, _, _| {
+        run: |call| {
             Box::pin(async move {
-                agent.end(Ending::Lockdown);
+                call.agent.end(Ending::Lockdown);
                 Ok(Value::Null)
             })
         },

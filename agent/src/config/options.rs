@@ -20,13 +20,15 @@ pub struct Spec {
     pub alias: Option<(&'static str, &'static str)>,
     /// Whether IPA does not know it.
     pub ours: bool,
+    /// Whether it is only accepted, and has no effect.
+    pub accepted: bool,
     /// What it does, its unit.
     pub help: &'static str,
 }
 
 impl Spec {
     const fn new(group: &'static str, name: &'static str, kind: Kind) -> Self {
-        Self { group, name, kind, default: None, kernel: None, alias: None, ours: false, help: "" }
+        Self { group, name, kind, default: None, kernel: None, alias: None, ours: false, accepted: false, help: "" }
     }
 
     const fn default(mut self, text: &'static str) -> Self {
@@ -46,6 +48,11 @@ impl Spec {
 
     const fn ours(mut self) -> Self {
         self.ours = true;
+        self
+    }
+
+    const fn accepted(mut self) -> Self {
+        self.accepted = true;
         self
     }
 
@@ -112,7 +119,7 @@ options! {
     TLS_KEY_FILE: "Key of the certificate to serve (PEM)"
         = option("tls_key_file", Kind::Path).alias("ssl", "key_file");
     TLS_CA_FILE: "Accepted for compatibility; client certificates are not asked for"
-        = option("tls_ca_file", Kind::Path).alias("ssl", "ca_file");
+        = option("tls_ca_file", Kind::Path).alias("ssl", "ca_file").accepted();
     ENABLE_AUTO_TLS: "Serve TLS with a self-signed certificate when Ironic supports it"
         = option("enable_auto_tls", Kind::Bool).default("true");
     AUTO_TLS_ALLOWED_CLOCK_SKEW: "How far back the certificate is valid, in seconds"
@@ -157,9 +164,9 @@ options! {
     DISK_WAIT_DELAY: "Seconds between those attempts"
         = option("disk_wait_delay", Kind::COUNT).default("3").kernel("ipa-disk-wait-delay");
     INTROSPECTION_DAEMON: "Accepted for compatibility; inspection runs at start-up"
-        = option("introspection_daemon", Kind::Bool).default("false");
-    INTROSPECTION_DAEMON_POST_INTERVAL: "Accepted for compatibility"
-        = option("introspection_daemon_post_interval", Kind::COUNT).default("300");
+        = option("introspection_daemon", Kind::Bool).default("false").accepted();
+    INTROSPECTION_DAEMON_POST_INTERVAL: "Accepted for compatibility; inspection runs at start-up"
+        = option("introspection_daemon_post_interval", Kind::COUNT).default("300").accepted();
     NTP_SERVER: "Set the clock from this server at start-up and before power-off"
         = option("ntp_server", Kind::HostName).kernel("ipa-ntp-server");
     FAIL_IF_CLOCK_NOT_SET: "Fail when the clock cannot be set"
@@ -216,11 +223,13 @@ options! {
         = option("use_stderr", Kind::Bool).default("false");
     USE_JSON: "Log JSON lines" = option("use_json", Kind::Bool).default("false");
     USE_JOURNAL: "Accepted for compatibility; standard error reaches the journal"
-        = option("use_journal", Kind::Bool).default("false");
+        = option("use_journal", Kind::Bool).default("false").accepted();
     USE_SYSLOG: "Log to the system's log (/dev/log) too" = option("use_syslog", Kind::Bool).default("false");
     SYSLOG_LOG_FACILITY: "Facility in the system's log; unset: user" = option("syslog_log_facility", Kind::Text);
-    LOG_CONFIG_APPEND: "Accepted for compatibility" = option("log_config_append", Kind::Path);
-    LOG_DATE_FORMAT: "Accepted for compatibility" = option("log_date_format", Kind::Text);
+    LOG_CONFIG_APPEND: "Accepted for compatibility; it is about Python's logging"
+        = option("log_config_append", Kind::Path).accepted();
+    LOG_DATE_FORMAT: "Accepted for compatibility; it is about Python's logging"
+        = option("log_date_format", Kind::Text).accepted();
 
     STANDALONE: "Serve without look-up and heartbeat; poll.set_node_info tells which node this is"
         = option("standalone", Kind::Bool).default("false").ours();
@@ -241,20 +250,20 @@ options! {
         = Spec::new("disk_utils", "efi_system_partition_size", Kind::POSITIVE).default("550");
     BIOS_BOOT_PARTITION_SIZE: "Size of a BIOS boot partition, in MiB"
         = Spec::new("disk_utils", "bios_boot_partition_size", Kind::POSITIVE).default("1");
-    DD_BLOCK_SIZE: "Accepted for compatibility"
-        = Spec::new("disk_utils", "dd_block_size", Kind::Text).default("1M");
-    PARTITION_DETECTION_ATTEMPTS: "Attempts to see a new partition"
-        = Spec::new("disk_utils", "partition_detection_attempts", Kind::POSITIVE).default("3");
-    PARTPROBE_ATTEMPTS: "Attempts to read a partition table again"
-        = Spec::new("disk_utils", "partprobe_attempts", Kind::POSITIVE).default("10");
+    DD_BLOCK_SIZE: "Accepted for compatibility; images are not written by dd"
+        = Spec::new("disk_utils", "dd_block_size", Kind::Text).default("1M").accepted();
+    PARTITION_DETECTION_ATTEMPTS: "Accepted for compatibility; new partitions are waited for"
+        = Spec::new("disk_utils", "partition_detection_attempts", Kind::POSITIVE).default("3").accepted();
+    PARTPROBE_ATTEMPTS: "Accepted for compatibility; the kernel is told of partitions until it knows them"
+        = Spec::new("disk_utils", "partprobe_attempts", Kind::POSITIVE).default("10").accepted();
     IMAGE_CONVERT_MEMORY_LIMIT: "Accepted for compatibility; images are converted while they stream"
-        = Spec::new("disk_utils", "image_convert_memory_limit", Kind::COUNT).default("2048");
-    IMAGE_CONVERT_ATTEMPTS: "Accepted for compatibility"
-        = Spec::new("disk_utils", "image_convert_attempts", Kind::COUNT).default("3");
-    CHECK_DEVICE_INTERVAL: "Seconds between looks whether a device is in use"
-        = Spec::new("disk_partitioner", "check_device_interval", Kind::COUNT).default("1");
-    CHECK_DEVICE_MAX_RETRIES: "Looks whether a device is in use"
-        = Spec::new("disk_partitioner", "check_device_max_retries", Kind::COUNT).default("20");
+        = Spec::new("disk_utils", "image_convert_memory_limit", Kind::COUNT).default("2048").accepted();
+    IMAGE_CONVERT_ATTEMPTS: "Accepted for compatibility; images are converted while they stream"
+        = Spec::new("disk_utils", "image_convert_attempts", Kind::COUNT).default("3").accepted();
+    CHECK_DEVICE_INTERVAL: "Accepted for compatibility; a device that is busy is waited for"
+        = Spec::new("disk_partitioner", "check_device_interval", Kind::COUNT).default("1").accepted();
+    CHECK_DEVICE_MAX_RETRIES: "Accepted for compatibility; a device that is busy is waited for"
+        = Spec::new("disk_partitioner", "check_device_max_retries", Kind::COUNT).default("20").accepted();
     METRICS_BACKEND: "Where metrics go: nowhere, or to a statsd server; Ironic may override it"
         = Spec::new("metrics", "backend", Kind::Choice(&["noop", "statsd", "collector"])).default("noop");
     METRICS_PREPEND_HOST: "Put the host name in front of the names of metrics"
@@ -284,7 +293,8 @@ options! {
         = Spec::new("mdns", "allowed_overrides", Kind::List).default("inspection_callback_url,ntp_server");
     MDNS_LOOKUP_ATTEMPTS: "Attempts to find a service by mDNS"
         = Spec::new("mdns", "lookup_attempts", Kind::POSITIVE).default("3");
-    MDNS_PARAMS: "Accepted for compatibility" = Spec::new("mdns", "params", Kind::Text);
+    MDNS_PARAMS: "Accepted for compatibility; the agent announces nothing"
+        = Spec::new("mdns", "params", Kind::Text).accepted();
     MDNS_INTERFACES: "Interfaces (addresses) to ask by mDNS; unset: all"
         = Spec::new("mdns", "interfaces", Kind::List);
 }

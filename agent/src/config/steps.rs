@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ferric_hardware::units::Bytes;
 use ferric_steps::options::{
-    BasicLogin, Boot, Clock, Container, CoreOs, Download, Erase, Image, Logs, Options, Partitions, Retries, Runner, Tls,
+    BasicLogin, Boot, Clock, ConfigDrive, Container, CoreOs, Download, Erase, Image, Logs, Options, Partitions,
+    Retries, Runner, Tls,
 };
 
 use super::{Config, options};
@@ -25,6 +26,7 @@ pub(super) fn options(config: &Config) -> Options {
         },
         clock: Clock { ntp_server: text(&options::NTP_SERVER), required: config.flag(&options::FAIL_IF_CLOCK_NOT_SET) },
         container: container(config),
+        config_drive: ConfigDrive { rebuild: config.flag(&options::CONFIG_DRIVE_REBUILD) },
         core_os: config.core_os.clone(),
         download: download(config),
         erase: Erase {
@@ -44,7 +46,6 @@ pub(super) fn options(config: &Config) -> Options {
             bios_boot: Bytes::mib(config.number(&options::BIOS_BOOT_PARTITION_SIZE)),
         },
         tls: tls(config),
-        ..Options::default()
     }
 }
 
@@ -103,30 +104,11 @@ pub(super) fn core_os(environment: &BTreeMap<String, String>) -> CoreOs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Sources;
     use super::*;
 
     #[test]
     fn the_defaults_of_both_are_the_same() {
         let defaults = Config::with_defaults().step_options();
         assert_eq!(defaults, Options { host_root: defaults.host_root.clone(), ..Options::default() });
-    }
-
-    /// What steps see of a configuration file.
-    fn seen(text: &str) -> Options {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("a.conf"), text).unwrap();
-        let sources = Sources { config_dirs: vec![directory.path().to_path_buf()], ..Sources::default() };
-        Config::load(&sources).unwrap().step_options()
-    }
-
-    #[test]
-    fn options_of_cleaning_and_deployment_reach_the_steps() {
-        for spelling in ["guard_special_filesystems", "guard-special-filesystems"] {
-            assert!(!seen(&format!("[DEFAULT]\n{spelling} = false\n")).erase.guard, "{spelling}");
-        }
-        let sizes = seen("[disk_utils]\nefi_system_partition_size = 200\nbios_boot_partition_size = 2\n").partitions;
-        assert_eq!(sizes, Partitions { efi_system: Bytes::mib(200), bios_boot: Bytes::mib(2) });
-        assert!(!seen("[DEFAULT]\ndisable_deep_image_inspection = true\n").image.deep_inspection);
     }
 }

@@ -9,10 +9,10 @@ use ferric_steps::catalogue;
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
-use super::{interfaces, inventory};
 use crate::agent::Agent;
-use crate::command::log;
-use crate::config::options;
+use crate::blocking::blocking;
+use crate::inventory::{interfaces, inventory};
+use crate::logs;
 
 /// How often addresses are looked at while waiting for DHCP.
 const DHCP_POLL: Duration = Duration::from_millis(250);
@@ -22,8 +22,8 @@ const JOURNAL_LINES: u32 = 10_000;
 
 /// Runs the configured collectors, each of which may fail without stopping the others; `error` has the failures.
 pub(super) async fn collect(agent: &Arc<Agent>) -> Value {
-    let config = agent.config();
-    let mut collectors = config.list(&options::INSPECTION_COLLECTORS);
+    let settings = agent.settings();
+    let mut collectors: Vec<&str> = settings.inspection.collectors.iter().map(String::as_str).collect();
     if collectors.is_empty() {
         collectors = vec!["default", "logs"];
     }
@@ -32,7 +32,7 @@ pub(super) async fn collect(agent: &Arc<Agent>) -> Value {
     for name in &collectors {
         let outcome = match *name {
             "default" => default(agent, &collectors, &mut data).await,
-            "logs" => logs(agent, &mut data).await,
+            "logs" => system_logs(agent, &mut data).await,
             name => hardware(agent, name, &mut data).await,
         };
         if let Err(failure) = outcome {
@@ -54,12 +54,12 @@ async fn default(agent: &Arc<Agent>, collectors: &[&str], data: &mut Map<String,
     data.insert("boot_interface".to_string(), inventory["boot"]["pxe_interface"].clone());
     data.insert("inventory".to_string(), inventory);
     let (site, node) = (agent.site(), agent.node());
-    let facts = tokio::task::spawn_blocking(move || {
+    let facts = blocking(move || {
         let listing = block::list(&site.machine, &site.device_policy(&node));
         let root_disk = hints::choose(&listing, None).ok().and_then(|disk| serde_json::to_value(&**disk).ok());
         (root_disk, catalogue::versions(&site))
     });
-    let (root_disk, versions) = facts.await.map_err(|panic| format!("collector default failed: {panic}"))?;
+    let (root_disk, versions) = facts.await.map_err(|panic| format!("collector default failed: {}", panic.details))?;
     if let Some(disk) = root_disk {
         data.insert("root_disk".to_string(), disk);
     }
@@ -70,8 +70,8 @@ async fn default(agent: &Arc<Agent>, collectors: &[&str], data: &mut Map<String,
     Ok(())
 }
 
-async fn logs(agent: &Arc<Agent>, data: &mut Map<String, Value>) -> Result<(), String> {
-    match log::collect(agent.clone(), Some(JOURNAL_LINES)).await {
+async fn system_logs(agent: &Arc<Agent>, data: &mut Map<String, Value>) -> Result<(), String> {
+    match logs::collect(agent.clone(), Some(JOURNAL_LINES)).await {
         Ok(logs) => {
             data.insert("logs".to_string(), logs.into());
         }
@@ -82,26 +82,27 @@ async fn logs(agent: &Arc<Agent>, data: &mut Map<String, Value>) -> Result<(), S
 
 async fn hardware(agent: &Arc<Agent>, name: &str, data: &mut Map<String, Value>) -> Result<(), String> {
     let collector = Collector::named(name).ok_or_else(|| format!("Failed to load collector {name}"))?;
-    let config = agent.config();
+    let settings = agent.settings();
     let options = CollectOptions {
-        lldp_timeout: config.seconds(&options::LLDP_TIMEOUT),
-        benchmarks: config.benchmarks().map(str::to_string),
+        lldp_timeout: settings.inspection.lldp_timeout,
+        benchmarks: settings.inspection.benchmarks.clone(),
         tools: agent.site().tools,
     };
     let machine = agent.machine.clone();
-    let found = tokio::task::spawn_blocking(move || collector.collect(&machine, &options)).await;
+    let found = blocking(move || collector.collect(&machine, &options)).await;
     let failed = |reason: String| format!("collector {name} failed: {reason}");
-    let found = found.map_err(|panic| failed(panic.to_string()))?.map_err(|error| failed(error.to_string()))?;
+    let found = found.map_err(|panic| failed(panic.details))?.map_err(|error| failed(error.to_string()))?;
     data.extend(found.map(|found| (collector.key().to_string(), found)));
     Ok(())
 }
 
 /// Waits until the interface that was booted from (or each, when asked for) has an IPv4 address.
 async fn wait_for_addresses(agent: &Arc<Agent>) {
-    let config = agent.config();
-    let deadline = Instant::now() + config.seconds(&options::INSPECTION_DHCP_WAIT_TIMEOUT);
-    let all = config.flag(&options::INSPECTION_DHCP_ALL_INTERFACES);
-    let boot_mac = config.boot_interface().map(boot_mac);
+    let settings = agent.settings();
+    let inspection = &settings.inspection;
+    let deadline = Instant::now() + inspection.dhcp_wait;
+    let all = inspection.dhcp_all_interfaces;
+    let boot_mac = inspection.boot_interface.as_deref().map(boot_mac);
     if !all && boot_mac.is_none() {
         return;
     }

@@ -304,9 +304,8 @@ impl Drop for Agent {
 
 /// A client that follows nothing and uses no proxy.
 pub(crate) fn plain() -> reqwest::Client {
-    let config = ferric_agent::config::Config::with_defaults();
     reqwest::Client::builder()
-        .tls_backend_preconfigured(ferric_agent::tls::client_config(&config).unwrap())
+        .tls_backend_preconfigured(ferric_agent::tls::client_config(&ferric_steps::options::Tls::default()).unwrap())
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .build()

@@ -7,8 +7,9 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use serde_json::json;
 
-use ferric_agent::config::Config;
+use ferric_agent::config::settings::SelfSigned;
 use ferric_agent::tls::Certificate;
+use ferric_steps::options::Tls;
 
 use crate::fixture::{Ironic, Setup, eventually, looked_up};
 
@@ -58,8 +59,8 @@ async fn a_system_without_authorities_is_good_enough_for_plain_http() {
 
 #[tokio::test]
 async fn https_says_that_authorities_are_missing_and_insecure_does_without() {
-    let config = Config::with_defaults();
-    let certificate = Certificate::generate(&config, "host", "127.0.0.1").unwrap().server_config(&config).unwrap();
+    let made = Certificate::generate(&SelfSigned::default(), "host", "127.0.0.1").unwrap();
+    let certificate = made.server_config(&Tls::default()).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let router = axum::Router::new();
