@@ -10,9 +10,10 @@ use clap::error::ErrorKind;
 use ferric_hardware::block::{self, DevicePolicy};
 use ferric_hardware::machine::Machine;
 use ferric_steps::fetch;
+use ferric_steps::image::checksum::{self, FileName};
 use ferric_steps::image::{
     self, Decoded, Digest, FormatChoice, HttpOptions, ImageError, Location, Retries, Verify, WriteRequest,
-    WriteSummary, checksum, oci,
+    WriteSummary, oci,
 };
 use ferric_steps::progress::Progress;
 use tokio_util::sync::CancellationToken;
@@ -130,7 +131,6 @@ async fn listed(url: &str, image: &str) -> anyhow::Result<Digest> {
     let (http, retries) = (HttpOptions::default(), Retries::default());
     let body = fetch::body(url, &http, CHECKSUM_FILE_LIMIT_BYTES, &retries, &CancellationToken::new()).await;
     let body = body.map_err(|reason| anyhow!("checksum file: {reason}"))?;
-    let path = image.split(['?', '#']).next().unwrap_or_default();
-    let name = path.rsplit('/').next().unwrap_or_default();
-    checksum::find(&String::from_utf8_lossy(&body), name, None).with_context(|| format!("checksum file {url}"))
+    checksum::find(&String::from_utf8_lossy(&body), &FileName::of(image), None)
+        .with_context(|| format!("checksum file {url}"))
 }

@@ -1,11 +1,10 @@
 //! Which digest the image must have, from the three ways to say it.
 
-use url::Url;
-
 use super::image_info::{ImageInfo, is_url};
 use crate::StepError;
 use crate::fetch;
-use crate::image::{Algorithm, Digest, HttpOptions, checksum};
+use crate::image::checksum::{self, FileName};
+use crate::image::{Algorithm, Digest, HttpOptions};
 use crate::step::Step;
 
 /// A checksum file is a few lines; servers that send more are not serving one.
@@ -33,7 +32,7 @@ pub async fn of_image(info: &ImageInfo, http: &HttpOptions, step: &Step) -> Resu
                 StepError::ImageDownload(format!("Download of image {} failed: checksum file {url}: {reason}", info.id))
             };
             let body = fetch::document(&url, http, FILE_LIMIT_BYTES, step).await.map_err(failed)?;
-            let name = file_name(&info.urls[0]);
+            let name = FileName::of(&info.urls[0]);
             let digest = checksum::find(&String::from_utf8_lossy(&body), &name, algorithm);
             let digest = digest.map_err(|error| failed(error.to_string()))?;
             if digest.algorithm == Algorithm::Md5 && algorithm.is_none() && !md5_enabled {
@@ -101,12 +100,6 @@ fn without_prefix(value: &str) -> &str {
         Some((name, digits)) if Algorithm::from_name(name).is_some() => digits.trim(),
         _ => value.trim(),
     }
-}
-
-/// The last segment of the URL's path, which is what checksum files name.
-fn file_name(url: &str) -> String {
-    let path = Url::parse(url).map_or_else(|_| url.to_string(), |url| url.path().to_string());
-    path.rsplit('/').next().unwrap_or_default().to_string()
 }
 
 #[cfg(test)]
@@ -182,10 +175,5 @@ mod tests {
     fn a_value_of_the_wrong_length_is_refused_before_anything_is_downloaded() {
         let short = info(json!({"os_hash_algo": "sha256", "os_hash_value": "abcd"}));
         assert!(matches!(said(&short, true), Err(StepError::ImageChecksum(_))));
-    }
-
-    #[test]
-    fn the_name_in_checksum_files_is_without_query() {
-        assert_eq!(file_name("http://host/a/image.qcow2?sig=1#x"), "image.qcow2");
     }
 }
