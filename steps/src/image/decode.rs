@@ -7,6 +7,7 @@ mod split;
 mod tests;
 #[cfg(any(test, fuzzing))]
 mod whole;
+mod window;
 
 use std::time::{Duration, Instant};
 
@@ -73,7 +74,12 @@ pub(crate) struct Members {
 
 impl Members {
     pub(crate) fn new(compression: Compression) -> Result<Self, ImageError> {
-        let codec = codec::open(compression).map_err(|e| broken(compression, &e))?;
+        Self::among(1, compression)
+    }
+
+    /// One of so many that work at the same time.
+    fn among(decoders: usize, compression: Compression) -> Result<Self, ImageError> {
+        let codec = codec::open(compression, decoders).map_err(|e| broken(compression, &e))?;
         // A zero may be the first byte of deflated data; nothing else begins with one.
         Ok(Self { compression, codec, inside: compression == Compression::Deflate })
     }
@@ -120,7 +126,12 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     pub(crate) fn new(compression: Compression) -> Result<Self, ImageError> {
-        Ok(Self { members: Members::new(compression)?, buffer: None, waited: Duration::ZERO })
+        Self::among(1, compression)
+    }
+
+    /// One of so many that work at the same time.
+    fn among(decoders: usize, compression: Compression) -> Result<Self, ImageError> {
+        Ok(Self { members: Members::among(decoders, compression)?, buffer: None, waited: Duration::ZERO })
     }
 
     /// Takes the next piece of the file.

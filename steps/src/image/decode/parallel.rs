@@ -50,7 +50,7 @@ impl Parallel {
         let split = split(compression, start)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = cores.min(pool.count() / 4).max(1);
-        let shared = Arc::new(Shared::new(compression, pool.clone(), events.clone()));
+        let shared = Arc::new(Shared::new(compression, workers, pool.clone(), events.clone()));
         let (jobs, parts) = channel();
         let parts = Arc::new(Mutex::new(parts));
         let threads = (0..workers)

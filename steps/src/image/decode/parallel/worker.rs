@@ -18,6 +18,8 @@ const SPARE: usize = 2;
 /// What all threads know.
 pub(super) struct Shared {
     pub(super) compression: Compression,
+    /// How many threads there are.
+    workers: usize,
     pool: Pool,
     /// The part whose output is handed on now.
     turn: AtomicUsize,
@@ -43,9 +45,9 @@ pub(super) enum Decoded {
 }
 
 impl Shared {
-    pub(super) fn new(compression: Compression, pool: Pool, events: Sender<Event>) -> Self {
+    pub(super) fn new(compression: Compression, workers: usize, pool: Pool, events: Sender<Event>) -> Self {
         let (turn, unfinished, busy_nanoseconds) = Default::default();
-        Self { compression, pool, turn, unfinished, busy_nanoseconds, events }
+        Self { compression, workers, pool, turn, unfinished, busy_nanoseconds, events }
     }
 
     pub(super) fn next_turn(&self) {
@@ -103,7 +105,7 @@ pub(super) fn work(shared: &Shared, parts: &Mutex<Receiver<Part>>) {
 /// Decodes a part while it comes in.
 fn decode(shared: &Shared, part: &Part) -> Result<(), ImageError> {
     let (take, mut out) = (|| shared.take(part), |chunk| shared.hand_back(part, chunk));
-    let mut decoder = Decoder::new(shared.compression)?;
+    let mut decoder = Decoder::among(shared.workers, shared.compression)?;
     decoder.push(&part.header, &take, &mut out)?;
     for input in &part.input {
         let (started, waited) = (Instant::now(), decoder.waited());
