@@ -2,12 +2,12 @@
 #![no_main]
 
 use ferric_steps::image::FormatChoice;
-use ferric_steps::image::inspect::{ImageFormat, check, detect, judge};
+use ferric_steps::image::inspect::{Expected, ImageFormat, check, detect, judge};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|head: &[u8]| {
     for choice in [FormatChoice::Auto, FormatChoice::Raw, FormatChoice::Qcow2] {
-        if let Ok(format) = judge(choice, head)
+        if let Ok(format) = judge(&Expected { choice, ..Expected::default() }, head)
             && choice != FormatChoice::Raw
         {
             assert!(matches!(format, ImageFormat::Raw | ImageFormat::Gpt | ImageFormat::Qcow2));

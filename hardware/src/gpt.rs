@@ -57,6 +57,9 @@ pub struct Gpt {
     both_intact: bool,
 }
 
+/// Fills a buffer with what a disk holds at a byte.
+type Read<'a> = &'a dyn Fn(&mut [u8], u64) -> io::Result<()>;
+
 /// One of the two copies of a table.
 enum Copy {
     Intact(Gpt),
@@ -101,13 +104,14 @@ impl Gpt {
         if disk_blocks < 3 {
             return Ok(None);
         }
-        let primary = Self::read_at(disk, Lba(1), disk_blocks, block)?;
+        let read = |into: &mut [u8], at| disk.read_exact_at(into, at);
+        let primary = Self::read_at(&read, Lba(1), disk_blocks, block)?;
         // A table of a smaller disk knows best where its backup is.
         let backup_at = match &primary {
             Copy::Intact(table) if table.header.alternate.0 < disk_blocks => table.header.alternate,
             _ => Lba(disk_blocks - 1),
         };
-        let backup = Self::read_at(disk, backup_at, disk_blocks, block)?;
+        let backup = Self::read_at(&read, backup_at, disk_blocks, block)?;
         match (primary, backup) {
             (Copy::Intact(table), backup) => {
                 let both_intact = matches!(backup, Copy::Intact(backup) if backup.entries == table.entries);
@@ -121,6 +125,28 @@ impl Gpt {
             }
             (Copy::Damaged(reason), _) | (_, Copy::Damaged(reason)) => Err(TableError::Damaged(reason)),
             (Copy::Absent, Copy::Absent) => Ok(None),
+        }
+    }
+
+    /// The primary table of a disk of any size that starts with `head`. Nothing when there is none, or when its entries
+    /// do not lie in `head`.
+    ///
+    /// # Errors
+    /// [`TableError::Damaged`] when it is not intact.
+    pub fn primary(head: &[u8], block: BlockSize) -> Result<Option<Self>, TableError> {
+        let read = |into: &mut [u8], at| {
+            let start = usize::try_from(at).ok();
+            let bytes = start.and_then(|start| head.get(start..start.checked_add(into.len())?));
+            into.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        };
+        let any_size = u64::MAX / u64::from(block.0);
+        match Self::read_at(&read, Lba(1), any_size, block) {
+            Ok(Copy::Intact(table)) => Ok(Some(table)),
+            Ok(Copy::Damaged(reason)) => Err(TableError::Damaged(reason)),
+            Ok(Copy::Absent) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -155,6 +181,16 @@ impl Gpt {
         self.block
     }
 
+    /// The last block that a partition may use on a disk of this size: behind it comes the backup.
+    pub fn last_usable_on(&self, size: Bytes) -> Lba {
+        Lba((size.0 / u64::from(self.block.0)).saturating_sub(self.array_blocks() + 2))
+    }
+
+    /// True when primary and backup are both intact and say the same, wherever the backup is.
+    pub fn has_backup(&self) -> bool {
+        self.both_intact
+    }
+
     /// True when primary and backup are both intact and say the same, and the backup is at the end of the disk.
     pub fn is_sound(&self) -> bool {
         self.both_intact && self.header.alternate.0 == self.disk_blocks - 1
@@ -171,7 +207,7 @@ impl Gpt {
     /// # Errors
     /// [`TableError::NoSpace`] when a partition reaches into the place of the backup.
     pub fn fit_to_disk(&mut self) -> Result<(), TableError> {
-        let last_usable = Lba(self.disk_blocks.saturating_sub(self.array_blocks() + 2));
+        let last_usable = self.last_usable_on(Lba(self.disk_blocks).to_bytes(self.block));
         if let Some(partition) = self.partitions().into_iter().find(|partition| partition.last > last_usable) {
             return Err(TableError::NoSpace(Lba(partition.blocks()).to_bytes(self.block)));
         }
@@ -255,9 +291,9 @@ impl Gpt {
     }
 
     /// Reads the header at `at` and its entries.
-    fn read_at(disk: &File, at: Lba, disk_blocks: u64, block: BlockSize) -> io::Result<Copy> {
+    fn read_at(read: Read<'_>, at: Lba, disk_blocks: u64, block: BlockSize) -> io::Result<Copy> {
         let mut sector = vec![0; block.0 as usize];
-        disk.read_exact_at(&mut sector, at.to_bytes(block).0)?;
+        read(&mut sector, at.to_bytes(block).0)?;
         let header = match Header::decode(&sector, at, disk_blocks) {
             Ok(Some(header)) => header,
             Ok(None) => return Ok(Copy::Absent),
@@ -265,10 +301,10 @@ impl Gpt {
         };
         let mut entries = vec![0; header.entry_count as usize * header.entry_bytes as usize];
         let start = header.entries_at.to_bytes(block);
-        if start.0 + entries.len() as u64 > Lba(disk_blocks).to_bytes(block).0 {
+        if start.0.saturating_add(entries.len() as u64) > Lba(disk_blocks).to_bytes(block).0 {
             return Ok(Copy::Damaged("its entries lie behind the end of the disk"));
         }
-        disk.read_exact_at(&mut entries, start.0)?;
+        read(&mut entries, start.0)?;
         if crc32fast::hash(&entries) != header.entries_crc {
             return Ok(Copy::Damaged("the checksum of its entries is wrong"));
         }

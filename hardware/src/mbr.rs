@@ -70,7 +70,13 @@ impl Mbr {
     pub fn read(disk: &File) -> Result<Option<Self>, TableError> {
         let mut sector = [0; SECTOR_BYTES];
         disk.read_exact_at(&mut sector, 0)?;
-        Ok(has_entries(&sector).then(|| Self { sector: Box::new(sector) }))
+        Ok(Self::of(&sector))
+    }
+
+    /// As [`Mbr::read`], of a disk that starts with `head`.
+    pub fn of(head: &[u8]) -> Option<Self> {
+        let sector = head.first_chunk::<SECTOR_BYTES>()?;
+        has_entries(sector).then(|| Self { sector: Box::new(*sector) })
     }
 
     /// A new, empty table with this disk identifier.

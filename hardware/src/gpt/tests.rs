@@ -111,3 +111,22 @@ fn claims_of_a_hostile_header_are_refused() {
         assert!(matches!(Gpt::read(&disk, DISK, BLOCKS[0]), Err(TableError::Damaged(_))), "{count} x {bytes}");
     }
 }
+
+#[test]
+fn the_beginning_of_a_disk_shows_its_primary_table() {
+    for block in BLOCKS {
+        let disk = disk_of(DISK);
+        let table = written(&disk, block);
+        let mut head = vec![0; 64 << 10];
+        disk.read_exact_at(&mut head, 0).unwrap();
+        let shown = Gpt::primary(&head, block).unwrap().unwrap();
+        assert_eq!(shown.partitions(), table.partitions());
+        assert_eq!(shown.last_usable_on(DISK), table.usable().1);
+        assert_eq!(Gpt::primary(&head[..3 * block.0 as usize], block).unwrap(), None, "its entries are not all there");
+        assert_eq!(Gpt::primary(&[], block).unwrap(), None);
+        let other = BLOCKS.into_iter().find(|other| *other != block).unwrap();
+        assert_eq!(Gpt::primary(&head, other).unwrap(), None);
+        head[2 * block.0 as usize] ^= 1;
+        assert!(matches!(Gpt::primary(&head, block), Err(TableError::Damaged(_))));
+    }
+}

@@ -11,6 +11,7 @@ use super::image_info::ImageInfo;
 use super::{expected_digest, partition_image, root_device};
 use crate::StepError;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
+use crate::image::inspect::Permitted;
 use crate::image::{self, FormatChoice, ImageError, Location, Verify, WriteRequest};
 use crate::options::Options;
 use crate::step::Step;
@@ -47,7 +48,7 @@ impl FromArguments for WriteImage {
 /// # Errors
 /// For every bad image, device, server, checksum and config drive, each by its own kind of [`StepError`].
 pub async fn write_image(step: &Step, WriteImage { info, config_drive }: WriteImage) -> Result<Value, StepError> {
-    let format = format_choice(&info, &step.site.options)?;
+    let (format, permitted) = format_choice(&info, &step.site.options)?;
     let http = info.http_options(&step.site.options)?;
     let found = image::find(&info.urls, http, &step.site.options.download.retries, &step.cancel).await;
     let found = found.map_err(|error| in_words(error, &info, "the registry"))?;
@@ -71,6 +72,7 @@ pub async fn write_image(step: &Step, WriteImage { info, config_drive }: WriteIm
     let mut request = WriteRequest::new(found.locations, device.clone(), Verify::Digest(digest));
     request.region = plan.as_ref().map(partition_image::Plan::region);
     request.format = format;
+    request.permitted = permitted;
     request.http = found.http;
     request.buffer_budget = step.site.options.image.buffer_budget;
     request.retries = step.site.options.download.retries.clone();
@@ -160,27 +162,22 @@ fn disk_identifier(disk: &OpenDevice) -> Result<String, StepError> {
     Ok(format!("{:#010x}", u32::from_le_bytes(bytes)))
 }
 
-/// `raw` and `qcow2` are taken at their word; what nobody named is judged by its first bytes, and so is everything but
-/// `raw` without deep inspection.
-fn format_choice(info: &ImageInfo, options: &Options) -> Result<FormatChoice, StepError> {
-    let permitted = &options.image.permitted_formats;
-    let permits = |format: &str| permitted.iter().any(|one| one == format);
-    let refused = |format: &str| {
-        let list = permitted.join(", ");
-        StepError::InvalidImage(format!("Security: Detected image format was {format}, but only {list} are allowed"))
-    };
-    if !options.image.deep_inspection && info.disk_format.as_deref() != Some("raw") {
-        return Ok(FormatChoice::Auto);
-    }
+/// What the image was said to be and which formats may be written, as far as that is to be enforced.
+fn format_choice(info: &ImageInfo, options: &Options) -> Result<(FormatChoice, Permitted), StepError> {
+    let permitted = Permitted(options.image.permitted_formats.clone());
     match info.disk_format.as_deref() {
-        Some("raw") => Ok(FormatChoice::Raw),
-        Some("qcow2") if permits("qcow2") => Ok(FormatChoice::Qcow2),
-        Some("gpt" | "unknown") | None if permits("qcow2") => Ok(FormatChoice::Auto),
-        Some("gpt" | "unknown") | None => Ok(FormatChoice::Raw),
-        Some(other) if permits(other) => {
-            Err(StepError::InvalidImage(format!("Images of format {other} are not supported by this agent")))
-        }
-        Some(other) => Err(refused(other)),
+        // Taken at its word, as by the Python agent.
+        Some("raw") => Ok((FormatChoice::Raw, permitted)),
+        _ if !options.image.deep_inspection => Ok((FormatChoice::Auto, Permitted::default())),
+        Some("qcow2") => Ok((FormatChoice::Qcow2, permitted)),
+        Some("gpt" | "unknown") | None => Ok((FormatChoice::Auto, permitted)),
+        Some(other) if permitted.has(other) => Err(StepError::InvalidImage(format!(
+            "Images of format {other} are permitted, but this agent cannot write them: they have to be converted to raw \
+             or qcow2"
+        ))),
+        Some(other) => Err(StepError::InvalidImage(format!(
+            "Security: Detected image format was {other}, but only {permitted} are allowed"
+        ))),
     }
 }
 
@@ -227,9 +224,9 @@ mod tests {
         };
         let mut options = Options::default();
         options.image.permitted_formats = vec!["raw".to_string()];
-        assert!(matches!(choice("qcow2", &options), Err(StepError::InvalidImage(_))));
+        assert_eq!(choice("qcow2", &options).unwrap().1, Permitted(vec!["raw".to_string()]));
         options.image.deep_inspection = false;
-        assert_eq!(choice("qcow2", &options).unwrap(), FormatChoice::Auto);
-        assert_eq!(choice("raw", &options).unwrap(), FormatChoice::Raw);
+        assert_eq!(choice("qcow2", &options).unwrap(), (FormatChoice::Auto, Permitted::default()));
+        assert_eq!(choice("raw", &options).unwrap().0, FormatChoice::Raw);
     }
 }

@@ -97,6 +97,16 @@ impl Disk {
         Ok(done)
     }
 
+    /// What is written to.
+    pub(crate) fn target(&self) -> &dyn Target {
+        &*self.target
+    }
+
+    /// What will be at the beginning of the disk, up to the end of the image: not there yet.
+    pub(crate) fn head(&self, image_end: Bytes) -> &[u8] {
+        self.hold.pieces(image_end)[0].1
+    }
+
     /// Writes the ends: from here on the disk can boot. To be called after [`Disk::flush`], with a verdict.
     /// A disk that is to be read back and differs is wiped again.
     pub(crate) fn commit(mut self, image_end: Bytes) -> Result<Committed, ImageError> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use ferric_hardware::units::Bytes;
 
 use super::Digest;
+use super::inspect::table::Misfit;
 use crate::StepError;
 
 /// Why an image could not be written. The texts name the URL, the device and the numbers.
@@ -28,6 +29,9 @@ pub enum ImageError {
     /// The image is of a forbidden, unknown or broken format.
     #[error("{0}")]
     Invalid(String),
+    /// The image's partition table fits neither the image nor the device.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
     /// The image does not fit on the device. The disk was not touched.
     #[error("Image virtual size {image} ({}) exceeds the size of {device}, {capacity} ({})", image.0, capacity.0)]
     TooLarge {
@@ -117,6 +121,7 @@ impl From<ImageError> for StepError {
             ImageError::TooLarge { .. } | ImageError::ReadBack { .. } | ImageError::Disk { .. } => {
                 Self::ImageWrite(text)
             }
+            ImageError::Misfit(_) => Self::Deployment(text),
             ImageError::Checksum { .. } | ImageError::DecodedChecksum { .. } => Self::ImageChecksum(text),
             ImageError::Device(_) => Self::DeviceNotFound(text),
             ImageError::Cancelled => Self::Cancelled(text),

@@ -2,10 +2,10 @@
 
 use ferric_hardware::units::Bytes;
 
-use super::inspect::{self, ImageFormat};
+use super::inspect::{self, Expected, ImageFormat};
 use super::raw::Raw;
 use super::source::Access;
-use super::{Format, FormatChoice, ImageError, Qcow2};
+use super::{Format, ImageError, Qcow2};
 
 /// A format that is ready for the stream.
 pub(crate) struct Open {
@@ -15,19 +15,31 @@ pub(crate) struct Open {
     pub(crate) stage: Box<dyn Format>,
     /// Size of the disk image, where it is known before the end.
     pub(crate) disk_bytes: Option<Bytes>,
+    /// The beginning of the disk image, where it is known.
+    pub(crate) head: Option<Vec<u8>>,
+    /// What was out of the ordinary, in sentences.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Opens the format that was asked for, when `first`, the beginning of the decoded file, agrees.
 pub(crate) fn open(
-    choice: FormatChoice,
+    expected: &Expected,
     first: &[u8],
     decoded_bytes: Option<Bytes>,
     access: Option<Access>,
 ) -> Result<Open, ImageError> {
-    if inspect::judge(choice, first)? != ImageFormat::Qcow2 {
-        return Ok(Open { name: "raw", stage: Box::new(Raw::default()), disk_bytes: decoded_bytes });
+    if inspect::judge(expected, first)? != ImageFormat::Qcow2 {
+        let head = Some(first[..first.len().min(inspect::HEAD_BYTES)].to_vec());
+        let stage = Box::new(Raw::default());
+        return Ok(Open { name: "raw", stage, disk_bytes: decoded_bytes, head, notes: Vec::new() });
     }
     let source = access.and_then(Access::open);
     let qcow2 = Qcow2::open(first, decoded_bytes, source.as_deref())?;
-    Ok(Open { name: "qcow2", disk_bytes: Some(qcow2.virtual_size()), stage: Box::new(qcow2) })
+    Ok(Open {
+        name: "qcow2",
+        disk_bytes: Some(qcow2.virtual_size()),
+        head: qcow2.head().map(<[u8]>::to_vec),
+        notes: qcow2.notes().to_vec(),
+        stage: Box::new(qcow2),
+    })
 }

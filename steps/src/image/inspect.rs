@@ -1,7 +1,9 @@
 //! What the first bytes of an image are, with the names and the refusals of the Python agent
 //! (`oslo_utils.imageutils.format_inspector`).
 
+mod foreign;
 mod mbr;
+pub mod table;
 mod vmdk;
 
 use std::fmt;
@@ -92,15 +94,59 @@ pub enum Refusal {
     #[error("Security: Image failed safety check: {0}: {1}")]
     Unsafe(ImageFormat, String),
     /// Not a format that may be written.
-    #[error("Security: Detected image format was {0}, but only {permitted} are allowed", permitted = names(&PERMITTED))]
-    Forbidden(ImageFormat),
+    #[error("Security: Detected image format was {0}, but only {1} are allowed")]
+    Forbidden(ImageFormat, Permitted),
+    /// It may be written, but nobody here knows how.
+    #[error(
+        "The image is of the format {0}, which is permitted, but this agent writes only {known}: it has to be converted",
+        known = names(&WRITABLE)
+    )]
+    Unsupported(ImageFormat),
     /// Not what it was said to be.
     #[error("Security: Expected format was {0}, but image was actually {1}")]
     Unexpected(ImageFormat, ImageFormat),
+    /// No disk at all.
+    #[error("The image is no disk image: it is {0}")]
+    NoDisk(&'static str),
 }
 
-/// What may be written to a disk.
-const PERMITTED: [ImageFormat; 3] = [ImageFormat::Raw, ImageFormat::Gpt, ImageFormat::Qcow2];
+/// What we know how to write to a disk.
+const WRITABLE: [ImageFormat; 3] = [ImageFormat::Raw, ImageFormat::Gpt, ImageFormat::Qcow2];
+
+/// The names of the formats that may be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permitted(pub Vec<String>);
+
+impl Default for Permitted {
+    /// What may be written unless somebody says otherwise.
+    fn default() -> Self {
+        Self(WRITABLE.iter().map(|format| format.name().to_string()).collect())
+    }
+}
+
+impl Permitted {
+    /// Whether it is among them.
+    pub fn has(&self, format: &str) -> bool {
+        self.0.iter().any(|name| name == format)
+    }
+}
+
+impl fmt::Display for Permitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+/// What an image has to be.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// The format that it was said to have.
+    pub choice: FormatChoice,
+    /// The formats that may be written, whatever was said.
+    pub permitted: Permitted,
+    /// Whether it is to be one file system, and no whole disk.
+    pub is_partition: bool,
+}
 
 fn names(formats: &[ImageFormat]) -> String {
     formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
@@ -140,25 +186,41 @@ pub fn check(format: ImageFormat, head: &[u8]) -> Result<(), Refusal> {
 
 /// Whether an image that starts with `head` may be written as what it was said to be, and what it is.
 ///
-/// A declared raw image is written as it is, whatever it holds, unless it can only be a mistake.
+/// A partition table makes it a disk, whatever else its first bytes look like. A declared raw image is written as it is,
+/// unless it can only be a mistake.
 ///
 /// # Errors
 /// A [`Refusal`].
-pub fn judge(choice: FormatChoice, head: &[u8]) -> Result<ImageFormat, Refusal> {
+pub fn judge(expected: &Expected, head: &[u8]) -> Result<ImageFormat, Refusal> {
     use ImageFormat::{Gpt, Iso, Luks, Qcow2, Raw};
-    if choice == FormatChoice::Raw {
-        return match ImageFormat::matches(head).into_iter().find(|found| !matches!(found, Gpt | Iso | Luks)) {
-            Some(other) => Err(Refusal::Unexpected(Raw, other)),
-            None => Ok(Raw),
-        };
+    let found = ImageFormat::matches(head);
+    let is_disk = has_partitions(head);
+    let may_be_file_system = |name: &str| expected.is_partition && name.ends_with(" file system");
+    if !is_disk
+        && found.iter().all(|format| *format == Gpt)
+        && let Some(name) = foreign::name(head).filter(|name| !may_be_file_system(name))
+    {
+        return Err(Refusal::NoDisk(name));
+    }
+    if expected.choice == FormatChoice::Raw {
+        let other = found.into_iter().find(|found| !is_disk && !matches!(found, Gpt | Iso | Luks));
+        return other.map_or(Ok(Raw), |other| Err(Refusal::Unexpected(Raw, other)));
     }
     let format = detect(head)?;
     check(format, head)?;
-    match (choice, format) {
+    if !expected.permitted.has(format.name()) {
+        return Err(Refusal::Forbidden(format, expected.permitted.clone()));
+    }
+    match (expected.choice, format) {
         (FormatChoice::Qcow2, Qcow2) | (FormatChoice::Auto, Qcow2 | Raw | Gpt) => Ok(format),
-        (_, other) if !PERMITTED.contains(&other) => Err(Refusal::Forbidden(other)),
+        (FormatChoice::Auto, other) => Err(Refusal::Unsupported(other)),
         (_, other) => Err(Refusal::Unexpected(Qcow2, other)),
     }
+}
+
+/// Whether `head` starts with a partition table that every reader understands alike.
+pub fn has_partitions(head: &[u8]) -> bool {
+    mbr::matches(head) && mbr::check(head).is_ok()
 }
 
 impl From<Refusal> for ImageError {
@@ -314,22 +376,75 @@ mod tests {
         }
     }
 
+    fn expected(choice: FormatChoice) -> Expected {
+        Expected { choice, ..Expected::default() }
+    }
+
     #[test]
-    fn what_is_written_is_what_was_said_and_permitted() {
+    fn what_is_written_is_what_was_said() {
         use FormatChoice::{Auto, Qcow2, Raw};
+        let judge = |choice, head: &[u8]| judge(&expected(choice), head);
         let disk = mbr(&[PROTECTIVE]);
-        let iso = head(&[(0x8001, b"CD001")]);
         assert_eq!(judge(Auto, &disk), Ok(ImageFormat::Gpt));
         assert_eq!(judge(Auto, &qcow2(&[])), Ok(ImageFormat::Qcow2));
         assert_eq!(judge(Qcow2, &qcow2(&[])), Ok(ImageFormat::Qcow2));
         let text = |choice, head: &[u8]| judge(choice, head).unwrap_err().to_string();
         assert_eq!(text(Qcow2, &disk), "Security: Expected format was qcow2, but image was actually gpt");
         assert_eq!(text(Raw, &qcow2(&[])), "Security: Expected format was raw, but image was actually qcow2");
-        let forbidden = "Security: Detected image format was iso, but only raw, gpt, qcow2 are allowed";
-        assert_eq!(text(Auto, &iso), forbidden);
-        assert_eq!(text(Qcow2, &iso), forbidden);
         let mut hybrid = mbr(&[PROTECTIVE, LINUX]);
         hybrid[0x8001..0x8006].copy_from_slice(b"CD001");
         assert_eq!(judge(Raw, &hybrid), Ok(ImageFormat::Raw), "a declared raw image is not looked into");
+    }
+
+    #[test]
+    fn what_is_written_is_permitted_and_known() {
+        use FormatChoice::{Auto, Qcow2, Raw};
+        let iso = head(&[(0x8001, b"CD001")]);
+        let (disk, blank) = (mbr(&[LINUX]), head(&[]));
+        let text = |choice, head: &[u8], permitted: &[&str]| {
+            let permitted = Permitted(permitted.iter().map(ToString::to_string).collect());
+            judge(&Expected { permitted, ..expected(choice) }, head).map_err(|refusal| refusal.to_string())
+        };
+        let default = ["raw", "gpt", "qcow2"];
+        let refused =
+            |format, list| Err(format!("Security: Detected image format was {format}, but only {list} are allowed"));
+        assert_eq!(text(Auto, &iso, &default), refused("iso", "raw, gpt, qcow2"));
+        assert_eq!(text(Qcow2, &iso, &default), refused("iso", "raw, gpt, qcow2"));
+        assert_eq!(text(Auto, &disk, &["raw", "qcow2"]), refused("gpt", "raw, qcow2"));
+        assert_eq!(text(Auto, &blank, &["gpt", "qcow2"]), refused("raw", "gpt, qcow2"));
+        assert_eq!(text(Auto, &qcow2(&[]), &["raw", "gpt"]), refused("qcow2", "raw, gpt"));
+        assert_eq!(text(Qcow2, &qcow2(&[]), &["raw"]), refused("qcow2", "raw"));
+        assert_eq!(text(Raw, &disk, &["qcow2"]), Ok(ImageFormat::Raw), "raw is taken at its word");
+        let unknown = text(Auto, &iso, &["iso", "raw"]).unwrap_err();
+        assert!(unknown.contains("iso, which is permitted, but this agent writes only raw, gpt, qcow2"), "{unknown}");
+    }
+
+    #[test]
+    fn what_is_no_disk_is_refused_by_its_name() {
+        use FormatChoice::{Auto, Qcow2, Raw};
+        for choice in [Auto, Qcow2, Raw] {
+            let refusal = judge(&expected(choice), &head(&[(0, b"PK\x03\x04")])).unwrap_err();
+            assert_eq!(refusal, Refusal::NoDisk("a zip archive"), "{choice:?}");
+        }
+        // A Linux kernel ends its first sector as a master boot record does.
+        let kernel = head(&[(0, b"MZ"), (446, &[0x7f]), (510, &[0x55, 0xaa]), (0x202, b"HdrS")]);
+        assert_eq!(judge(&expected(Auto), &kernel), Err(Refusal::NoDisk("a Linux kernel")));
+        let squashfs = head(&[(0, b"hsqs")]);
+        assert_eq!(judge(&expected(Raw), &squashfs), Err(Refusal::NoDisk("a squashfs file system")));
+        let partition = Expected { is_partition: true, ..expected(Raw) };
+        assert_eq!(judge(&partition, &squashfs), Ok(ImageFormat::Raw));
+        assert!(judge(&partition, &head(&[(0, b"PK\x03\x04")])).is_err());
+    }
+
+    #[test]
+    fn a_partition_table_makes_it_a_disk_whatever_it_begins_with() {
+        for sign in [&b"PK\x03\x04"[..], b"QFI\xfb\0\0\0\x03", b"vhdxfile", b"\x1f\x8b\x08"] {
+            let mut disk = mbr(&[LINUX]);
+            disk[..sign.len()].copy_from_slice(sign);
+            assert_eq!(judge(&expected(FormatChoice::Raw), &disk), Ok(ImageFormat::Raw), "{sign:?}");
+        }
+        let mut qcow2 = mbr(&[LINUX]);
+        qcow2[..4].copy_from_slice(b"QFI\xfb");
+        assert!(matches!(judge(&expected(FormatChoice::Auto), &qcow2), Err(Refusal::Ambiguous(_))));
     }
 }

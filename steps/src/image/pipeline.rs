@@ -22,8 +22,9 @@ use self::sink::{Ended, Sink};
 use super::decode::Compression;
 use super::digest::Hashing;
 use super::disk::{Done, Target};
+use super::inspect::{Expected, table};
 use super::source::{Event, Feed, Received, Source};
-use super::{Decoded, Digest, FormatChoice, ImageError, Pool, ReadBack, Verify};
+use super::{Decoded, Digest, ImageError, Pool, ReadBack, Verify};
 use crate::progress::Progress;
 
 /// Size of each buffer: large enough for fast disks, small enough for caches.
@@ -33,11 +34,22 @@ const BUFFER_BYTES: usize = 1 << 20;
 pub(crate) struct Plan {
     pub(crate) verify: Verify,
     pub(crate) decoded: Option<Decoded>,
-    pub(crate) format: FormatChoice,
+    pub(crate) expected: Expected,
     pub(crate) buffer_budget: Bytes,
     pub(crate) read_back: bool,
     /// Opens what is written to; called when the first bytes have been judged.
     pub(crate) open: Box<dyn Fn() -> Result<Arc<dyn Target>, ImageError> + Send + Sync>,
+}
+
+impl Plan {
+    /// Checks the partition table of an image that is to be a whole disk. `head` is its beginning; its size may be known.
+    fn check_table(&self, head: &[u8], image: Option<Bytes>, target: &dyn Target) -> Result<(), ImageError> {
+        if self.expected.is_partition {
+            return Ok(());
+        }
+        let disk = table::Disk { name: target.name().to_string(), size: target.size(), block: target.block() };
+        Ok(table::check(head, image, &disk)?)
+    }
 }
 
 /// What came of one try.
@@ -93,6 +105,9 @@ pub(crate) fn run(
     {
         return Err(ImageError::DecodedChecksum { expected: expected.clone(), actual: actual.clone() });
     }
+    // Of a compressed image neither the size nor, in some formats, the beginning was known before.
+    plan.check_table(ended.disk.head(ended.image_bytes), Some(ended.image_bytes), ended.disk.target())?;
+    received.notes.extend(ended.notes);
     let committed = ended.disk.commit(ended.image_bytes)?;
     Ok(Outcome {
         received,

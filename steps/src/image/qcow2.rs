@@ -5,6 +5,7 @@
 //! - [`layout`], [`tables`]: which parts of the file are which parts of the virtual disk
 //! - [`claims`]: that no part of the file has two owners
 //! - [`preflight`]: the tables read and checked before the file, where the source can be read at any place
+//! - `peek`: the beginning of the virtual disk before the file
 //! - [`pass`], [`queue`], [`zeroes`]: the file in order, every byte to its place
 //! - [`unpack`]: compressed clusters on every core
 //!
@@ -15,6 +16,7 @@ pub mod defect;
 pub mod header;
 pub mod layout;
 pub mod pass;
+mod peek;
 pub mod preflight;
 pub mod queue;
 pub mod tables;
@@ -28,7 +30,7 @@ use pass::{Pass, Piece};
 use unpack::Unpacker;
 use zeroes::Zeroes;
 
-use super::{Chunk, Emit, Extent, Finished, Format, ImageError, RandomAccess, raw};
+use super::{Chunk, Emit, Extent, Finished, Format, ImageError, RandomAccess, inspect, raw};
 
 /// Passes over one file before an image counts as too scattered.
 const MAX_PASSES: u32 = 8;
@@ -39,21 +41,46 @@ pub struct Qcow2 {
     pass: Pass,
     unpacker: Option<Unpacker>,
     passes: u32,
+    head: Option<Vec<u8>>,
+    notes: Vec<String>,
 }
 
 impl Qcow2 {
     /// Checks the start of the file (`head`, at least 512 bytes) and, where `source` can be read at any place,
-    /// all tables. `file_bytes` is the file's length, if known.
+    /// all tables. `file_bytes` is the file's length, if known. A source that turns out not to serve every place is
+    /// read in order, as one that serves none.
     ///
     /// # Errors
-    /// [`ImageError::Invalid`] when the image is broken, encrypted or depends on another file; what reading
-    /// `source` fails with.
+    /// [`ImageError::Invalid`] when the image is broken, encrypted or depends on another file.
     pub fn open(head: &[u8], file_bytes: Option<Bytes>, source: Option<&dyn RandomAccess>) -> Result<Self, ImageError> {
-        let mut pass = Pass::new(head, file_bytes.map(|bytes| bytes.0))?;
+        let file_bytes = file_bytes.map(|bytes| bytes.0);
+        let mut pass = Pass::new(head, file_bytes)?;
+        let mut notes = Vec::new();
         if let Some(source) = source {
-            preflight::read_ahead(&mut pass, source)?;
+            match preflight::read_ahead(&mut pass, source) {
+                Ok(_) => {}
+                Err(error @ (ImageError::Invalid(_) | ImageError::Cancelled)) => return Err(error),
+                Err(error) => {
+                    let text = format!("The tables of the image could not be read in advance: {}", error.chain());
+                    tracing::warn!("{text}");
+                    notes.push(text);
+                    pass = Pass::new(head, file_bytes)?;
+                }
+            }
         }
-        Ok(Self { pass, unpacker: None, passes: 0 })
+        let source = source.filter(|_| notes.is_empty());
+        let head = peek::guest_head(pass.header(), head, source, inspect::HEAD_BYTES);
+        Ok(Self { pass, unpacker: None, passes: 0, head, notes })
+    }
+
+    /// The beginning of the virtual disk, where it could be had already.
+    pub fn head(&self) -> Option<&[u8]> {
+        self.head.as_deref()
+    }
+
+    /// What was out of the ordinary, in sentences.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Size of the virtual disk.

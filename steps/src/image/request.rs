@@ -10,10 +10,11 @@ use ferric_hardware::units::Bytes;
 use serde::Serialize;
 use url::Url;
 
+use super::inspect::Permitted;
 use super::oci::Login;
 use super::{Algorithm, Digest};
 use crate::options::{self, Retries, Tls};
-use crate::trust::Permitted;
+use crate::trust;
 use crate::url_secrets;
 
 /// An image, a device, and how to bring one to the other.
@@ -31,6 +32,8 @@ pub struct WriteRequest {
     pub decoded: Option<Decoded>,
     /// What the image is.
     pub format: FormatChoice,
+    /// The formats that may be written when nobody said `raw`.
+    pub permitted: Permitted,
     /// How to speak to HTTP servers.
     pub http: HttpOptions,
     /// How often, how soon and how long to try.
@@ -51,6 +54,7 @@ impl WriteRequest {
             verify,
             decoded: None,
             format: FormatChoice::Auto,
+            permitted: Permitted::default(),
             http: HttpOptions::default(),
             retries: Retries::default(),
             buffer_budget: options::Image::default().buffer_budget,
@@ -189,7 +193,7 @@ pub struct HttpOptions {
     /// PEM files of our certificate and its key.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
     /// TLS versions and cipher suites.
-    pub tls: Permitted,
+    pub tls: trust::Permitted,
 }
 
 impl HttpOptions {
@@ -199,7 +203,7 @@ impl HttpOptions {
             insecure: tls.insecure,
             ca_file: tls.authorities.clone(),
             client_certificate: tls.client_certificate.clone(),
-            tls: Permitted::of(tls),
+            tls: trust::Permitted::of(tls),
             ..Self::default()
         }
     }

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::disk::{BlockTarget, Target};
+use super::inspect::Expected;
 use super::pipeline::{self, Outcome, Plan};
 use super::source::Source;
 use super::{ImageError, Location, Seconds, Verify, WriteRequest, WriteSummary};
@@ -27,7 +28,11 @@ pub async fn write(
     let plan = Arc::new(Plan {
         verify: request.verify.clone(),
         decoded: request.decoded.clone(),
-        format: request.format,
+        expected: Expected {
+            choice: request.format,
+            permitted: request.permitted.clone(),
+            is_partition: request.region.is_some(),
+        },
         buffer_budget: request.buffer_budget,
         read_back: request.read_back,
         open: Box::new(move || Ok(Arc::new(BlockTarget::open(&device, region)?) as Arc<dyn Target>)),

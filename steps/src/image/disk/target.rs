@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ferric_hardware::aligned::{ALIGNMENT, AlignedBuffer};
 use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::ioctl;
-use ferric_hardware::units::Bytes;
+use ferric_hardware::units::{BlockSize, Bytes};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc;
 
@@ -22,6 +22,8 @@ pub(crate) trait Target: Send + Sync {
     fn name(&self) -> &str;
     /// Bytes that may be written, counted from 0.
     fn size(&self) -> Bytes;
+    /// Size of the device's logical blocks.
+    fn block(&self) -> BlockSize;
     /// Takes away what could boot from the device around the target.
     fn disarm(&self) -> io::Result<()> {
         Ok(())
@@ -58,6 +60,7 @@ pub(crate) struct BlockTarget {
     name: String,
     start: u64,
     size: u64,
+    block: BlockSize,
     /// What is wiped of the device around the region.
     around: [Range<u64>; 2],
     direct: File,
@@ -80,6 +83,7 @@ impl BlockTarget {
             Err(_) => (options.open(&again).map_err(unusable)?, false),
         };
         let capacity = ioctl::size(&cached).map_err(unusable)?;
+        let block = ioctl::logical_block_size(&cached).map_err(unusable)?;
         let around = region.map_or([0..0, 0..0], |region| around(region, capacity.0));
         let region = region.unwrap_or(Region { start: Bytes(0), len: capacity, keeps_table: false });
         if region.start.0.checked_add(region.len.0).is_none_or(|end| end > capacity.0) {
@@ -92,6 +96,7 @@ impl BlockTarget {
             name: device.name.clone(),
             start: region.start.0,
             size: region.len.0,
+            block,
             around,
             direct,
             direct_works: AtomicBool::new(direct_works),
@@ -192,6 +197,10 @@ impl Target for BlockTarget {
 
     fn size(&self) -> Bytes {
         Bytes(self.size)
+    }
+
+    fn block(&self) -> BlockSize {
+        self.block
     }
 
     fn disarm(&self) -> io::Result<()> {

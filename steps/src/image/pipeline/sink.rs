@@ -9,9 +9,9 @@ use super::Plan;
 use crate::image::decode::{Compression, Decoder, Parallel};
 use crate::image::digest::Hashing;
 use crate::image::disk::{Disk, Done};
-use crate::image::format;
+use crate::image::inspect::{self, HEAD_BYTES};
 use crate::image::source::{Access, Event};
-use crate::image::{Chunk, Digest, Finished, ImageError, Pool};
+use crate::image::{Chunk, Digest, Finished, ImageError, Pool, format};
 
 /// Where the chunks of a file end.
 pub(super) struct Sink<'a> {
@@ -40,6 +40,8 @@ struct Stages<'a> {
     access: Option<Access>,
     /// Size of the decoded file, where it is known.
     decoded_bytes: Option<Bytes>,
+    /// The first bytes of the decoded file, until there are enough of them to be judged.
+    head: Vec<u8>,
     begun: Option<Begun>,
     hashing: Option<(SyncSender<Chunk>, Hashing)>,
     decoded_digest: Option<Digest>,
@@ -57,6 +59,7 @@ struct Begun {
 pub(super) struct Ended {
     pub(super) disk: Disk,
     pub(super) format: &'static str,
+    pub(super) notes: Vec<String>,
     pub(super) compression: Option<Compression>,
     pub(super) image_bytes: Bytes,
     pub(super) done: Done,
@@ -71,6 +74,7 @@ impl<'a> Sink<'a> {
             plan,
             access: Some(access),
             decoded_bytes: served_bytes.map(Bytes),
+            head: Vec::new(),
             begun: None,
             hashing: plan.decoded.as_ref().map(|decoded| Hashing::start(decoded.algorithm(), pool.count())),
             decoded_digest: None,
@@ -103,7 +107,8 @@ impl<'a> Sink<'a> {
     pub(super) fn push(&mut self, chunk: Chunk) -> Result<(), ImageError> {
         let started = Instant::now();
         if !std::mem::replace(&mut self.started, true) {
-            self.compression = Compression::detect(&chunk);
+            // A disk with a partition table may begin with any boot code.
+            self.compression = Compression::detect(&chunk).filter(|_| !inspect::has_partitions(&chunk));
             if let Some(compression) = self.compression {
                 let events = self.events.take();
                 let beside = events.and_then(|e| Parallel::new(compression, &chunk, &self.stages.pool, &e));
@@ -145,6 +150,7 @@ impl<'a> Sink<'a> {
             }
         }
         self.started = false;
+        self.stages.complete()?;
         let Some(Begun { mut format, mut disk }) = self.stages.begun.take() else {
             return Err(ImageError::Invalid("The image is empty".to_string()));
         };
@@ -163,6 +169,7 @@ impl<'a> Sink<'a> {
         Ok(Some(Ended {
             disk,
             format: format.name,
+            notes: format.notes,
             compression: self.compression,
             image_bytes,
             done,
@@ -174,12 +181,48 @@ impl<'a> Sink<'a> {
 }
 
 impl Stages<'_> {
-    /// Takes the next piece of the decoded file.
+    /// Takes the next piece of the decoded file. Small pieces at its beginning (decoders of many parts give them) are put
+    /// together until all signs of a format can be seen.
     fn decoded(&mut self, chunk: Chunk) -> Result<(), ImageError> {
-        let begun = match &mut self.begun {
-            Some(begun) => begun,
-            none => none.insert(Begun::with(&chunk, self.plan, self.access.take(), self.decoded_bytes)?),
-        };
+        if self.begun.is_some() {
+            return self.pass(chunk);
+        }
+        if self.head.is_empty() && chunk.len() >= HEAD_BYTES {
+            self.begin(&chunk)?;
+            return self.pass(chunk);
+        }
+        let missing = HEAD_BYTES.saturating_sub(self.head.len()).min(chunk.len());
+        self.head.extend_from_slice(&chunk[..missing]);
+        if self.head.len() < HEAD_BYTES {
+            return Ok(());
+        }
+        self.complete()?;
+        if missing == chunk.len() { Ok(()) } else { self.pass(chunk.slice(missing..chunk.len())) }
+    }
+
+    /// The first bytes are complete.
+    fn complete(&mut self) -> Result<(), ImageError> {
+        let head = std::mem::take(&mut self.head);
+        if head.is_empty() {
+            return Ok(());
+        }
+        if self.begun.is_none() {
+            self.begin(&head)?;
+        }
+        // None of the common buffers: others may wait for those that are in hand here.
+        let mut buffer = Pool::new(Bytes(HEAD_BYTES as u64), HEAD_BYTES).take_blocking();
+        buffer[..head.len()].copy_from_slice(&head);
+        self.pass(buffer.freeze(head.len()))
+    }
+
+    fn begin(&mut self, head: &[u8]) -> Result<(), ImageError> {
+        self.begun = Some(Begun::with(head, self.plan, self.access.take(), self.decoded_bytes)?);
+        Ok(())
+    }
+
+    /// Brings a piece to the disk.
+    fn pass(&mut self, chunk: Chunk) -> Result<(), ImageError> {
+        let Some(begun) = &mut self.begun else { return Ok(()) };
         if let Some((sender, _)) = &self.hashing {
             // The thread ends only after the sender.
             let _ = sender.send(chunk.clone());
@@ -202,13 +245,16 @@ impl Begun {
         access: Option<Access>,
         decoded_bytes: Option<Bytes>,
     ) -> Result<Self, ImageError> {
-        let format = format::open(plan.format, first, decoded_bytes, access)?;
+        let format = format::open(&plan.expected, first, decoded_bytes, access)?;
         let target = (plan.open)()?;
         if let Some(image) = format.disk_bytes
             && image > target.size()
         {
             let device = target.name().to_string();
             return Err(ImageError::TooLarge { image, device, capacity: target.size() });
+        }
+        if let Some(head) = &format.head {
+            plan.check_table(head, format.disk_bytes, &*target)?;
         }
         Ok(Self { format, disk: Disk::begin(target, plan.read_back)? })
     }

@@ -3,13 +3,14 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use ferric_hardware::units::Bytes;
+use ferric_hardware::units::{BlockSize, Bytes};
 use tokio_util::sync::CancellationToken;
 
 use super::{Plan, run};
 use crate::image::disk::Target;
+use crate::image::inspect::Expected;
 use crate::image::source::Source;
-use crate::image::{Algorithm, Digest, FormatChoice, HttpOptions, ImageError, Location, Retries, Verify};
+use crate::image::{Algorithm, Digest, HttpOptions, ImageError, Location, Retries, Verify};
 use crate::progress::Progress;
 
 const DISK_BYTES: u64 = 5 << 20;
@@ -63,6 +64,10 @@ impl Target for Memory {
         Bytes(DISK_BYTES)
     }
 
+    fn block(&self) -> BlockSize {
+        BlockSize(512)
+    }
+
     fn write(&self, at: u64, data: &[u8]) -> std::io::Result<()> {
         self.call(Call::Write(at, data.len() as u64), |disk| {
             disk[at as usize..at as usize + data.len()].copy_from_slice(data);
@@ -92,6 +97,9 @@ impl Target for Forgetful {
     }
     fn size(&self) -> Bytes {
         self.0.size()
+    }
+    fn block(&self) -> BlockSize {
+        self.0.block()
     }
     fn write(&self, at: u64, data: &[u8]) -> std::io::Result<()> {
         let mut data = data.to_vec();
@@ -130,7 +138,7 @@ fn write(
     let plan = Plan {
         verify: Verify::Digest(Digest::of(Algorithm::Sha256, promised)),
         decoded: None,
-        format: FormatChoice::Auto,
+        expected: Expected::default(),
         buffer_budget: Bytes::mib(4),
         read_back,
         open: Box::new(move || Ok(Arc::clone(&target) as Arc<dyn Target>)),

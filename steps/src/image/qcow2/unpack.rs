@@ -169,7 +169,7 @@ impl Worker {
     }
 }
 
-enum Decoder {
+pub(super) enum Decoder {
     /// One that needs the whole cluster and its end mark and is the faster, and one that needs neither.
     Deflate(libdeflater::Decompressor, Decompress),
     Zstd(DCtx<'static>),
@@ -185,7 +185,7 @@ impl std::fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    fn new(compression: Compression) -> Self {
+    pub(super) fn new(compression: Compression) -> Self {
         match compression {
             Compression::Deflate => Self::Deflate(libdeflater::Decompressor::new(), Decompress::new(false)),
             Compression::Zstd => Self::Zstd(DCtx::create()),
@@ -193,7 +193,7 @@ impl Decoder {
     }
 
     /// Whether `packed`, whatever follows in it, starts with data that decode to exactly one cluster.
-    fn decode(&mut self, packed: &[u8], cluster: &mut [u8]) -> bool {
+    pub(super) fn decode(&mut self, packed: &[u8], cluster: &mut [u8]) -> bool {
         match self {
             Self::Deflate(whole, inflate) => {
                 if whole.deflate_decompress(packed, cluster) == Ok(cluster.len()) {
