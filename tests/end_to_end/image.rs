@@ -10,6 +10,7 @@ mod partition_image;
 pub(crate) mod partition_image_boot;
 mod partition_image_grub;
 mod qcow2_corpus;
+mod refusals;
 mod registry;
 mod servers;
 mod write_image;
