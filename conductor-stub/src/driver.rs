@@ -68,7 +68,7 @@ pub trait Connection: Send + Sync + fmt::Debug {
     fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> Outcome<'a, ()>;
 
     /// Every power-on from now on boots the ISO at `url`.
-    fn prepare_iso<'a>(&'a mut self, node: &'a Node, _url: &'a str) -> Outcome<'a, ()> {
+    fn prepare_iso<'a>(&'a mut self, node: &'a mut Node, _url: &'a str) -> Outcome<'a, ()> {
         no_media(node)
     }
 

@@ -20,9 +20,27 @@ pub struct Definition {
     /// How long switching on and off takes, in milliseconds.
     #[serde(default)]
     pub transition_ms: u64,
+    /// How long an update of its firmware takes, in milliseconds.
+    #[serde(default = "default_update_ms")]
+    pub update_ms: u64,
+    /// Its virtual drives.
+    #[serde(default = "default_media")]
+    pub media: Vec<Slot>,
     /// What is switched on.
     #[serde(flatten)]
     pub kind: Kind,
+}
+
+/// A virtual drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Slot {
+    /// A CD drive.
+    Cd,
+    /// A USB stick.
+    Usb,
+    /// A floppy disk, which the machine sees as a USB stick.
+    Floppy,
 }
 
 /// The two kinds of machine.
@@ -31,7 +49,7 @@ pub struct Definition {
 pub enum Kind {
     /// A local program that stands for the ramdisk.
     Process(ProcessMachine),
-    /// A QEMU machine with UEFI firmware.
+    /// A QEMU machine.
     Qemu(QemuMachine),
 }
 
@@ -48,12 +66,18 @@ pub struct ProcessMachine {
     pub log: PathBuf,
 }
 
-/// A QEMU machine (x86-64, q35, OVMF).
+/// A QEMU machine: q35 with OVMF or SeaBIOS, or virt with AAVMF.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QemuMachine {
     /// Folder for firmware variables, sockets and downloaded media; made when missing.
     pub state_dir: PathBuf,
+    /// The processor's.
+    #[serde(default)]
+    pub architecture: Architecture,
+    /// Processor cores, until its settings are changed.
+    #[serde(default = "default_cores")]
+    pub cores: u32,
     /// Memory in MiB.
     #[serde(default = "default_memory_mib")]
     pub memory_mib: u32,
@@ -71,12 +95,69 @@ pub struct QemuMachine {
     /// Further QEMU arguments.
     #[serde(default)]
     pub arguments: Vec<String>,
-    /// Firmware code; Debian's `ovmf` by default.
-    #[serde(default = "default_firmware")]
-    pub firmware: PathBuf,
-    /// Fresh firmware variables, copied at the first start.
-    #[serde(default = "default_variables")]
-    pub variables: PathBuf,
+    /// UEFI firmware code; Debian's by default.
+    #[serde(default)]
+    pub firmware: Option<PathBuf>,
+    /// Fresh UEFI variables, copied at the first start.
+    #[serde(default)]
+    pub variables: Option<PathBuf>,
+    /// The code for Secure Boot.
+    #[serde(default)]
+    pub secure_firmware: Option<PathBuf>,
+    /// The variables for Secure Boot, with keys in them.
+    #[serde(default)]
+    pub secure_variables: Option<PathBuf>,
+}
+
+impl QemuMachine {
+    /// The firmware code, Debian's unless another is named.
+    pub(super) fn code(&self, secure: bool) -> &Path {
+        let named = if secure { &self.secure_firmware } else { &self.firmware };
+        named.as_deref().unwrap_or(Path::new(match (self.architecture, secure) {
+            (Architecture::X86_64, false) => "/usr/share/OVMF/OVMF_CODE_4M.fd",
+            (Architecture::X86_64, true) => "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+            (Architecture::Aarch64, false) => "/usr/share/AAVMF/AAVMF_CODE.fd",
+            (Architecture::Aarch64, true) => "/usr/share/AAVMF/AAVMF_CODE.ms.fd",
+        }))
+    }
+
+    /// What its variables are copied from.
+    pub(super) fn fresh_variables(&self, secure: bool) -> &Path {
+        let named = if secure { &self.secure_variables } else { &self.variables };
+        named.as_deref().unwrap_or(Path::new(match (self.architecture, secure) {
+            (Architecture::X86_64, false) => "/usr/share/OVMF/OVMF_VARS_4M.fd",
+            (Architecture::X86_64, true) => "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
+            (Architecture::Aarch64, false) => "/usr/share/AAVMF/AAVMF_VARS.fd",
+            (Architecture::Aarch64, true) => "/usr/share/AAVMF/AAVMF_VARS.ms.fd",
+        }))
+    }
+}
+
+/// Processor architectures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Architecture {
+    /// x86-64.
+    #[default]
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// 64-bit Arm, which has no BIOS.
+    Aarch64,
+}
+
+impl Architecture {
+    /// The emulator of that architecture.
+    pub(super) fn emulator(self) -> &'static str {
+        match self {
+            Self::X86_64 => "qemu-system-x86_64",
+            Self::Aarch64 => "qemu-system-aarch64",
+        }
+    }
+
+    /// Whether it is this machine's.
+    pub(super) fn is_ours(self) -> bool {
+        std::env::consts::ARCH == if self == Self::X86_64 { "x86_64" } else { "aarch64" }
+    }
 }
 
 /// A disk of a QEMU machine.
@@ -97,6 +178,17 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// Its serial number, as the machine sees it.
+    pub(super) fn serial(&self, number: usize) -> String {
+        self.serial.clone().unwrap_or_else(|| format!("DISK{number}"))
+    }
+
+    /// Its size in bytes, as far as that is known.
+    pub(super) fn size(&self) -> Option<u64> {
+        let made = std::fs::metadata(&self.file).ok().map(|file| file.len());
+        made.or(self.size_gib.map(|gib| gib << 30))
+    }
+
     /// Makes the file if it is missing and its size is known.
     ///
     /// # Errors
@@ -132,12 +224,16 @@ fn default_network() -> String {
     "user".into()
 }
 
-fn default_firmware() -> PathBuf {
-    "/usr/share/OVMF/OVMF_CODE_4M.fd".into()
+fn default_cores() -> u32 {
+    1
 }
 
-fn default_variables() -> PathBuf {
-    "/usr/share/OVMF/OVMF_VARS_4M.fd".into()
+fn default_update_ms() -> u64 {
+    2000
+}
+
+fn default_media() -> Vec<Slot> {
+    vec![Slot::Cd, Slot::Usb]
 }
 
 /// Why a machine file cannot be used.

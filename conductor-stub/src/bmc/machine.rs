@@ -1,25 +1,12 @@
 //! Something that can be switched on and off.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use super::definition::{Definition, Kind};
 use super::process::ProcessState;
 use super::qemu::QemuState;
-
-/// What the machine boots this time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BootSource {
-    /// What firmware and disk have agreed on.
-    Disk,
-    /// The CD of the virtual media.
-    Cd,
-    /// Network boot by the NIC.
-    Pxe,
-    /// UEFI HTTP boot of this URL; without one, DHCP says what to fetch.
-    UefiHttp(Option<String>),
-}
+use super::start::{Loaded, Start};
 
 /// A machine of either kind, running or not.
 #[derive(Debug)]
@@ -28,7 +15,7 @@ pub struct Machine(Running);
 #[derive(Debug)]
 enum Running {
     Process(ProcessState),
-    Qemu(QemuState),
+    Qemu(Box<QemuState>),
 }
 
 impl Machine {
@@ -36,18 +23,18 @@ impl Machine {
     pub fn new(definition: &Definition) -> Self {
         Self(match &definition.kind {
             Kind::Process(machine) => Running::Process(ProcessState::new(machine.clone())),
-            Kind::Qemu(machine) => Running::Qemu(QemuState::new(machine.clone(), definition)),
+            Kind::Qemu(machine) => Running::Qemu(Box::new(QemuState::new(machine.clone(), definition))),
         })
     }
 
-    /// Switches it on, with `cd` (an image file) in the drive.
+    /// Switches it on.
     ///
     /// # Errors
     /// When its program cannot be started.
-    pub fn start(&mut self, boot: &BootSource, cd: Option<&Path>) -> io::Result<()> {
+    pub fn start(&mut self, start: &Start<'_>) -> io::Result<()> {
         match &mut self.0 {
-            Running::Process(machine) => machine.start(boot),
-            Running::Qemu(machine) => machine.start(boot, cd),
+            Running::Process(machine) => machine.start(&start.source),
+            Running::Qemu(machine) => machine.start(start),
         }
     }
 
@@ -70,6 +57,17 @@ impl Machine {
         }
     }
 
+    /// Interrupts it (NMI).
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub fn interrupt(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            Running::Process(_) => Ok(()),
+            Running::Qemu(machine) => machine.interrupt(),
+        }
+    }
+
     /// Whether it has not switched itself off meanwhile.
     pub fn is_on(&mut self) -> bool {
         match &mut self.0 {
@@ -78,14 +76,25 @@ impl Machine {
         }
     }
 
-    /// Puts `cd` into the drive of a running machine, or empties the drive.
+    /// Puts a file into a drive of a running machine, or empties it.
     ///
     /// # Errors
     /// When the running machine refuses.
-    pub fn change_cd(&mut self, cd: Option<&Path>) -> io::Result<()> {
+    pub fn change(&mut self, drive: Loaded<'_>) -> io::Result<()> {
         match &mut self.0 {
             Running::Process(_) => Ok(()),
-            Running::Qemu(machine) => machine.change_cd(cd),
+            Running::Qemu(machine) => machine.change(drive),
+        }
+    }
+
+    /// Forgets the keys of Secure Boot.
+    ///
+    /// # Errors
+    /// When they cannot be removed.
+    pub fn forget_keys(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            Running::Process(_) => Ok(()),
+            Running::Qemu(machine) => machine.forget_keys(),
         }
     }
 
@@ -96,14 +105,4 @@ impl Machine {
             Running::Qemu(machine) => Some(machine.media_dir()),
         }
     }
-}
-
-/// A command that does not outlive the BMC, even if that is killed.
-pub(super) fn mortal(words: &[String]) -> io::Result<Command> {
-    if words.is_empty() {
-        return Err(io::Error::other("the machine's command is empty"));
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).args(words);
-    Ok(command)
 }

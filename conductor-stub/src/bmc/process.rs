@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::definition::ProcessMachine;
-use super::machine::{BootSource, mortal};
+use super::start::{BootSource, mortal};
 
 /// A process machine and what runs in it.
 #[derive(Debug)]

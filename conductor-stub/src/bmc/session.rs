@@ -1,64 +1,94 @@
-//! Who may ask: Redfish sessions (`X-Auth-Token`) and HTTP basic.
+//! Sessions: limited in number, and over after a time without a request.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use axum::http::HeaderMap;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-/// User name and password of the BMC's one account.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Account {
-    /// User name.
-    pub user: String,
-    /// Password.
-    pub password: String,
+/// How many there can be at a time.
+pub(super) const LIMIT: usize = 16;
+/// What [`Sessions::timeout`] may be, in seconds (the schema's bounds).
+pub(super) const TIMEOUTS: std::ops::RangeInclusive<u64> = 30..=86_400;
+
+/// An open session.
+#[derive(Debug)]
+pub(super) struct Session {
+    token: String,
+    pub(super) user: String,
+    pub(super) created: time::OffsetDateTime,
+    used: Instant,
 }
 
-impl std::fmt::Debug for Account {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account").field("user", &self.user).finish_non_exhaustive()
+/// Open sessions by their ids.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    open: BTreeMap<String, Session>,
+    /// How long a session lasts without a request, in seconds.
+    pub(super) timeout: u64,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { open: BTreeMap::new(), timeout: 600 }
     }
 }
 
-/// Open sessions: id → token.
-#[derive(Debug, Default)]
-pub(super) struct Sessions(BTreeMap<String, String>);
-
 impl Sessions {
-    /// Opens a session; returns its id and token.
-    pub(super) fn open(&mut self) -> (String, String) {
+    /// Those that are open by now.
+    pub(super) fn open(&mut self) -> &BTreeMap<String, Session> {
+        let limit = Duration::from_secs(self.timeout);
+        self.open.retain(|_, session| session.used.elapsed() < limit);
+        &self.open
+    }
+
+    /// Opens a session; returns its id and token, or none when there are too many.
+    pub(super) fn begin(&mut self, user: &str) -> Option<(String, String)> {
+        if self.open().len() >= LIMIT {
+            return None;
+        }
         let id = Uuid::new_v4().simple().to_string();
         let token = Uuid::new_v4().simple().to_string();
-        self.0.insert(id.clone(), token.clone());
-        (id, token)
+        let created = time::OffsetDateTime::now_utc();
+        self.open
+            .insert(id.clone(), Session { token: token.clone(), user: user.into(), created, used: Instant::now() });
+        Some((id, token))
     }
 
     /// Closes a session; false when there is none of that id.
     pub(super) fn close(&mut self, id: &str) -> bool {
-        self.0.remove(id).is_some()
+        self.open.remove(id).is_some()
     }
 
-    /// Whether `headers` carry an open session's token or the account's password.
-    pub(super) fn admit(&self, account: &Account, headers: &HeaderMap) -> bool {
-        if let Some(token) = headers.get("x-auth-token") {
-            return self.0.values().any(|known| token.as_bytes().ct_eq(known.as_bytes()).into());
-        }
-        let basic = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let Some(credentials) = basic.strip_prefix("Basic ").and_then(|text| STANDARD.decode(text.trim()).ok()) else {
-            return false;
-        };
-        credentials.ct_eq(format!("{}:{}", account.user, account.password).as_bytes()).into()
+    /// Closes those of a user who may not be here any more.
+    pub(super) fn close_of(&mut self, user: &str) {
+        self.open.retain(|_, session| session.user != user);
+    }
+
+    /// Whose session has this token; that session goes on.
+    pub(super) fn user_of(&mut self, token: &[u8]) -> Option<String> {
+        self.open();
+        let session = self.open.values_mut().find(|session| session.token.as_bytes().ct_eq(token).into())?;
+        session.used = Instant::now();
+        Some(session.user.clone())
     }
 }
 
-/// Whether a session request names the account.
-pub(super) fn is_account(account: &Account, user: &str, password: &str) -> bool {
-    let user = user.as_bytes().ct_eq(account.user.as_bytes());
-    let password = password.as_bytes().ct_eq(account.password.as_bytes());
-    (user & password).into()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_are_few_and_end() {
+        let mut sessions = Sessions::default();
+        let (id, token) = sessions.begin("admin").unwrap();
+        assert_eq!(sessions.user_of(token.as_bytes()).as_deref(), Some("admin"));
+        for _ in 1..LIMIT {
+            assert!(sessions.begin("admin").is_some());
+        }
+        assert!(sessions.begin("admin").is_none());
+        assert!(sessions.close(&id) && !sessions.close(&id));
+        sessions.timeout = 0;
+        assert!(sessions.open().is_empty() && sessions.user_of(token.as_bytes()).is_none());
+    }
 }

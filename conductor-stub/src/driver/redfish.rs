@@ -7,6 +7,8 @@
 //! Each way the node gets a copy of its own, with its parameters and its token on the kernel command line. A user's ISO
 //! is booted the same ways, as it is.
 
+mod wishes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +18,12 @@ use serde_json::Value;
 use super::{Connection, Drive, Driver, DriverError, Outcome};
 use crate::node::Node;
 use crate::ramdisk::{self, Parameters};
-use crate::redfish::{Boot, Client, Enabled, RedfishError, Settings, System, virtual_media};
+use crate::redfish::virtual_media::{self, Kind};
+use crate::redfish::{Boot, Client, Enabled, Mode, RedfishError, Settings, System};
 use crate::services::BootServices;
 use crate::state::PowerState;
 use crate::token;
+use wishes::Wishes;
 
 /// Machines behind BMCs.
 #[derive(Debug)]
@@ -35,7 +39,12 @@ pub struct Redfish {
 impl Driver for Redfish {
     fn validate(&self, node: &Node) -> Result<(), DriverError> {
         settings(node)?;
-        boot_interface(node).map(drop)
+        let wishes = Wishes::of(node)?;
+        let by_http = boot_interface(node)? != BootInterface::VirtualMedia;
+        match by_http && wishes.mode == Some(Mode::Legacy) {
+            true => Err(DriverError("HTTP boot needs UEFI, and the capability boot_mode is bios".into())),
+            false => Ok(()),
+        }
     }
 
     fn connect(&self, node: &Node) -> Result<Box<dyn Connection>, DriverError> {
@@ -99,8 +108,16 @@ impl Bmc {
     }
 
     /// Has the machine boot what is at `url`, in the node's way.
-    async fn present(&mut self, node: &Node, url: &str, enabled: Enabled) -> Result<(), DriverError> {
-        let interface = boot_interface(node)?;
+    async fn present(&mut self, node: &mut Node, url: &str, enabled: Enabled) -> Result<(), DriverError> {
+        let wishes = Wishes::of(node)?;
+        let mut interface = boot_interface(node)?;
+        if interface == BootInterface::Https && self.services.dhcp.is_some() {
+            let takes_url = async { self.system().await?.takes_url().await };
+            if !takes_url.await.map_err(failed)? {
+                tracing::info!(node = %node.label(), "this BMC hands no URL to the firmware: DHCP does");
+                interface = BootInterface::Http;
+            }
+        }
         let ports = self.services.ports().map_err(failed)?;
         match &self.services.dhcp {
             Some(dhcp) if interface == BootInterface::Http => {
@@ -112,21 +129,80 @@ impl Bmc {
             }
             None => {}
         }
-        let seen_by_bmc = self.services.urls.seen_by_bmc(url);
+        let urls = &self.services.urls;
+        let seen_by_bmc = wishes.seen_by_bmc(url, urls.public()).unwrap_or_else(|| urls.seen_by_bmc(url));
+        let boot = match interface {
+            BootInterface::Https => Boot::UefiHttp(Some(url.to_owned())),
+            BootInterface::Http => Boot::UefiHttp(None),
+            BootInterface::VirtualMedia => Boot::VirtualCd,
+        };
+        let lasting = wishes.lasting(enabled);
         let prepare = async {
             let system = self.system().await?;
-            let boot = match interface {
-                BootInterface::Https => Boot::UefiHttp(Some(url.to_owned())),
-                BootInterface::Http => Boot::UefiHttp(None),
-                BootInterface::VirtualMedia => {
-                    virtual_media::insert(&system, &seen_by_bmc).await?;
-                    Boot::VirtualCd
-                }
-            };
-            system.set_boot(&boot, enabled).await
+            if boot == Boot::VirtualCd {
+                virtual_media::insert(&system, Kind::Cd, &seen_by_bmc).await?;
+            }
+            if let Some(mode) = wishes.mode {
+                system.set_mode(mode).await?;
+            }
+            system.set_boot(&boot, lasting).await
         };
-        prepare.await.map_err(failed)
+        let lasts = prepare.await.map_err(failed)?;
+        remember(node, &boot, lasting, lasts);
+        Ok(())
     }
+
+    /// Takes back what [`Self::present`] has set: nothing of ours boots any more.
+    async fn restore(&mut self, node: &mut Node) -> Result<(), RedfishError> {
+        let wishes = Wishes::of(node).ok();
+        let media = boot_interface(node).is_ok_and(|interface| interface == BootInterface::VirtualMedia);
+        let lasting = wishes.as_ref().map_or(Enabled::Continuous, |wishes| wishes.lasting(Enabled::Continuous));
+        let system = self.system().await?;
+        let ejected = if media { virtual_media::eject(&system, Kind::Cd).await } else { Ok(()) };
+        if let Some(mode) = wishes.and_then(|wishes| wishes.mode)
+            && let Err(error) = system.set_mode(mode).await
+        {
+            tracing::warn!(node = %node.label(), %error, "the boot mode stays");
+        }
+        // Also when the medium stays: the machine must not boot it.
+        match system.set_boot(&Boot::Disk, lasting).await {
+            Ok(lasts) => remember(node, &Boot::Disk, lasting, lasts),
+            // A flow that has succeeded does not fail because its machine boots the disk by itself.
+            Err(error) if !system.is_overridden().await? => {
+                tracing::warn!(node = %node.label(), %error, "the machine's own boot order is relied on");
+                remember(node, &Boot::Disk, lasting, lasting);
+            }
+            Err(error) => return Err(error),
+        }
+        ejected
+    }
+
+    /// Sets again what is to boot at every start, for a BMC whose overrides do not last.
+    async fn set_boot_again(&mut self, node: &Node) -> Result<(), RedfishError> {
+        let boot = match node.internal.redfish_boot_device.as_deref() {
+            Some("disk") => Boot::Disk,
+            Some("cdrom") => Boot::VirtualCd,
+            Some("uefihttp") => Boot::UefiHttp(node.internal.redfish_uefi_http_url.clone()),
+            _ => return Ok(()),
+        };
+        self.system().await?.set_boot(&boot, Enabled::Once).await.map(drop)
+    }
+}
+
+/// Keeps in mind what has to be set again before every start, with Ironic's names.
+fn remember(node: &mut Node, boot: &Boot, asked: Enabled, lasts: Enabled) {
+    let again = asked == Enabled::Continuous && lasts == Enabled::Once;
+    let name = match boot {
+        Boot::Disk => "disk",
+        Boot::VirtualCd => "cdrom",
+        Boot::UefiHttp(_) => "uefihttp",
+        Boot::Pxe => "pxe",
+    };
+    node.internal.redfish_boot_device = again.then(|| name.to_owned());
+    node.internal.redfish_uefi_http_url = match boot {
+        Boot::UefiHttp(url) if again => url.clone(),
+        _ => None,
+    };
 }
 
 impl Connection for Bmc {
@@ -141,8 +217,13 @@ impl Connection for Bmc {
         })
     }
 
-    fn set_power<'a>(&'a mut self, _node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
+    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
         Box::pin(async move {
+            if to == PowerState::On
+                && let Err(error) = self.set_boot_again(node).await
+            {
+                tracing::warn!(node = %node.label(), %error, "the machine's own boot order is relied on");
+            }
             let limit = self.power_limit;
             let switch = async { self.system().await?.set_power(to == PowerState::On, limit).await };
             switch.await.map_err(failed)
@@ -172,22 +253,11 @@ impl Connection for Bmc {
             if let Some(dhcp) = &self.services.dhcp {
                 dhcp.withdraw(node.uuid, &self.services.ports().map_err(failed)?).await.map_err(failed)?;
             }
-            let interface = boot_interface(node)?;
-            let restore = async {
-                let system = self.system().await?;
-                let ejected = match interface {
-                    BootInterface::Https | BootInterface::Http => Ok(()),
-                    BootInterface::VirtualMedia => virtual_media::eject(&system).await,
-                };
-                // Also when the medium stays: the machine must not boot it.
-                system.set_boot(&Boot::Disk, Enabled::Continuous).await?;
-                ejected
-            };
-            restore.await.map_err(failed)
+            self.restore(node).await.map_err(failed)
         })
     }
 
-    fn prepare_iso<'a>(&'a mut self, node: &'a Node, url: &'a str) -> Outcome<'a, ()> {
+    fn prepare_iso<'a>(&'a mut self, node: &'a mut Node, url: &'a str) -> Outcome<'a, ()> {
         Box::pin(self.present(node, url, Enabled::Continuous))
     }
 
@@ -196,7 +266,7 @@ impl Connection for Bmc {
             let list = async { virtual_media::list(&self.system().await?).await };
             let drive = |device: &Value| Drive {
                 media_types: serde_json::from_value(device["MediaTypes"].clone()).unwrap_or_default(),
-                image: device["Image"].as_str().filter(|_| device["Inserted"] == true).map(str::to_owned),
+                image: device["Image"].as_str().filter(|_| virtual_media::is_inserted(device)).map(str::to_owned),
             };
             Ok(list.await.map_err(failed)?.iter().map(drive).collect())
         })
@@ -204,14 +274,14 @@ impl Connection for Bmc {
 
     fn attach<'a>(&'a mut self, _node: &'a Node, url: &'a str) -> Outcome<'a, ()> {
         Box::pin(async move {
-            let insert = async { virtual_media::insert(&self.system().await?, url).await };
+            let insert = async { virtual_media::insert(&self.system().await?, Kind::Cd, url).await };
             insert.await.map_err(failed)
         })
     }
 
     fn detach<'a>(&'a mut self, _node: &'a Node) -> Outcome<'a, ()> {
         Box::pin(async move {
-            let eject = async { virtual_media::eject(&self.system().await?).await };
+            let eject = async { virtual_media::eject(&self.system().await?, Kind::Cd).await };
             eject.await.map_err(failed)
         })
     }

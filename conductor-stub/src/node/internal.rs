@@ -33,6 +33,12 @@ pub struct Internal {
     /// Kernel parameters of the ramdisk that the next start boots, for machines that have no boot medium.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ramdisk_parameters: Option<BTreeMap<String, String>>,
+    /// What every start is to boot, for a BMC that only knows overrides for the next one: set again before each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redfish_boot_device: Option<String>,
+    /// The URL that goes with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redfish_uefi_http_url: Option<String>,
     /// The steps of the operation that runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,

@@ -91,20 +91,12 @@ impl<'a> Now<'a> {
 }
 
 impl System<'_> {
-    /// Sets what the machine boots, at its next start or from now on.
+    /// Sets what the machine boots, at its next start or from now on, and returns how long that lasts: a BMC that knows no
+    /// lasting override gets one for the next start, which has to be set again before each.
     ///
     /// # Errors
     /// When the BMC refuses, or does not offer that way of booting.
-    pub async fn set_boot(&self, boot: &Boot, enabled: Enabled) -> Result<(), RedfishError> {
-        self.override_boot(boot, enabled).await.map(drop)
-    }
-
-    /// The same; returns how long that lasts: a BMC that knows no lasting override gets one for the next start, which has to
-    /// be set again before each.
-    ///
-    /// # Errors
-    /// When the BMC refuses, or does not offer that way of booting.
-    pub async fn override_boot(&self, boot: &Boot, enabled: Enabled) -> Result<Enabled, RedfishError> {
+    pub async fn set_boot(&self, boot: &Boot, enabled: Enabled) -> Result<Enabled, RedfishError> {
         let mut system = self.read().await?;
         if matches!(boot, Boot::UefiHttp(_)) && system.body["Boot"]["BootSourceOverrideMode"] == "Legacy" {
             self.set_mode(Mode::Uefi).await?;
@@ -132,6 +124,31 @@ impl System<'_> {
             }
         }
         refused.map_or(Ok(Enabled::Continuous), Err)
+    }
+
+    /// Whether the BMC hands a URL to the firmware.
+    ///
+    /// # Errors
+    /// See [`RedfishError`].
+    pub async fn takes_url(&self) -> Result<bool, RedfishError> {
+        let system = self.read().await?;
+        let pending = self.pending(&system).await?;
+        Ok(now(&system, pending.as_ref()).get("HttpBootUri").is_some())
+    }
+
+    /// Whether the next start boots something other than the machine's own choice.
+    ///
+    /// # Errors
+    /// See [`RedfishError`].
+    pub async fn is_overridden(&self) -> Result<bool, RedfishError> {
+        let system = self.read().await?;
+        let pending = self.pending(&system).await?;
+        let now = now(&system, pending.as_ref());
+        let is = |key: &str, values: &[&str]| {
+            now.get(key).and_then(Value::as_str).is_some_and(|value| values.contains(&value))
+        };
+        Ok(is("BootSourceOverrideEnabled", &["Once", "Continuous"])
+            && !is("BootSourceOverrideTarget", &["None", "Hdd"]))
     }
 
     /// The mode that the machine boots in, where the BMC tells.

@@ -217,8 +217,7 @@ fn unreachable(url: &Url, error: &reqwest::Error) -> RedfishError {
     let mut reason = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        let io = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        if cause.is::<rustls::Error>() || io.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        if is_tls(cause) {
             failure = Failure::Certificate;
         }
         reason = cause.to_string();
@@ -228,4 +227,10 @@ fn unreachable(url: &Url, error: &reqwest::Error) -> RedfishError {
         reason = "no answer in time".into();
     }
     RedfishError::Unreachable { url: url.to_string(), reason, failure }
+}
+
+/// Whether TLS is what failed; its errors travel inside those of sockets.
+fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let inside = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    cause.is::<rustls::Error>() || inside.is_some_and(|inner| is_tls(inner))
 }

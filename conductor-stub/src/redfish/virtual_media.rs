@@ -44,20 +44,12 @@ impl Kind {
     }
 }
 
-/// Puts the image at `url` into the first virtual CD that takes it, and sees that it is there. Whatever is in any
+/// Puts the image at `url` into the first device of that kind that takes it, and sees that it is there. Whatever is in any
 /// such device is ejected before: BMCs keep reporting media that are long gone, and a machine with two may boot the other.
 ///
 /// # Errors
 /// [`RedfishError::NoMedia`] with what each device said, or why the BMC could not be asked.
-pub async fn insert(system: &System<'_>, url: &str) -> Result<(), RedfishError> {
-    insert_into(system, Kind::Cd, url).await
-}
-
-/// The same for a device of this kind.
-///
-/// # Errors
-/// As for [`insert`].
-pub async fn insert_into(system: &System<'_>, kind: Kind, url: &str) -> Result<(), RedfishError> {
+pub async fn insert(system: &System<'_>, kind: Kind, url: &str) -> Result<(), RedfishError> {
     let document = system.read().await?.body;
     let managers = system.managers(&document).await?;
     let quirks = quirks::of(document["Manufacturer"].as_str().unwrap_or_default());
@@ -83,19 +75,11 @@ pub async fn insert_into(system: &System<'_>, kind: Kind, url: &str) -> Result<(
     Err(RedfishError::NoMedia { image: url.to_string(), reasons: reasons.join("; ") })
 }
 
-/// Ejects every medium from the machine's virtual CDs.
+/// Ejects every medium from the machine's virtual devices of that kind.
 ///
 /// # Errors
 /// The first refusal, after every device has been asked.
-pub async fn eject(system: &System<'_>) -> Result<(), RedfishError> {
-    eject_from(system, Kind::Cd).await
-}
-
-/// The same for the devices of this kind.
-///
-/// # Errors
-/// As for [`eject`].
-pub async fn eject_from(system: &System<'_>, kind: Kind) -> Result<(), RedfishError> {
+pub async fn eject(system: &System<'_>, kind: Kind) -> Result<(), RedfishError> {
     let document = system.read().await?.body;
     let managers = system.managers(&document).await?;
     let mut outcome = Ok(());

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use conductor_stub::bmc::account::Account;
 use conductor_stub::bmc::server::{BmcServer, Setup};
-use conductor_stub::bmc::session::Account;
 use conductor_stub::config::Config;
 use conductor_stub::server::Server;
 use reqwest::Method;
@@ -48,6 +48,7 @@ impl Bench {
         let setup = Setup {
             listen: ([127, 0, 0, 1], 0).into(),
             account: Some(Account { user: "admin".into(), password: "secret".into() }),
+            tls: None,
             machines: vec![serde_json::from_value(machine).unwrap()],
         };
         let bmc = BmcServer::start(setup).await.unwrap();

@@ -4,7 +4,7 @@ use conductor_stub::config::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, MAC};
+use crate::bench::{Bench, MAC, UUID};
 
 const ISO: &[u8] = b"not an ISO, but nobody looks into it";
 
@@ -118,4 +118,68 @@ async fn an_iso_that_cannot_be_had_leaves_nothing_behind() {
         assert!(error.as_str().unwrap().contains(reason), "{error}");
         bench.assert_clear().await;
     }
+}
+
+/// Switches the machine off and on again; whether its BMC was told what to boot in between.
+async fn is_told_before_a_start(bench: &Bench) -> bool {
+    bench.call(Method::PUT, "/v1/nodes/n1/states/power", Some(json!({"target": "power off"}))).await;
+    while bench.redfish("").await["PowerState"] != "Off"
+        || !bench.at_rest("active").await["target_power_state"].is_null()
+    {}
+    // A fault that does nothing, and is used up by being told.
+    bench.fault(json!({"path": format!("Systems/{UUID}"), "method": "PATCH"})).await;
+    bench.call(Method::PUT, "/v1/nodes/n1/states/power", Some(json!({"target": "power on"}))).await;
+    while bench.redfish("").await["PowerState"] != "On"
+        || !bench.at_rest("active").await["target_power_state"].is_null()
+    {}
+    let url = format!("http://{}/faults", bench.bmc.address);
+    let left = bench.client.get(url).basic_auth("admin", Some("secret")).send().await.unwrap();
+    left.text().await.unwrap() == "[]"
+}
+
+#[tokio::test]
+async fn a_bmc_whose_overrides_do_not_last_is_told_before_every_start() {
+    let (bench, iso) = available("redfish-virtual-media").await;
+    patch(&bench, "/instance_info/boot_iso", json!(iso)).await;
+    let refuse = json!({"path": format!("Systems/{UUID}"), "method": "PATCH", "status": 400, "message": "Continuous is unknown"});
+    bench.fault(refuse).await;
+    let node = bench.verb("active", "active").await;
+    assert_eq!(node["driver_internal_info"]["redfish_boot_device"], "cdrom");
+    assert!(is_told_before_a_start(&bench).await);
+
+    bench.verb("deleted", "available").await;
+    bench.assert_clear().await;
+    let node = bench.at_rest("available").await;
+    assert_eq!(node["driver_internal_info"]["redfish_boot_device"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_installer_boots_once() {
+    let (bench, iso) = available("redfish-virtual-media").await;
+    patch(&bench, "/instance_info/boot_iso", json!(iso)).await;
+    bench.driver_info("force_persistent_boot_device", "Never").await;
+    bench.verb("active", "active").await;
+    assert_eq!(bench.redfish("").await["Boot"]["BootSourceOverrideEnabled"], "Disabled", "used up by the start");
+    assert!(!is_told_before_a_start(&bench).await);
+
+    // Its BMC will not hear of boot sources any more, and there is nothing of ours to take back.
+    bench.fault(json!({"path": format!("Systems/{UUID}"), "method": "PATCH", "status": 400, "times": 100})).await;
+    let node = bench.verb("deleted", "available").await;
+    assert_eq!(node["last_error"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_machine_in_legacy_mode_is_put_into_the_one_that_its_node_names() {
+    let (bench, iso) = available("redfish-virtual-media").await;
+    patch(&bench, "/instance_info/boot_iso", json!(iso)).await;
+    patch(&bench, "/properties/capabilities", json!("boot_mode:bios")).await;
+    bench.verb("active", "active").await;
+    assert_eq!(bench.redfish("").await["Boot"]["BootSourceOverrideMode"], "Legacy");
+    bench.verb("deleted", "available").await;
+    // HTTP boot is UEFI's.
+    patch(&bench, "/properties/capabilities", json!("")).await;
+    patch(&bench, "/boot_interface", json!("redfish-https")).await;
+    patch(&bench, "/instance_info/boot_iso", json!(iso)).await;
+    bench.verb("active", "active").await;
+    assert_eq!(bench.redfish("").await["Boot"]["BootSourceOverrideMode"], "UEFI");
 }

@@ -3,9 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use conductor_stub::bmc::session::Account;
+use conductor_stub::bmc::account::Account;
+use conductor_stub::bmc::server::{BmcServer, Setup};
+use conductor_stub::bmc::tls::Tls;
 use conductor_stub::bmc::{Bmc, Definition, router};
-use conductor_stub::redfish::{Boot, Client, Enabled, RedfishError, Settings, System, virtual_media};
+use conductor_stub::redfish::error::Failure;
+use conductor_stub::redfish::virtual_media::{self, Kind};
+use conductor_stub::redfish::{Boot, Client, Enabled, RedfishError, Settings, System};
 use serde_json::{Value, json};
 
 const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
@@ -87,11 +91,11 @@ async fn media_go_in_and_out() {
     let client = lab.client(json!({"redfish_auth_type": "basic"}));
     let system = System::find(&client).await.unwrap();
     for image in ["http://192.0.2.1/first.iso", "http://192.0.2.1/second.iso"] {
-        virtual_media::insert(&system, image).await.unwrap();
+        virtual_media::insert(&system, Kind::Cd, image).await.unwrap();
         let cd = client.get(&format!("{}/VirtualMedia/Cd", system.path)).await.unwrap();
         assert_eq!(cd.body["Image"], image);
     }
-    virtual_media::eject(&system).await.unwrap();
+    virtual_media::eject(&system, Kind::Cd).await.unwrap();
     let cd = client.get(&format!("{}/VirtualMedia/Cd", system.path)).await.unwrap();
     assert_eq!(cd.body["Inserted"], false);
 }
@@ -110,7 +114,7 @@ async fn a_task_is_waited_for_and_its_failure_is_ours() {
     let client = lab.client(json!({}));
     let system = System::find(&client).await.unwrap();
     lab.fault(json!({"path": "InsertMedia", "task_ms": 300})).await;
-    virtual_media::insert(&system, "http://192.0.2.1/slow.iso").await.unwrap();
+    virtual_media::insert(&system, Kind::Cd, "http://192.0.2.1/slow.iso").await.unwrap();
     assert_eq!(virtual_media::list(&system).await.unwrap()[0]["Image"], "http://192.0.2.1/slow.iso");
 
     // It is inserted already, and nobody has ejected it: the task fails.
@@ -140,10 +144,119 @@ async fn every_refusal_names_the_bmc_and_the_reason() {
     let client = lab.client(json!({}));
     let system = System::find(&client).await.unwrap();
     lab.fault(json!({"path": "InsertMedia", "times": 9, "status": 400, "message": "no such image"})).await;
-    let error = virtual_media::insert(&system, "http://192.0.2.1/x.iso").await.unwrap_err().to_string();
+    let error = virtual_media::insert(&system, Kind::Cd, "http://192.0.2.1/x.iso").await.unwrap_err().to_string();
     assert!(error.contains("x.iso") && error.contains("no such image"), "{error}");
 
     lab.fault(json!({"path": "ComputerSystem.Reset", "times": 9, "status": 400, "message": "no power"})).await;
     let error = system.set_power(true, LIMIT).await.unwrap_err().to_string();
     assert!(error.contains("no power"), "{error}");
+}
+
+#[tokio::test]
+async fn sticks_and_settings_and_versions() {
+    let lab = Lab::start().await;
+    let client = lab.client(json!({}));
+    let system = System::find(&client).await.unwrap();
+    virtual_media::insert(&system, Kind::Stick, "http://192.0.2.1/config.img").await.unwrap();
+    let stick = client.get(&format!("{}/VirtualMedia/Usb", system.path)).await.unwrap();
+    assert_eq!(
+        (&stick.body["Image"], &stick.body["MediaTypes"]),
+        (&json!("http://192.0.2.1/config.img"), &json!(["USBStick"]))
+    );
+    virtual_media::eject(&system, Kind::Stick).await.unwrap();
+    assert_eq!(client.get(&stick.path).await.unwrap().body["Image"], Value::Null, "not an empty text");
+
+    // Another hand changes the machine between our look and our change: we look again.
+    let seen = system.read().await.unwrap();
+    system.set_boot(&Boot::Pxe, Enabled::Once).await.unwrap();
+    let stale = reqwest::Client::new()
+        .patch(format!("http://{}{}", lab.address, system.path))
+        .basic_auth("admin", Some("secret"))
+        .header("If-Match", seen.etag.clone().unwrap())
+        .body(r#"{"AssetTag": "x"}"#);
+    assert_eq!(stale.send().await.unwrap().status(), 412);
+    client.patch(&seen, &json!({"AssetTag": "rack 7"})).await.unwrap();
+    assert_eq!(system.read().await.unwrap().body["AssetTag"], "rack 7");
+
+    // Settings wait for a start.
+    let settings = client.get(&format!("{}/Bios/Settings", system.path)).await.unwrap();
+    client.patch(&settings, &json!({"Attributes": {"Cores": 4}})).await.unwrap();
+    let cores =
+        async || client.get(&format!("{}/Bios", system.path)).await.unwrap().body["Attributes"]["Cores"].clone();
+    assert_eq!(cores().await, 1);
+    system.set_power(true, LIMIT).await.unwrap();
+    assert_eq!(cores().await, 4);
+}
+
+#[tokio::test]
+async fn roles_are_kept_apart() {
+    let lab = Lab::start().await;
+    let admin = lab.client(json!({}));
+    let reader = json!({"UserName": "reader", "Password": "long enough", "RoleId": "ReadOnly"});
+    admin.post("/redfish/v1/AccountService/Accounts", Some(&reader)).await.unwrap();
+    let reader = lab.client(json!({"redfish_username": "reader", "redfish_password": "long enough"}));
+    let system = System::find(&reader).await.unwrap();
+    assert_eq!(system.power().await.unwrap(), "Off");
+    let error = system.set_power(true, LIMIT).await.unwrap_err();
+    assert!(error.status() == Some(403) && error.to_string().contains("ConfigureComponents"), "{error}");
+    let error = reader.get("/redfish/v1/AccountService/Accounts/1").await.unwrap_err();
+    assert_eq!(error.status(), Some(403));
+    admin.delete("/redfish/v1/AccountService/Accounts/2").await.unwrap();
+    assert_eq!(reader.get("/redfish/v1/Systems").await.unwrap_err().status(), Some(401), "its session went with it");
+}
+
+#[tokio::test]
+async fn events_come_as_a_stream() {
+    use futures_util::StreamExt;
+    let lab = Lab::start().await;
+    let url = format!("http://{}/redfish/v1/EventService/SSE", lab.address);
+    let stream = reqwest::Client::new().get(url).basic_auth("admin", Some("secret")).send().await.unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let mut stream = stream.bytes_stream();
+    let client = lab.client(json!({}));
+    let subscriptions = async || client.members("/redfish/v1/EventService/Subscriptions").await.unwrap().len();
+    assert_eq!(subscriptions().await, 1);
+    System::find(&client).await.unwrap().set_power(true, LIMIT).await.unwrap();
+    let mut seen = String::new();
+    while !seen.contains("The machine is on") {
+        seen += &String::from_utf8_lossy(&stream.next().await.unwrap().unwrap());
+    }
+    drop(stream);
+    while subscriptions().await > 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A self-signed certificate of somebody who calls himself an authority, as some BMCs have from the factory.
+fn factory_certificate(folder: &std::path::Path, name: &str) -> (std::path::PathBuf, Tls) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(vec!["bmc.factory.example".into()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let path = |suffix: &str| folder.join(format!("{name}-{suffix}.pem"));
+    std::fs::write(path("cert"), parameters.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(path("key"), key.serialize_pem()).unwrap();
+    (path("cert"), Tls { certificate: path("cert"), key: path("key") })
+}
+
+#[tokio::test]
+async fn a_factory_certificate_is_trusted_when_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, tls) = factory_certificate(folder.path(), "bmc");
+    let (other, _) = factory_certificate(folder.path(), "other");
+    let listen = ([127, 0, 0, 1], 0).into();
+    let bmc = BmcServer::start(Setup { listen, account: None, tls: Some(tls), machines: Vec::new() }).await.unwrap();
+    assert_eq!(bmc.scheme, "https");
+    let client = |verify: Value| {
+        let info = json!({"redfish_address": format!("https://{}", bmc.address), "redfish_verify_ca": verify});
+        // A pause that would be noticed: what a certificate is about is not asked again.
+        Client::new(Settings::from_driver_info(&info).unwrap()).unwrap().with_pause(Duration::from_secs(3600))
+    };
+    for good in [json!(certificate), json!(folder.path()), json!(false)] {
+        assert!(client(good).get("/redfish/v1/").await.is_ok());
+    }
+    for bad in [json!(other), json!(true)] {
+        let error = client(bad).get("/redfish/v1/").await.unwrap_err();
+        assert!(matches!(error, RedfishError::Unreachable { failure: Failure::Certificate, .. }), "{error}");
+    }
+    bmc.stop().await;
 }

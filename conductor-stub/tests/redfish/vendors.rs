@@ -16,14 +16,14 @@ async fn one_life(name: &str) -> Replay {
     let bmc = Replay::of(name).await;
     let client = bmc.client();
     let system = System::find(&client).await.unwrap();
-    virtual_media::insert(&system, ISO).await.unwrap();
+    virtual_media::insert(&system, Kind::Cd, ISO).await.unwrap();
     let inserted =
         virtual_media::list(&system).await.unwrap().into_iter().filter(|device| device["Image"] == ISO).count();
     assert_eq!(inserted, 1, "{name}");
-    assert_eq!(system.override_boot(&Boot::VirtualCd, Enabled::Once).await.unwrap(), Enabled::Once);
+    assert_eq!(system.set_boot(&Boot::VirtualCd, Enabled::Once).await.unwrap(), Enabled::Once);
     system.set_power(true, LIMIT).await.unwrap();
     system.set_power(false, LIMIT).await.unwrap();
-    virtual_media::eject(&system).await.unwrap();
+    virtual_media::eject(&system, Kind::Cd).await.unwrap();
     system.set_boot(&Boot::Disk, Enabled::Continuous).await.unwrap();
     let left = virtual_media::list(&system).await.unwrap();
     let cds = left.iter().filter(|device| device["MediaTypes"] != json!(["Floppy", "USBStick"]));
@@ -51,7 +51,7 @@ async fn idrac_9_before_firmware_6_is_refused() {
     let bmc = Replay::start(old).await;
     let client = bmc.client();
     let system = System::find(&client).await.unwrap();
-    let error = virtual_media::insert(&system, ISO).await.unwrap_err().to_string();
+    let error = virtual_media::insert(&system, Kind::Cd, ISO).await.unwrap_err().to_string();
     assert!(error.contains("firmware 5") && error.contains("6 is needed"), "{error}");
     assert!(bmc.bodies("POST", "VirtualMedia").is_empty());
 }
@@ -142,7 +142,7 @@ async fn a_task_that_fails_fails_the_insertion() {
         let bmc = Replay::start(failing).await;
         let client = bmc.client();
         let system = System::find(&client).await.unwrap();
-        let error = virtual_media::insert(&system, ISO).await.unwrap_err().to_string();
+        let error = virtual_media::insert(&system, Kind::Cd, ISO).await.unwrap_err().to_string();
         assert!(error.contains(ends) && error.contains("cannot fetch the image"), "{kind}: {error}");
     }
 }
@@ -155,7 +155,7 @@ async fn an_insertion_is_looked_at() {
     let bmc = Replay::start(late).await;
     let client = bmc.client();
     let system = System::find(&client).await.unwrap();
-    virtual_media::insert(&system, ISO).await.unwrap();
+    virtual_media::insert(&system, Kind::Cd, ISO).await.unwrap();
     assert_eq!(bmc.document("/redfish/v1/Managers/bmc/VirtualMedia/Slot_2")["Image"], ISO);
 }
 
@@ -169,7 +169,7 @@ async fn a_list_of_media_that_is_not_there_is_no_end() {
     let bmc = Replay::start(dangling).await;
     let client = bmc.client();
     let system = System::find(&client).await.unwrap();
-    virtual_media::insert(&system, ISO).await.unwrap();
+    virtual_media::insert(&system, Kind::Cd, ISO).await.unwrap();
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn what_a_bmc_misses_it_is_told() {
     let bmc = Replay::start(wanting).await;
     let client = bmc.client();
     let system = System::find(&client).await.unwrap();
-    virtual_media::insert(&system, ISO).await.unwrap();
+    virtual_media::insert(&system, Kind::Cd, ISO).await.unwrap();
     let last = bmc.bodies("POST", "InsertMedia").pop().unwrap();
     assert_eq!(last, json!({"Image": ISO, "Inserted": true, "WriteProtected": true, "TransferMethod": "Stream"}));
 }
@@ -193,10 +193,10 @@ async fn blades_on_pages_are_all_seen() {
     assert!(error.contains("there are 3 systems"), "{error}");
     let client = bmc.client_with(json!({"redfish_system_id": "/redfish/v1/Systems/Blade2"}));
     let system = System::find(&client).await.unwrap();
-    virtual_media::insert_into(&system, Kind::Stick, "http://192.0.2.1/config.img").await.unwrap();
+    virtual_media::insert(&system, Kind::Stick, "http://192.0.2.1/config.img").await.unwrap();
     let stick = bmc.document("/redfish/v1/Systems/Blade2/VirtualMedia/USB1");
     assert_eq!(stick["Image"], "http://192.0.2.1/config.img", "on the second page of the list");
-    virtual_media::eject_from(&system, Kind::Stick).await.unwrap();
+    virtual_media::eject(&system, Kind::Stick).await.unwrap();
     assert!(bmc.document("/redfish/v1/Systems/Blade2/VirtualMedia/USB1")["Image"].is_null());
 }
 
@@ -222,8 +222,8 @@ async fn an_override_that_cannot_last_is_made_for_one_start() {
     let client = bmc.client();
     let system = System::find(&client).await.unwrap();
     // Not advertised: only the refusal says so.
-    assert_eq!(system.override_boot(&Boot::VirtualCd, Enabled::Continuous).await.unwrap(), Enabled::Once);
-    assert_eq!(system.override_boot(&Boot::Disk, Enabled::Continuous).await.unwrap(), Enabled::Once);
+    assert_eq!(system.set_boot(&Boot::VirtualCd, Enabled::Continuous).await.unwrap(), Enabled::Once);
+    assert_eq!(system.set_boot(&Boot::Disk, Enabled::Continuous).await.unwrap(), Enabled::Once);
 }
 
 #[tokio::test]

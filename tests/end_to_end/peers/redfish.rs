@@ -7,7 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use conductor_stub::redfish::{Boot, Client, Enabled, RedfishError, Settings, System, virtual_media};
+use conductor_stub::redfish::virtual_media::{self, Kind};
+use conductor_stub::redfish::{Boot, Client, Enabled, RedfishError, Settings, System};
 use ferric_tests::file_server::FileServer;
 use ferric_tests::network::{free_port, wait_for_port};
 use ferric_tests::peers;
@@ -110,7 +111,7 @@ async fn drive(emulator: &Emulator) -> Result<()> {
     let files = FileServer::start(folder.path())?;
     for name in ["first.iso", "second.iso"] {
         let url = files.url(name);
-        virtual_media::insert(&system, &url).await?;
+        virtual_media::insert(&system, Kind::Cd, &url).await?;
         assert_eq!((&cd(&system).await?["Inserted"], &cd(&system).await?["Image"]), (&json!(true), &json!(url)));
     }
     // It ignores how long an override is to last, and reports every one as lasting.
@@ -124,20 +125,20 @@ async fn drive(emulator: &Emulator) -> Result<()> {
         system.set_boot(&way, enabled).await?;
         assert_eq!(boot(&system).await?["BootSourceOverrideTarget"], target);
     }
-    virtual_media::eject(&system).await?;
+    virtual_media::eject(&system, Kind::Cd).await?;
     assert_eq!(cd(&system).await?["Inserted"], false);
-    virtual_media::eject(&system).await?;
+    virtual_media::eject(&system, Kind::Cd).await?;
 
     // An HTTP boot of a URL: it fetches the file itself and makes a CD of it.
     let url = files.url("agent.iso");
     system.set_boot(&Boot::UefiHttp(Some(url.clone())), Enabled::Once).await?;
     assert_eq!((&boot(&system).await?["HttpBootUri"], &cd(&system).await?["Inserted"]), (&json!(url), &json!(true)));
     system.set_boot(&Boot::Disk, Enabled::Continuous).await?;
-    virtual_media::eject(&system).await?;
+    virtual_media::eject(&system, Kind::Cd).await?;
     assert_eq!(cd(&system).await?["Inserted"], false);
 
     let dead = format!("http://127.0.0.1:{}/none.iso", free_port()?);
-    let refusal = virtual_media::insert(&system, &dead).await.unwrap_err().to_string();
+    let refusal = virtual_media::insert(&system, Kind::Cd, &dead).await.unwrap_err().to_string();
     assert!(refusal.contains("no virtual media device takes") && refusal.contains("none.iso"), "{refusal}");
     assert_eq!(cd(&system).await?["Inserted"], false);
     Ok(())
