@@ -78,6 +78,7 @@ fn services() -> Vec<Route> {
         (format!("{account}/Roles/{{id}}"), READ, get(account::role)),
         (event.clone(), READ, fixed(documents::service::event_service)),
         (format!("{event}/SSE"), READ, get(event::stream)),
+        (format!("{event}/Actions/EventService.SubmitTestEvent"), "POST", post(event::test)),
         (format!("{event}/Subscriptions"), ADD, get(event::list).post(event::subscribe)),
         (format!("{event}/Subscriptions/Members"), "POST", post(event::subscribe)),
         (format!("{event}/Subscriptions/{{id}}"), REMOVE, get(event::read).delete(event::unsubscribe)),

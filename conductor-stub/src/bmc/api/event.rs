@@ -66,6 +66,12 @@ pub(super) async fn unsubscribe(State(bmc): State<Bmc>, Path(id): Path<String>) 
     if bmc.0.events.end(&id) { Ok(StatusCode::NO_CONTENT) } else { Err(missing("subscription", &id)) }
 }
 
+/// Sends everybody an event that means nothing.
+pub(super) async fn test(State(bmc): State<Bmc>) -> StatusCode {
+    bmc.0.events.tell("TestMessage", "A test", &format!("{ROOT}/EventService"));
+    StatusCode::NO_CONTENT
+}
+
 /// Ends the stream's subscription when its reader is gone.
 struct Reader(Bmc, String);
 

@@ -14,6 +14,8 @@ use crate::bmc::documents::{ROOT, Refusal, error};
 use crate::bmc::fault;
 use crate::bmc::state::{Bmc, Principal};
 
+/// Of a request.
+const REQUEST_LIMIT: usize = 1 << 20;
 /// Of one of our own documents.
 const DOCUMENT_LIMIT: usize = 4 << 20;
 
@@ -22,7 +24,12 @@ pub(super) async fn guard(State(bmc): State<Bmc>, request: Request, next: Next) 
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let head = request.method() == Method::HEAD;
     let unless = request.headers().get(header::IF_NONE_MATCH).cloned();
-    let mut response = answer(&bmc, request, next).await;
+    let (parts, body) = request.into_parts();
+    // Read before anything is answered: a connection with an unread body cannot be kept.
+    let mut response = match to_bytes(body, REQUEST_LIMIT).await {
+        Ok(bytes) => answer(&bmc, Request::from_parts(parts, Body::from(bytes)), next).await,
+        Err(_) => error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", "More than 1 MiB").into_response(),
+    };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         let allow = response.headers().get(header::ALLOW).cloned();
         response = error(StatusCode::METHOD_NOT_ALLOWED, "OperationNotAllowed", "Not with this method").into_response();

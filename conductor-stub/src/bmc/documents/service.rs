@@ -161,7 +161,8 @@ pub(in crate::bmc) fn event_service() -> Value {
     let rest = json!({"ServiceEnabled": true, "Status": well(), "DeliveryRetryAttempts": crate::bmc::event::ATTEMPTS,
         "DeliveryRetryIntervalSeconds": crate::bmc::event::PAUSE.as_secs(), "EventFormatTypes": ["Event"],
         "RegistryPrefixes": ["ResourceEvent"], "ServerSentEventUri": format!("{path}/SSE"),
-        "Subscriptions": link(&format!("{path}/Subscriptions"))});
+        "Subscriptions": link(&format!("{path}/Subscriptions")),
+        "Actions": {"#EventService.SubmitTestEvent": {"target": format!("{path}/Actions/EventService.SubmitTestEvent")}}});
     resource(&path, "EventService.v1_7_0", "EventService", "Events", rest)
 }
 
