@@ -121,7 +121,7 @@ impl Default for Config {
             external_http_url: None,
             ramdisk_efi: None,
             ramdisk_iso: None,
-            file_url_allowed_paths: vec!["/var/lib/ironic".into()],
+            file_url_allowed_paths: vec!["/var/lib/ironic".into(), std::env::temp_dir()],
             enabled_hardware_types: vec!["redfish".into(), "fake-hardware".into()],
             journal_kib: 0,
             node_history_max_entries: 300,
