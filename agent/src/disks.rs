@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ferric_hardware::block::{self, hints};
+use ferric_hardware::block::{self, root_device};
+use ferric_steps::deploy::root_device::hints_of;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
@@ -26,9 +27,9 @@ pub async fn wait(agent: &Arc<Agent>) {
     loop {
         let (site, node) = (agent.site(), agent.node());
         let look = move || {
-            let wanted = hints::Hints::of_node(&node).map_err(|error| error.to_string())?;
+            let wanted = hints_of(&node).map_err(|error| error.to_string())?;
             let listing = block::list(&site.machine, &site.device_policy(&node));
-            hints::choose(&listing, wanted.as_ref()).map(|disk| disk.name.clone()).map_err(|none| none.to_string())
+            root_device::choose(&listing, wanted.as_ref()).map(|disk| disk.name.clone()).map_err(|none| none.to_string())
         };
         let reason = match blocking(look).await {
             Ok(Ok(disk)) => {

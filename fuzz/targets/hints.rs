@@ -2,7 +2,8 @@
 #![no_main]
 
 use ferric_hardware::block::BlockDevice;
-use ferric_hardware::block::hints::{Hints, choose_among};
+use ferric_hardware::block::hints::Hints;
+use ferric_hardware::block::root_device::choose_among;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {

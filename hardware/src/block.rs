@@ -1,14 +1,25 @@
-//! Block devices: what they are ([`device`]), which of them may be touched ([`listing`]), which one becomes the root
-//! device ([`hints`]), and what a former system left active on them ([`leftover`]).
+//! Block devices: what they are ([`device`]), which of them may be touched ([`listing`]), which fit
+//! root device hints ([`hints`]), which one becomes the root device ([`root_device`]), and what a former system left
+//! active on them ([`leftover`]).
 
 pub(crate) mod busy;
 pub mod device;
+mod eligible;
 mod graph;
 pub mod hints;
 mod identity;
+mod kind;
 pub mod leftover;
 pub mod listing;
+mod parallel;
+mod reason;
+pub mod root_device;
+mod transport;
+mod udev;
 mod usage;
+mod vpd;
 
 pub use device::BlockDevice;
-pub use listing::{DevicePolicy, EligibleDevice, Listing, NotEligible, Reason, Rejection, list};
+pub use eligible::EligibleDevice;
+pub use listing::{DevicePolicy, Listing, NotEligible, list};
+pub use reason::{Reason, Rejection};

@@ -41,7 +41,7 @@ pub fn read(machine: &Machine, smbios: &Smbios) -> Cpu {
         .filter_map(|cpu| machine.read(format!("{CPUS}/cpu{cpu}/topology/physical_package_id")))
         .collect();
     let highest_khz: Option<u64> =
-        present.iter().filter_map(|cpu| machine.read_number(format!("{CPUS}/cpu{cpu}/cpufreq/cpuinfo_max_freq"))).max();
+        present.iter().filter_map(|cpu| machine.number(format!("{CPUS}/cpu{cpu}/cpufreq/cpuinfo_max_freq"))).max();
     let model = field(&["model name"]);
     let by_firmware = || Some(smbios.of_kind(4).next()?.string(0x10)?.trim().to_string());
     Cpu {

@@ -45,6 +45,7 @@ pub mod opened;
 pub mod packet;
 pub mod partition_table;
 pub mod partitions;
+mod printable;
 pub mod processes;
 mod scsi;
 pub mod signature;

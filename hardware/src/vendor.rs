@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
+use crate::printable::printable;
 use crate::smbios::{Smbios, Structure};
 
 /// Who made the machine. All texts are empty when unknown.
@@ -37,14 +38,14 @@ pub fn read(machine: &Machine, smbios: &Smbios) -> SystemVendor {
         machine
             .read(format!("/sys/class/dmi/id/{attribute}"))
             .or_else(|| structure?.string(offset).map(str::to_string))
-            .map(|text| clean(&text))
+            .map(|text| printable(&text))
             .unwrap_or_default()
     };
     let (system, firmware) = (smbios.of_kind(1).next(), smbios.of_kind(0).next());
     let product = text("product_name", system, 5);
     let sku = text("product_sku", system, 0x19);
     let product_name = match (product.is_empty(), sku.is_empty()) {
-        (true, _) => machine.read("/proc/device-tree/model").map(|model| clean(&model)).unwrap_or_default(),
+        (true, _) => machine.read("/proc/device-tree/model").map(|model| printable(&model)).unwrap_or_default(),
         (false, true) => product,
         (false, false) => format!("{product} ({sku})"),
     };
@@ -58,9 +59,4 @@ pub fn read(machine: &Machine, smbios: &Smbios) -> SystemVendor {
             build_date: text("bios_date", firmware, 8),
         },
     }
-}
-
-/// Text without blanks around it and without control characters.
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_string()
 }

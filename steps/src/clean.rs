@@ -69,7 +69,13 @@ pub(crate) fn not_erasable(listing: &Listing) -> Failures {
 /// members of an array are up to the RAID steps.
 fn keeps_data(reason: &Reason) -> bool {
     match reason {
-        Reason::Mounted { .. } | Reason::Swap(_) | Reason::BadSkipList(_) | Reason::UsageUnknown => true,
+        Reason::Mounted { .. }
+        | Reason::Member { .. }
+        | Reason::Swap(_)
+        | Reason::Bcache(_)
+        | Reason::OpenExclusively
+        | Reason::BadSkipList(_)
+        | Reason::UsageUnknown => true,
         Reason::Held(holders) => holders.iter().any(|holder| !holder.starts_with("/dev/md")),
         _ => false,
     }

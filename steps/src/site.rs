@@ -35,7 +35,33 @@ impl Site {
 
     /// Which devices may be touched for this node: the local allowlist and the node's `skip_block_devices`.
     pub fn device_policy(&self, node: &Value) -> DevicePolicy {
-        let skip = node["properties"]["skip_block_devices"].as_array().cloned().unwrap_or_default();
+        let mut skip = match &node["properties"]["skip_block_devices"] {
+            Value::Null => Vec::new(),
+            Value::Array(entries) => entries.clone(),
+            // Not understood, which protects everything.
+            other => vec![other.clone()],
+        };
+        // Entries with a volume name protect software RAID volumes, not disks.
+        skip.retain(|entry| entry.get("volume_name").is_none());
         DevicePolicy { allowed: self.options.allowed_devices.clone(), skip }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn entries_for_arrays_are_no_disk_hints_and_no_list_protects_everything() {
+        let skip = |list: Value| {
+            let site = Site::new(Machine::at("/nonexistent"), Options::default());
+            site.device_policy(&json!({"properties": {"skip_block_devices": list}})).skip
+        };
+        assert_eq!(skip(Value::Null), [Value::Null; 0]);
+        let disk = json!({"name": "/dev/sdb"});
+        assert_eq!(skip(json!([{"volume_name": "root", "name": "/dev/sda"}, disk])), [disk]);
+        assert_eq!(skip(json!("/dev/sdb")), ["/dev/sdb"]);
     }
 }

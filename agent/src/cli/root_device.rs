@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use ferric_hardware::block::hints::{Hints, choose, choose_among};
+use ferric_hardware::block::hints::Hints;
+use ferric_hardware::block::root_device::{choose, choose_among};
 use ferric_hardware::block::{self, BlockDevice};
 
 use super::machine::MachineArguments;

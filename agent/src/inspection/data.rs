@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ferric_hardware::block::{self, hints};
+use ferric_hardware::block::{self, root_device};
 use ferric_hardware::collect::{CollectOptions, Collector};
 use ferric_steps::catalogue;
 use serde_json::{Map, Value, json};
@@ -56,7 +56,7 @@ async fn default(agent: &Arc<Agent>, collectors: &[&str], data: &mut Map<String,
     let (site, node) = (agent.site(), agent.node());
     let facts = blocking(move || {
         let listing = block::list(&site.machine, &site.device_policy(&node));
-        let root_disk = hints::choose(&listing, None).ok().and_then(|disk| serde_json::to_value(&**disk).ok());
+        let root_disk = root_device::choose(&listing, None).ok().and_then(|disk| serde_json::to_value(&**disk).ok());
         (root_disk, catalogue::versions(&site))
     });
     let (root_disk, versions) = facts.await.map_err(|panic| format!("collector default failed: {}", panic.details))?;

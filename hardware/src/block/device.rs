@@ -1,11 +1,13 @@
 //! One block device as the inventory shows it.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 /// A block device. Field names and order are those of the inventory's `disks`.
 ///
-/// In JSON that is read (not in what is written) `wwn` and `serial` may be lists of alternatives, as root
-/// device hints see them.
+/// In JSON that is read (not in what is written) a text may also be a list of alternatives, as root device hints see
+/// them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, from = "Described")]
 pub struct BlockDevice {
@@ -38,77 +40,74 @@ pub struct BlockDevice {
     pub physical_sectors: Option<u32>,
     /// Transport: sata, sas, nvme, usb, virtio…
     pub tran: Option<String>,
-    /// All serial numbers the device is known by; a hint fits when one of them does.
+    /// Attributes for which the device has several values, by the name of the hint; a hint fits when one of them does.
+    /// An empty list fits none.
     #[serde(skip)]
-    pub serial_alternatives: Option<Vec<String>>,
-    /// All World Wide Names the device is known by.
-    #[serde(skip)]
-    pub wwn_alternatives: Option<Vec<String>>,
+    pub alternatives: BTreeMap<String, Vec<String>>,
 }
 
-/// The JSON form that is read: one text, or a list of alternatives.
+/// The JSON form that is read.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Described {
     name: String,
-    model: Option<String>,
     size: u64,
     rotational: Option<bool>,
-    wwn: OneOrMany,
-    serial: OneOrMany,
-    vendor: Option<String>,
-    wwn_with_extension: Option<String>,
-    wwn_vendor_extension: Option<String>,
-    hctl: Option<String>,
-    by_path: Option<String>,
     logical_sectors: Option<u32>,
     physical_sectors: Option<u32>,
-    tran: Option<String>,
+    model: OneOrMany,
+    wwn: OneOrMany,
+    serial: OneOrMany,
+    vendor: OneOrMany,
+    wwn_with_extension: OneOrMany,
+    wwn_vendor_extension: OneOrMany,
+    hctl: OneOrMany,
+    by_path: OneOrMany,
+    tran: OneOrMany,
 }
 
-#[derive(Default)]
-struct OneOrMany {
-    one: Option<String>,
-    many: Option<Vec<String>>,
+/// One text, or a list of alternatives.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a string, null, or a list of these")]
+enum OneOrMany {
+    One(Option<String>),
+    Many(Vec<Option<String>>),
 }
 
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a string, null, or a list of these")]
-        enum Form {
-            One(Option<String>),
-            Many(Vec<Option<String>>),
-        }
-        Ok(match Form::deserialize(deserializer)? {
-            Form::One(one) => Self { one, many: None },
-            Form::Many(many) => {
-                let many: Vec<String> = many.into_iter().flatten().collect();
-                Self { one: many.iter().find(|s| !s.is_empty()).cloned(), many: Some(many) }
-            }
-        })
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::One(None)
     }
 }
 
 impl From<Described> for BlockDevice {
-    fn from(d: Described) -> Self {
+    fn from(described: Described) -> Self {
+        let mut alternatives = BTreeMap::new();
+        let mut first = |hint: &str, text: OneOrMany| match text {
+            OneOrMany::One(one) => one,
+            OneOrMany::Many(many) => {
+                let many: Vec<String> = many.into_iter().flatten().collect();
+                let first = many.iter().find(|text| !text.is_empty()).cloned();
+                alternatives.insert(hint.to_string(), many);
+                first
+            }
+        };
         Self {
-            name: d.name,
-            model: d.model,
-            size_bytes: d.size,
-            rotational: d.rotational,
-            wwn: d.wwn.one,
-            serial: d.serial.one,
-            vendor: d.vendor,
-            wwn_with_extension: d.wwn_with_extension,
-            wwn_vendor_extension: d.wwn_vendor_extension,
-            hctl: d.hctl,
-            by_path: d.by_path,
-            logical_sectors: d.logical_sectors,
-            physical_sectors: d.physical_sectors,
-            tran: d.tran,
-            serial_alternatives: d.serial.many,
-            wwn_alternatives: d.wwn.many,
+            name: described.name,
+            model: first("model", described.model),
+            size_bytes: described.size,
+            rotational: described.rotational,
+            wwn: first("wwn", described.wwn),
+            serial: first("serial", described.serial),
+            vendor: first("vendor", described.vendor),
+            wwn_with_extension: first("wwn_with_extension", described.wwn_with_extension),
+            wwn_vendor_extension: first("wwn_vendor_extension", described.wwn_vendor_extension),
+            hctl: first("hctl", described.hctl),
+            by_path: first("by_path", described.by_path),
+            logical_sectors: described.logical_sectors,
+            physical_sectors: described.physical_sectors,
+            tran: first("tran", described.tran),
+            alternatives,
         }
     }
 }
@@ -122,8 +121,8 @@ mod tests {
         let device: BlockDevice =
             serde_json::from_str(r#"{"name": "/dev/sdd", "size": 1, "serial": ["", null, "USB-0042"], "wwn": "0x5"}"#)
                 .unwrap();
-        assert_eq!(device.serial_alternatives, Some(vec![String::new(), "USB-0042".into()]));
-        assert_eq!(device.wwn_alternatives, None);
+        assert_eq!(device.alternatives["serial"], ["", "USB-0042"]);
+        assert!(!device.alternatives.contains_key("wwn"));
         let json = serde_json::to_value(&device).unwrap();
         assert_eq!(json["serial"], "USB-0042");
         assert_eq!(json["wwn"], "0x5");

@@ -1,70 +1,77 @@
 //! Which block devices the kernel has and how they sit on each other, read from sysfs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Component, Path, PathBuf};
 
-use crate::machine::Machine;
+use super::kind::Kind;
+use super::parallel;
+use super::udev::Udev;
+use crate::machine::{Directory, Machine};
 
-/// What sort of device it is; the names are those of `lsblk`'s TYPE.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
-    Disk,
-    /// A partition of the named device.
-    Partition(String),
-    /// An assembled md array; the level (`raid1`).
-    Raid(String),
-    /// An md device without a RAID level.
-    Md,
-    /// A device mapper target; the type out of its UUID (`lvm`, `crypt`, `mpath`, else `dm`).
-    Mapper(String),
-    Loop,
-    Floppy,
-    Ram,
-    /// A SCSI device that is no disk (`rom`, `tape`…).
-    OtherScsi(&'static str),
-}
+/// Starts of the names of devices that are never made of other devices: nothing to read there on machines with thousands.
+const PHYSICAL: [&str; 4] = ["sd", "nvme", "vd", "mmcblk"];
 
 /// One device of the graph.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) kname: String,
+    /// Its directory in sysfs, without links on the way.
+    pub(super) place: PathBuf,
     pub(super) major: u32,
     pub(super) minor: u32,
     pub(super) kind: Kind,
-    /// Devices this one is built on (md members, dm slaves).
+    /// Devices this one is built on (md members, dm slaves, what a loop device shows again).
     pub(super) slaves: Vec<String>,
-    /// Devices built directly on this one.
+    /// Devices built directly on this one; its partitions are none.
     pub(super) holders: Vec<String>,
     pub(super) partitions: Vec<String>,
+    pub(super) read_only: bool,
+    /// Registered with bcache, as a cache or a cached device.
+    pub(super) in_bcache: bool,
+    /// The kernel's running number of disks, where it has one.
+    pub(super) sequence: Option<String>,
+    pub(super) udev: Udev,
 }
 
 /// All devices, sorted by major and minor number.
 #[derive(Debug)]
 pub(super) struct Graph {
     nodes: Vec<Node>,
+    by_name: HashMap<String, usize>,
 }
 
 impl Graph {
     pub(super) fn read(machine: &Machine) -> Self {
         let names = machine.names("/sys/class/block");
-        let mut nodes: Vec<Node> = names.into_iter().filter_map(|kname| Node::read(machine, kname)).collect();
+        let read = parallel::map(&names, |kname| Node::read(machine, kname.clone()));
+        let mut nodes: Vec<Node> = read.into_iter().flatten().collect();
         nodes.sort_by_key(|n| (n.major, n.minor));
-        let owned: Vec<(String, String)> = nodes
-            .iter()
-            .filter_map(|n| match &n.kind {
-                Kind::Partition(of) => Some((of.clone(), n.kname.clone())),
-                _ => None,
-            })
-            .collect();
-        for (disk, partition) in owned {
-            if let Some(node) = nodes.iter_mut().find(|n| n.kname == disk) {
-                node.partitions.push(partition);
+        let by_name: HashMap<String, usize> = nodes.iter().enumerate().map(|(at, n)| (n.kname.clone(), at)).collect();
+        for at in 0..nodes.len() {
+            let kname = nodes[at].kname.clone();
+            match nodes[at].kind.clone() {
+                Kind::Partition(of) => {
+                    if let Some(disk) = by_name.get(&of) {
+                        nodes[*disk].holders.retain(|holder| *holder != kname);
+                        nodes[*disk].partitions.push(kname);
+                    }
+                }
+                // The kernel keeps no link from a disk to the loop device that shows it again.
+                Kind::Loop => {
+                    for below in nodes[at].slaves.clone() {
+                        if let Some(disk) = by_name.get(&below) {
+                            nodes[*disk].holders.push(kname.clone());
+                        }
+                    }
+                }
+                _ => {}
             }
         }
-        Self { nodes }
+        Self { nodes, by_name }
     }
 
     pub(super) fn get(&self, kname: &str) -> Option<&Node> {
-        self.nodes.iter().find(|n| n.kname == kname)
+        self.by_name.get(kname).map(|at| &self.nodes[*at])
     }
 
     /// All devices in the order of `lsblk`, by device number.
@@ -114,23 +121,42 @@ impl Graph {
     }
 }
 
+/// The device that a loop device shows again, when it shows no file.
+fn shown_by_loop(machine: &Machine, own: &Directory) -> Option<String> {
+    let path = own.attribute("loop/backing_file").filter(|file| file.starts_with("/dev/"))?;
+    let path = machine.resolve(&path).unwrap_or_else(|| path.into());
+    Some(path.strip_prefix("/dev").ok()?.to_str()?.replace('/', "!"))
+}
+
 impl Node {
     fn read(machine: &Machine, kname: String) -> Option<Self> {
-        let sys = format!("/sys/class/block/{kname}");
+        let place = place(machine, &kname);
+        let own = machine.directory(&place)?;
         // Paths of a multipath NVMe namespace have no device node.
-        if machine.read(format!("{sys}/hidden")).as_deref() == Some("1") {
+        if kname.starts_with("nvme") && own.attribute("hidden").as_deref() == Some("1") {
             return None;
         }
-        let number = machine.read(format!("{sys}/dev"))?;
+        let number = own.attribute("dev")?;
         let (major, minor) = number.split_once(':')?;
+        let is_made_of_others = !PHYSICAL.iter().any(|driver| kname.starts_with(driver));
+        let mut slaves = if is_made_of_others { own.names("slaves") } else { Vec::new() };
+        if kname.starts_with("loop") {
+            slaves.extend(shown_by_loop(machine, &own));
+        }
+        let (major, minor) = (major.parse().ok()?, minor.parse().ok()?);
         Some(Self {
-            major: major.parse().ok()?,
-            minor: minor.parse().ok()?,
-            kind: kind(machine, &kname, &sys),
-            slaves: machine.names(format!("{sys}/slaves")),
-            holders: machine.names(format!("{sys}/holders")),
+            major,
+            minor,
+            kind: Kind::of(machine, &kname, &place, &own, &slaves),
+            slaves,
+            holders: own.names("holders"),
             partitions: Vec::new(),
+            read_only: own.attribute("ro").as_deref() == Some("1"),
+            in_bcache: own.exists("bcache"),
+            sequence: own.attribute("diskseq"),
+            udev: Udev::read(machine, major, minor),
             kname,
+            place,
         })
     }
 
@@ -140,51 +166,18 @@ impl Node {
     }
 }
 
-/// Decides as `lsblk` does.
-fn kind(machine: &Machine, kname: &str, sys: &str) -> Kind {
-    if machine.exists(format!("{sys}/partition")) {
-        let parent = machine.resolve(sys).and_then(|p| Some(p.parent()?.file_name()?.to_str()?.to_string()));
-        return Kind::Partition(parent.unwrap_or_default());
+/// Where the link in `/sys/class/block` leads.
+fn place(machine: &Machine, kname: &str) -> PathBuf {
+    let link = Path::new("/sys/class/block").join(kname);
+    let Some(target) = machine.link_target(&link) else { return link };
+    let mut place = PathBuf::from("/sys/class/block");
+    for step in target.components() {
+        match step {
+            Component::ParentDir => {
+                place.pop();
+            }
+            step => place.push(step),
+        }
     }
-    if let Some(uuid) = machine.read(format!("{sys}/dm/uuid")) {
-        let prefix = uuid.split('-').next().unwrap_or_default().to_lowercase();
-        // kpartx: partitions of a mapping.
-        return if prefix.starts_with("part") && uuid.contains('-') {
-            let of = machine.names(format!("{sys}/slaves")).into_iter().next();
-            Kind::Partition(of.unwrap_or_default())
-        } else if uuid.contains('-') {
-            Kind::Mapper(prefix)
-        } else {
-            Kind::Mapper("dm".into())
-        };
-    }
-    if kname.starts_with("dm-") {
-        return Kind::Mapper("dm".into());
-    }
-    if kname.starts_with("loop") {
-        return Kind::Loop;
-    }
-    if kname.starts_with("fd") {
-        return Kind::Floppy;
-    }
-    if kname.starts_with("ram") || kname.starts_with("zram") {
-        return Kind::Ram;
-    }
-    if kname.starts_with("md") {
-        return match machine.read(format!("{sys}/md/level")) {
-            Some(level) if level.contains("raid") => Kind::Raid(level),
-            _ => Kind::Md,
-        };
-    }
-    match machine.read_number::<u8>(format!("{sys}/device/type")) {
-        Some(1) => Kind::OtherScsi("tape"),
-        Some(4) => Kind::OtherScsi("worm"),
-        Some(5) => Kind::OtherScsi("rom"),
-        Some(7) => Kind::OtherScsi("mo-disk"),
-        Some(8) => Kind::OtherScsi("changer"),
-        Some(12) => Kind::OtherScsi("raid controller"),
-        Some(13) => Kind::OtherScsi("enclosure"),
-        Some(14) => Kind::OtherScsi("rbc"),
-        _ => Kind::Disk,
-    }
+    place
 }

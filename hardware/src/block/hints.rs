@@ -10,11 +10,8 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use self::compare::Nonsense;
-use super::{BlockDevice, EligibleDevice, Listing};
+use super::device::BlockDevice;
 use crate::units::Bytes;
-
-/// Without hints no disk smaller than this is taken.
-pub const MINIMUM: Bytes = Bytes::gib(4);
 
 const KEYS: [&str; 12] = [
     "size",
@@ -87,16 +84,6 @@ pub enum HintError {
     },
 }
 
-/// No device was chosen; says why, device by device.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{summary}{}", .reasons.iter().map(|(device, reason)| format!("\n  {device}: {reason}")).collect::<String>())]
-pub struct NoDevice {
-    /// What was asked for, in a sentence.
-    pub summary: String,
-    /// Every device with the reason why it was not taken.
-    pub reasons: Vec<(String, String)>,
-}
-
 impl Hints {
     /// Parses a JSON object of hints.
     ///
@@ -109,20 +96,6 @@ impl Hints {
             return Err(HintError::UnknownHint(unknown.clone()));
         }
         object.iter().map(|(key, value)| Ok((key.clone(), want(key, value)?))).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// The hints of a node: `instance_info.root_device`, else `properties.root_device`; nothing when both are empty.
-    ///
-    /// # Errors
-    /// As [`Hints::parse`].
-    pub fn of_node(node: &Value) -> Result<Option<Self>, HintError> {
-        let is_set = |value: &&Value| match value {
-            Value::Null => false,
-            Value::Object(object) => !object.is_empty(),
-            _ => true,
-        };
-        let places = [&node["instance_info"]["root_device"], &node["properties"]["root_device"]];
-        places.into_iter().find(is_set).map(Self::parse).transpose()
     }
 
     /// The hints in normalized form, as they are compared: values in lower case and percent-encoded.
@@ -142,8 +115,16 @@ impl Hints {
         Ok(self.mismatch(device)?.is_none())
     }
 
+    /// Whether they name one device, by its name or place.
+    pub(super) fn name_a_device(&self) -> bool {
+        self.0.iter().any(|(key, _)| key == "name" || key == "by_path")
+    }
+
     /// The first hint that `device` does not fit, in words; nothing when it fits all.
-    fn mismatch(&self, device: &BlockDevice) -> Result<Option<String>, HintError> {
+    ///
+    /// # Errors
+    /// As [`Hints::fit`].
+    pub fn mismatch(&self, device: &BlockDevice) -> Result<Option<String>, HintError> {
         for (key, want) in &self.0 {
             if let Some(value) = refusal(key, want, device)? {
                 return Ok(Some(format!("{key} is {value}, wanted {want}")));
@@ -224,15 +205,22 @@ fn refusal(key: &str, want: &Want, device: &BlockDevice) -> Result<Option<String
                 Ok((!fits).then_some(shown))
             }
             Values::Any(values) => {
+                // A place has several equally good names: a disk is not elsewhere because one of them differs.
+                let all_must_fit = key == "by_path" && compare::is_negative(expression);
+                let mut refused = false;
                 for value in values {
                     let normalized =
                         expression::normalize(value).map_err(|e| incomparable(format!("{value:?}"), e.into()))?;
                     match normalized.map(|text| compare::text(&text, expression)) {
-                        Some(Ok(true)) => return Ok(None),
+                        Some(Ok(true)) if !all_must_fit => return Ok(None),
+                        Some(Ok(true)) => {}
                         // An alternative that is no number is merely none that fits.
-                        None | Some(Ok(false) | Err(Nonsense::NotANumber(_))) => {}
+                        None | Some(Ok(false) | Err(Nonsense::NotANumber(_))) => refused = true,
                         Some(Err(error)) => return Err(incomparable(format!("{value:?}"), error)),
                     }
+                }
+                if all_must_fit && !refused {
+                    return Ok(None);
                 }
                 Ok(Some(format!("{values:?}")))
             }
@@ -247,16 +235,13 @@ enum Values<'a> {
 }
 
 fn values<'a>(key: &str, device: &'a BlockDevice) -> Values<'a> {
+    if let Some(alternatives) = device.alternatives.get(key) {
+        return Values::Any(alternatives);
+    }
     let one = match key {
         "name" => return Values::One(Some(&device.name)),
-        "serial" => match &device.serial_alternatives {
-            Some(alternatives) => return Values::Any(alternatives),
-            None => &device.serial,
-        },
-        "wwn" => match &device.wwn_alternatives {
-            Some(alternatives) => return Values::Any(alternatives),
-            None => &device.wwn,
-        },
+        "serial" => &device.serial,
+        "wwn" => &device.wwn,
         "model" => &device.model,
         "vendor" => &device.vendor,
         "wwn_with_extension" => &device.wwn_with_extension,
@@ -282,64 +267,4 @@ fn flag(value: &Value) -> Option<bool> {
         "0" | "f" | "false" | "off" | "n" | "no" => Some(false),
         _ => None,
     }
-}
-
-/// Chooses the root device among the eligible devices of `listing`.
-///
-/// With hints: the first device that fits. Without: the smallest of at least 4 GiB (by name among equals). When the
-/// policy names the allowed devices, that minimum does not apply: the operator has chosen already.
-///
-/// # Errors
-/// When no device fits or a hint cannot be compared; with a reason for every device.
-pub fn choose<'a>(listing: &'a Listing, hints: Option<&Hints>) -> Result<&'a EligibleDevice, NoDevice> {
-    let devices: Vec<&BlockDevice> = listing.eligible.iter().map(|e| &**e).collect();
-    let minimum = if listing.allowlisted { Bytes(0) } else { MINIMUM };
-    pick(&devices, hints, minimum).map(|at| &listing.eligible[at]).map_err(|mut refused| {
-        let rejected = listing.rejected.iter().map(|r| (r.device.name.clone(), r.reason.to_string()));
-        refused.reasons.extend(rejected);
-        refused
-    })
-}
-
-/// Chooses among `devices`, all taken for eligible, by the rules of [`choose`].
-///
-/// # Errors
-/// As [`choose`].
-pub fn choose_among<'a>(devices: &'a [BlockDevice], hints: Option<&Hints>) -> Result<&'a BlockDevice, NoDevice> {
-    pick(&devices.iter().collect::<Vec<_>>(), hints, MINIMUM).map(|at| &devices[at])
-}
-
-fn pick(devices: &[&BlockDevice], hints: Option<&Hints>, minimum: Bytes) -> Result<usize, NoDevice> {
-    match hints {
-        Some(hints) => pick_by_hints(devices, hints),
-        None => pick_smallest(devices, minimum),
-    }
-}
-
-fn pick_by_hints(devices: &[&BlockDevice], hints: &Hints) -> Result<usize, NoDevice> {
-    let wanted = Value::Object(hints.normalized());
-    let mut reasons = Vec::new();
-    for (at, device) in devices.iter().enumerate() {
-        match hints.mismatch(device) {
-            Ok(None) => return Ok(at),
-            Ok(Some(reason)) => reasons.push((device.name.clone(), reason)),
-            Err(error) => {
-                let summary = format!("the root device hints {wanted} cannot be used: {error}");
-                return Err(NoDevice { summary, reasons: Vec::new() });
-            }
-        }
-    }
-    Err(NoDevice { summary: format!("no suitable device was found for these root device hints: {wanted}"), reasons })
-}
-
-fn pick_smallest(devices: &[&BlockDevice], minimum: Bytes) -> Result<usize, NoDevice> {
-    let large_enough = devices.iter().enumerate().filter(|(_, d)| d.size_bytes >= minimum.0);
-    let smallest = large_enough.min_by_key(|(_, d)| (d.size_bytes, d.name.as_str()));
-    smallest.map(|(at, _)| at).ok_or_else(|| NoDevice {
-        summary: format!(
-            "no suitable device was found: there are no root device hints, and no device has at least {} bytes",
-            minimum.0
-        ),
-        reasons: devices.iter().map(|d| (d.name.clone(), format!("{} bytes are too few", d.size_bytes))).collect(),
-    })
 }

@@ -1,253 +1,126 @@
 //! What a block device is called: model, serial number, WWN, paths. From udev's database where there is one, else
 //! from what the kernel read off the device itself.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use super::BlockDevice;
-use super::graph::{Kind, Node};
+use super::device::BlockDevice;
+use super::graph::Node;
+use super::kind::Kind;
+use super::transport::Transports;
+use super::udev::{ByPath, Udev};
+use super::vpd::Vpd;
 use crate::machine::Machine;
+use crate::printable::printable;
 
-/// Describes `node` with the rules of `lsblk` and IPA, plus fallbacks that work without udev.
-pub(super) fn describe(machine: &Machine, node: &Node) -> BlockDevice {
-    let sys = format!("/sys/class/block/{}", node.kname);
-    let udev = Udev::read(machine, node);
-    let is_partition = matches!(node.kind, Kind::Partition(_));
-    let vpd = Vpd::read(machine, &sys);
+/// Properties of udev with a serial number, in `lsblk`'s order, and the names that multipath and other mappings have.
+const SERIALS: [&str; 6] =
+    ["SCSI_IDENT_SERIAL", "ID_SCSI_SERIAL", "ID_SERIAL_SHORT", "ID_SERIAL", "DM_SERIAL_SHORT", "DM_SERIAL"];
+const WWNS: [&str; 3] = ["ID_WWN_WITH_EXTENSION", "ID_WWN", "DM_WWN"];
+const WWNS_WITH_EXTENSION: [&str; 2] = ["ID_WWN_WITH_EXTENSION", "DM_WWN_WITH_EXTENSION"];
+const WWN_EXTENSIONS: [&str; 2] = ["ID_WWN_VENDOR_EXTENSION", "DM_WWN_VENDOR_EXTENSION"];
 
-    let model = (!is_partition && node.slaves.is_empty())
-        .then(|| udev.model().or_else(|| machine.read(format!("{sys}/device/model"))))
-        .flatten();
+/// Describes devices with the rules of `lsblk` and IPA, plus fallbacks that work without udev.
+#[derive(Debug)]
+pub(super) struct Descriptions<'a> {
+    machine: &'a Machine,
+    links: ByPath,
+    transports: Transports<'a>,
+}
 
-    // lsblk's order first, then udev's other names, then the device's own words.
-    let serial = (!is_partition).then(|| udev.get("ID_SCSI_SERIAL")).flatten();
-    let serial = serial
-        .or_else(|| udev.first(&["ID_SERIAL_SHORT", "ID_SERIAL"]))
-        .or_else(|| machine.read(format!("{sys}/device/serial")))
-        .or_else(|| udev.first(&["DM_SERIAL_SHORT", "DM_SERIAL"]))
-        .or_else(|| machine.read(format!("{sys}/serial")))
-        .or(vpd.serial);
-    let wwn = udev
-        .first(&["ID_WWN_WITH_EXTENSION", "ID_WWN", "DM_WWN"])
-        .or_else(|| vpd.wwn_with_extension.clone())
-        .or_else(|| machine.read(format!("{sys}/wwid")));
+impl<'a> Descriptions<'a> {
+    pub(super) fn new(machine: &'a Machine) -> Self {
+        Self { machine, links: ByPath::read(machine), transports: Transports::new(machine) }
+    }
 
-    BlockDevice {
-        name: node.path(),
-        model,
-        size_bytes: machine.read_number::<u64>(format!("{sys}/size")).unwrap_or(0) * 512,
-        rotational: queue(machine, node, "rotational").map(|flag: u8| flag == 1),
-        serial_alternatives: Some(alternatives([serial.clone(), udev.get("ID_SERIAL_SHORT"), udev.get("ID_SERIAL")])),
-        wwn_alternatives: Some(alternatives([wwn.clone(), udev.get("ID_WWN").or(vpd.wwn.clone())])),
-        wwn,
-        serial,
-        vendor: machine.read(format!("{sys}/device/vendor")),
-        wwn_with_extension: udev.first(&["ID_WWN_WITH_EXTENSION", "DM_WWN_WITH_EXTENSION"]).or(vpd.wwn_with_extension),
-        wwn_vendor_extension: udev.first(&["ID_WWN_VENDOR_EXTENSION", "DM_WWN_VENDOR_EXTENSION"]).or(vpd.wwn_extension),
-        hctl: machine.names(format!("{sys}/device/scsi_device")).into_iter().next(),
-        by_path: by_path(machine, node, &udev),
-        logical_sectors: queue(machine, node, "logical_block_size"),
-        physical_sectors: queue(machine, node, "physical_block_size"),
-        tran: transport(machine, node, &sys).map(str::to_string),
+    pub(super) fn describe(&self, node: &Node) -> BlockDevice {
+        let (machine, udev) = (self.machine, &node.udev);
+        let directory = machine.directory(&node.place);
+        let own = |attribute: &str| directory.as_ref()?.attribute(attribute).map(|text| printable(&text));
+        let by_udev = |keys: &[&str]| udev.first(keys).map(|text| printable(&text));
+        let is_partition = matches!(node.kind, Kind::Partition(_));
+        // `lsblk` takes a partition's serial number from its disk.
+        let serials = if is_partition { &SERIALS[2..] } else { &SERIALS[..] };
+        let (of_disk, of_mapping) = serials.split_at(serials.len() - 2);
+        let mut serial =
+            by_udev(of_disk).or_else(|| own("device/serial")).or_else(|| by_udev(of_mapping)).or_else(|| own("serial"));
+        let mut wwn = by_udev(&WWNS);
+        let mut other_names = [("serial", others(udev, serials)), ("wwn", others(udev, &WWNS))];
+        let mut wwn_with_extension = by_udev(&WWNS_WITH_EXTENSION);
+        let mut wwn_vendor_extension = by_udev(&WWN_EXTENSIONS);
+        if serial.is_none() || wwn.is_none() {
+            let vpd = directory.as_ref().map(Vpd::read).unwrap_or_default();
+            serial = serial.or(vpd.serial);
+            if wwn.is_none() {
+                wwn = vpd.wwn_with_extension.clone().or_else(|| own("wwid"));
+                other_names[1].1.extend(vpd.wwn);
+            }
+            wwn_with_extension = wwn_with_extension.or(vpd.wwn_with_extension);
+            wwn_vendor_extension = wwn_vendor_extension.or(vpd.wwn_extension);
+        }
+        let by_path = self.by_path(node);
+        let mut alternatives: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for ((hint, others), first) in other_names.into_iter().zip([&serial, &wwn]) {
+            alternatives.insert(hint.to_string(), distinct(first.iter().cloned().chain(others)));
+        }
+        if by_path.len() > 1 {
+            alternatives.insert("by_path".to_string(), by_path.clone());
+        }
+        // Partitions have their disk's queue.
+        let queue = match &node.kind {
+            Kind::Partition(of) => machine.directory(Path::new("/sys/class/block").join(of)),
+            _ => None,
+        };
+        let queue = |attribute: &str| queue.as_ref().or(directory.as_ref())?.number(&format!("queue/{attribute}"));
+        let hctl = directory.as_ref().and_then(|own| own.names("device/scsi_device").into_iter().next());
+        BlockDevice {
+            name: node.path(),
+            model: (!is_partition && node.slaves.is_empty())
+                .then(|| udev.model().map(|text| printable(&text)).or_else(|| own("device/model")))
+                .flatten(),
+            size_bytes: own("size").and_then(|size| size.parse::<u64>().ok()).unwrap_or(0).saturating_mul(512),
+            rotational: queue("rotational").map(|flag: u32| flag == 1),
+            wwn,
+            serial,
+            vendor: own("device/vendor"),
+            wwn_with_extension,
+            wwn_vendor_extension,
+            tran: self.transports.of(node, hctl.as_deref()).map(str::to_string),
+            hctl,
+            by_path: by_path.into_iter().next(),
+            logical_sectors: queue("logical_block_size"),
+            physical_sectors: queue("physical_block_size"),
+            alternatives,
+        }
+    }
+
+    /// The device's links in `/dev/disk/by-path`: the one udev calls its path first, then the last one found.
+    fn by_path(&self, node: &Node) -> Vec<String> {
+        let links = self.links.of(&node.path());
+        if links.is_empty() {
+            return Vec::new();
+        }
+        let number = self.machine.read(node.place.join("partition"));
+        let stable = node.udev.get("ID_PATH").map(|path| match number {
+            Some(number) => format!("/dev/disk/by-path/{path}-part{number}"),
+            None => format!("/dev/disk/by-path/{path}"),
+        });
+        let stable = stable.filter(|stable| links.contains(stable));
+        distinct(stable.into_iter().chain(links.iter().rev().cloned()))
     }
 }
 
-fn alternatives<const N: usize>(names: [Option<String>; N]) -> Vec<String> {
+/// Every value that udev has under these keys.
+fn others(udev: &Udev, keys: &[&str]) -> Vec<String> {
+    keys.iter().filter_map(|key| udev.get(key)).map(printable).collect()
+}
+
+fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut known: Vec<String> = Vec::new();
-    for name in names.into_iter().flatten() {
+    for name in names {
         if !known.contains(&name) {
             known.push(name);
         }
     }
     known
-}
-
-/// A queue attribute; partitions have their disk's.
-fn queue<N: std::str::FromStr>(machine: &Machine, node: &Node, attribute: &str) -> Option<N> {
-    let disk = match &node.kind {
-        Kind::Partition(of) => of,
-        _ => &node.kname,
-    };
-    machine.read_number(format!("/sys/class/block/{disk}/queue/{attribute}"))
-}
-
-/// The link in `/dev/disk/by-path`: the one udev calls the device's path, else the last one found.
-fn by_path(machine: &Machine, node: &Node, udev: &Udev) -> Option<String> {
-    const DIR: &str = "/dev/disk/by-path";
-    let partition = machine.read(format!("/sys/class/block/{}/partition", node.kname));
-    let stable = udev.get("ID_PATH").map(|path| match partition {
-        Some(number) => format!("{DIR}/{path}-part{number}"),
-        None => format!("{DIR}/{path}"),
-    });
-    let name = node.path();
-    let points_here =
-        |link: &String| machine.link_name(link).is_some_and(|target| name.ends_with(&format!("/{target}")));
-    stable.filter(points_here).or_else(|| {
-        let mut links = machine.names(DIR).into_iter().map(|link| format!("{DIR}/{link}"));
-        links.rfind(points_here)
-    })
-}
-
-/// The transport in `lsblk`'s words.
-fn transport(machine: &Machine, node: &Node, sys: &str) -> Option<&'static str> {
-    if node.kname.starts_with("nvme") {
-        return Some("nvme");
-    }
-    if matches!(node.kind, Kind::Partition(_)) {
-        return None;
-    }
-    let device = machine.resolve(format!("{sys}/device"));
-    let device = device.as_ref().and_then(|p| p.to_str()).unwrap_or_default();
-    let host = machine
-        .names(format!("{sys}/device/scsi_device"))
-        .first()
-        .and_then(|hctl| hctl.split(':').next().map(|host| format!("host{host}")));
-    let host_is = |class: &str| host.as_ref().is_some_and(|h| machine.exists(format!("/sys/class/{class}_host/{h}")));
-    if host_is("spi") {
-        return Some("spi");
-    }
-    if host_is("fc") {
-        let host = host.as_deref().unwrap_or_default();
-        let over = machine.read(format!("/sys/class/fc_host/{host}/symbolic_name"));
-        return Some(if over.is_some_and(|name| name.contains(" over ")) { "fcoe" } else { "fc" });
-    }
-    if host_is("sas") || machine.exists(format!("{sys}/device/sas_device")) {
-        return Some("sas");
-    }
-    if machine.exists(format!("{sys}/device/ieee1394_id")) {
-        return Some("sbp");
-    }
-    if host_is("iscsi") {
-        return Some("iscsi");
-    }
-    if device.contains("/usb") {
-        return Some("usb");
-    }
-    if host_is("scsi") {
-        let host = host.as_deref().unwrap_or_default();
-        let driver = machine.read(format!("/sys/class/scsi_host/{host}/proc_name")).unwrap_or_default();
-        if driver.starts_with("ahci") || driver.ends_with("ata") {
-            return Some("sata");
-        }
-        if driver.contains("ata") {
-            return Some("ata");
-        }
-    }
-    if node.kname.starts_with("vd") {
-        return Some("virtio");
-    }
-    node.kname.starts_with("mmcblk").then_some("mmc")
-}
-
-/// The properties udev recorded for one device (`/run/udev/data/b<major>:<minor>`).
-#[derive(Debug, Default)]
-struct Udev(HashMap<String, String>);
-
-impl Udev {
-    fn read(machine: &Machine, node: &Node) -> Self {
-        let text = machine.read(format!("/run/udev/data/b{}:{}", node.major, node.minor)).unwrap_or_default();
-        Self(
-            text.lines()
-                .filter_map(|line| line.strip_prefix("E:")?.split_once('='))
-                .map(|(key, value)| (key.to_string(), value.trim().to_string()))
-                .collect(),
-        )
-    }
-
-    fn get(&self, key: &str) -> Option<String> {
-        self.0.get(key).filter(|value| !value.is_empty()).cloned()
-    }
-
-    fn first(&self, keys: &[&str]) -> Option<String> {
-        keys.iter().find_map(|key| self.get(key))
-    }
-
-    fn model(&self) -> Option<String> {
-        let encoded = self.get("ID_MODEL_ENC").map(|text| decode(&text)).filter(|text| !text.is_empty());
-        encoded.or_else(|| self.get("ID_MODEL"))
-    }
-}
-
-/// Undoes udev's `\x20` escapes and trims and folds blanks.
-fn decode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("\\x") {
-        out.push_str(&rest[..at]);
-        match rest.get(at + 2..at + 4).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(char::from(byte));
-                rest = &rest[at + 4..];
-            }
-            None => {
-                out.push_str("\\x");
-                rest = &rest[at + 2..];
-            }
-        }
-    }
-    out.push_str(rest);
-    out.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// What the device says of itself in SCSI vital product data (SPC-5 section 7.7), which sysfs keeps.
-#[derive(Debug, Default)]
-struct Vpd {
-    serial: Option<String>,
-    wwn: Option<String>,
-    wwn_extension: Option<String>,
-    wwn_with_extension: Option<String>,
-}
-
-impl Vpd {
-    fn read(machine: &Machine, sys: &str) -> Self {
-        let mut vpd = Self::default();
-        if let Some(page) = machine.read_bytes(format!("{sys}/device/vpd_pg80")) {
-            let text = String::from_utf8_lossy(page.get(4..).unwrap_or_default());
-            let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-            vpd.serial = (!text.is_empty()).then(|| text.to_string());
-        }
-        if let Some(page) = machine.read_bytes(format!("{sys}/device/vpd_pg83")) {
-            vpd.take_naa(page.get(4..).unwrap_or_default());
-        }
-        vpd
-    }
-
-    /// The first NAA designator (type 3) of the logical unit itself, in binary.
-    fn take_naa(&mut self, mut designators: &[u8]) {
-        while let [code_set, kind, _, length, rest @ ..] = designators {
-            let Some(body) = rest.get(..usize::from(*length)) else { return };
-            if code_set & 0x0f == 1 && kind & 0x3f == 3 && (body.len() == 8 || body.len() == 16) {
-                let hex: String = body.iter().map(|b| format!("{b:02x}")).collect();
-                self.wwn = Some(format!("0x{}", &hex[..16]));
-                self.wwn_extension = hex.get(16..).filter(|e| !e.is_empty()).map(|e| format!("0x{e}"));
-                self.wwn_with_extension = Some(format!("0x{hex}"));
-                return;
-            }
-            designators = &rest[usize::from(*length)..];
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn udev_escapes_are_undone() {
-        assert_eq!(decode(r"QEMU\x20HARDDISK\x20\x20\x20"), "QEMU HARDDISK");
-        assert_eq!(decode(r"odd\xzz"), r"odd\xzz");
-    }
-
-    #[test]
-    fn the_lun_s_own_naa_name_is_taken() {
-        let target = [0x01, 0x93, 0, 8, 0x50, 0, 0, 0, 0, 0, 0, 1];
-        let unit = [0x01, 0x03, 0, 16, 0x60, 0x05, 0x08, 0xb1, 0, 0x1c, 0x4d, 0x2a, 0x22, 0x3a, 0x8d, 0x1b, 0, 0, 0, 1];
-        let mut vpd = Vpd::default();
-        vpd.take_naa(&[&target[..], &unit[..]].concat());
-        assert_eq!(vpd.wwn.as_deref(), Some("0x600508b1001c4d2a"));
-        assert_eq!(vpd.wwn_extension.as_deref(), Some("0x223a8d1b00000001"));
-        assert_eq!(vpd.wwn_with_extension.as_deref(), Some("0x600508b1001c4d2a223a8d1b00000001"));
-        let mut cut_short = Vpd::default();
-        cut_short.take_naa(&unit[..12]);
-        assert_eq!(cut_short.wwn, None);
-    }
 }

@@ -1,21 +1,24 @@
 //! The one place that decides which block devices exist for a destructive act.
 
-use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::collections::{HashMap, HashSet};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::BlockDevice;
 use super::busy::when_free;
-use super::graph::{Graph, Kind, Node};
+use super::device::BlockDevice;
+use super::eligible::EligibleDevice;
+use super::graph::{Graph, Node};
 use super::hints::{HintError, Hints};
-use super::identity;
-use super::usage::Usage;
+use super::identity::Descriptions;
+use super::kind::Kind;
+use super::parallel;
+use super::reason::{Reason, Rejection};
+use super::usage::{Usage, Use};
 use crate::machine::Machine;
 
-/// How long a device may be busy when it is opened.
+/// How long one listing waits for devices that are open for a moment only.
 const BUSY_LIMIT: Duration = Duration::from_secs(1);
 
 /// What limits the devices that may be touched.
@@ -23,7 +26,7 @@ const BUSY_LIMIT: Duration = Duration::from_secs(1);
 pub struct DevicePolicy {
     /// When set, these (and what is built on them alone) are the only devices that exist; loop devices are admitted.
     pub allowed: Option<Vec<PathBuf>>,
-    /// The node's `skip_block_devices`: a list of root device hints.
+    /// Devices to leave alone: a list of root device hints.
     pub skip: Vec<serde_json::Value>,
 }
 
@@ -36,7 +39,7 @@ pub struct Listing {
     pub rejected: Vec<Rejection>,
     /// Whether the policy named the devices that exist.
     pub allowlisted: bool,
-    order: Vec<String>,
+    order: HashMap<String, usize>,
 }
 
 impl Listing {
@@ -46,7 +49,7 @@ impl Listing {
         let eligible = self.eligible.iter().map(|e| &e.device);
         let shown = self.rejected.iter().filter(|r| r.reason.is_listed()).map(|r| &r.device);
         let mut disks: Vec<BlockDevice> = eligible.chain(shown).cloned().collect();
-        disks.sort_by_key(|d| self.order.iter().position(|name| *name == d.name));
+        disks.sort_by_key(|disk| self.order.get(&disk.name));
         disks
     }
 
@@ -75,175 +78,26 @@ pub struct NotEligible {
     pub reason: Option<Box<Reason>>,
 }
 
-/// A device that passed every check of [`list`]; only the listing can make one.
-#[derive(Debug, Clone)]
-pub struct EligibleDevice {
-    device: BlockDevice,
-    node: PathBuf,
-    number: (u32, u32),
-    /// The kernel's running number of disks, where it has one: a new disk under an old name differs.
-    sequence: Option<(PathBuf, String)>,
-    partitions: Vec<EligibleDevice>,
-}
-
-impl std::ops::Deref for EligibleDevice {
-    type Target = BlockDevice;
-    fn deref(&self) -> &BlockDevice {
-        &self.device
-    }
-}
-
-impl EligibleDevice {
-    /// Its partitions, as of the listing.
-    pub fn partitions(&self) -> &[EligibleDevice] {
-        &self.partitions
-    }
-
-    /// Major and minor number.
-    pub fn number(&self) -> (u32, u32) {
-        self.number
-    }
-
-    /// Opens the device for reading and writing, to the exclusion of mounts, md, dm, swap and other exclusive
-    /// openers. `flags` are added to `O_EXCL` (`O_DIRECT`, `O_DSYNC`).
-    ///
-    /// # Errors
-    /// `ResourceBusy` when something uses the device for longer than a moment; `NotFound` when the name now belongs to another device.
-    pub fn open_exclusive(&self, flags: i32) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(libc::O_EXCL | flags);
-        let file = when_free(BUSY_LIMIT, || options.open(&self.node))?;
-        let metadata = file.metadata()?;
-        let number = (nix::sys::stat::major(metadata.rdev()) as u32, nix::sys::stat::minor(metadata.rdev()) as u32);
-        let same_disk = self
-            .sequence
-            .as_ref()
-            .is_none_or(|(path, before)| std::fs::read_to_string(path).is_ok_and(|now| now.trim() == before));
-        if !metadata.file_type().is_block_device() || number != self.number || !same_disk {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("{} is no longer the device that was chosen", self.name),
-            ));
-        }
-        Ok(file)
-    }
-}
-
-/// A device that must not be touched, and why.
-#[derive(Debug, Clone)]
-pub struct Rejection {
-    /// The device.
-    pub device: BlockDevice,
-    /// Why it must not be touched.
-    pub reason: Reason,
-}
-
-/// Why a device must not be touched. `Display` is for operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// The policy names the devices that exist, and this is none of them.
-    NotAllowed,
-    /// A floppy drive.
-    Floppy,
-    /// A RAM disk or compressed swap.
-    Ram,
-    /// A loop device that the policy does not name.
-    Loop,
-    /// No disk: `rom`, `tape`…
-    NotADisk(String),
-    /// A partition of the device named.
-    Partition(String),
-    /// A device mapper target of the type named (`lvm`, `crypt`, `dm`).
-    Mapped(String),
-    /// An md device that is no assembled array.
-    NotAnArray,
-    /// One path of the multipath map named.
-    MultipathPath(String),
-    /// Size 0: no medium, or not set up.
-    Empty,
-    /// Media of the BMC.
-    VirtualMedia,
-    /// Write-protected.
-    ReadOnly,
-    /// It, or something on it, is mounted at the place named.
-    Mounted {
-        /// The device that is mounted.
-        device: String,
-        /// Where.
-        at: String,
-    },
-    /// It, or something on it, is swap space in use.
-    Swap(String),
-    /// The devices named are built on it (md, device mapper).
-    Held(Vec<String>),
-    /// It, or what it is built on, is named by `skip_block_devices`; the entry.
-    Skipped(String),
-    /// `skip_block_devices` cannot be understood, so nothing is safe.
-    BadSkipList(HintError),
-    /// No mount table could be read, so nothing is known to be unused.
-    UsageUnknown,
-}
-
-impl Reason {
-    /// Whether the inventory shows such a device all the same, as IPA does.
-    pub fn is_listed(&self) -> bool {
-        matches!(
-            self,
-            Self::VirtualMedia
-                | Self::ReadOnly
-                | Self::Mounted { .. }
-                | Self::Swap(_)
-                | Self::Held(_)
-                | Self::Skipped(_)
-                | Self::BadSkipList(_)
-                | Self::UsageUnknown
-        )
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAllowed => write!(f, "not among the allowed devices"),
-            Self::Floppy => write!(f, "a floppy drive"),
-            Self::Ram => write!(f, "a RAM disk"),
-            Self::Loop => write!(f, "a loop device that is not among the allowed devices"),
-            Self::NotADisk(kind) => write!(f, "not a disk: {kind}"),
-            Self::Partition(of) => write!(f, "a partition of {of}"),
-            Self::Mapped(kind) => write!(f, "a device mapper target ({kind})"),
-            Self::NotAnArray => write!(f, "an md device that is not an assembled array"),
-            Self::MultipathPath(map) => write!(f, "a path of the multipath device {map}"),
-            Self::Empty => write!(f, "its size is 0"),
-            Self::VirtualMedia => write!(f, "virtual media of the BMC"),
-            Self::ReadOnly => write!(f, "read-only"),
-            Self::Mounted { device, at } => write!(f, "{device} is mounted at {at}"),
-            Self::Swap(device) => write!(f, "{device} is swap space in use"),
-            Self::Held(by) => write!(f, "in use by {}", by.join(", ")),
-            Self::Skipped(entry) => write!(f, "skip_block_devices names it: {entry}"),
-            Self::BadSkipList(error) => write!(f, "skip_block_devices cannot be understood: {error}"),
-            Self::UsageUnknown => write!(f, "no mount table can be read, so it may be in use"),
-        }
-    }
-}
-
 /// Lists the block devices of `machine` under `policy`.
 pub fn list(machine: &Machine, policy: &DevicePolicy) -> Listing {
     let survey = Survey::take(machine, policy);
+    let busy_until = Instant::now() + BUSY_LIMIT;
     let mut listing = Listing {
         eligible: Vec::new(),
         rejected: Vec::new(),
         allowlisted: policy.allowed.is_some(),
-        order: Vec::new(),
+        order: HashMap::new(),
     };
-    for node in survey.graph.nodes() {
-        let device = identity::describe(machine, node);
-        listing.order.push(device.name.clone());
-        match survey.objection(node, &device) {
+    for (at, node) in survey.graph.nodes().iter().enumerate() {
+        let device = survey.described(node).clone();
+        listing.order.insert(device.name.clone(), at);
+        let reason = survey.objection(node).or_else(|| survey.open_by_another(node, busy_until));
+        match reason {
             Some(reason) => listing.rejected.push(Rejection { device, reason }),
             None => {
-                let mut eligible = survey.eligible(node, device);
+                let mut eligible = survey.eligible(node);
                 let partitions = node.partitions.iter().filter_map(|name| survey.graph.get(name));
-                eligible.partitions = partitions.map(|p| survey.eligible(p, identity::describe(machine, p))).collect();
+                eligible.partitions = partitions.map(|partition| survey.eligible(partition)).collect();
                 listing.eligible.push(eligible);
             }
         }
@@ -255,11 +109,20 @@ pub fn list(machine: &Machine, policy: &DevicePolicy) -> Listing {
 pub(super) struct Survey<'a> {
     machine: &'a Machine,
     pub(super) graph: Graph,
+    /// What each device is, by its kernel name.
+    devices: HashMap<String, BlockDevice>,
     usage: Usage,
     /// Kernel names of the allowed devices.
-    allowed: Option<Vec<String>>,
-    skip: Result<Vec<(Hints, String)>, HintError>,
+    allowed: Option<HashSet<String>>,
+    skip: Result<Vec<SkipEntry>, HintError>,
     virtual_media: Vec<PathBuf>,
+}
+
+/// One entry of the skip list.
+struct SkipEntry {
+    hints: Hints,
+    /// As it was given.
+    text: String,
 }
 
 impl<'a> Survey<'a> {
@@ -268,19 +131,17 @@ impl<'a> Survey<'a> {
             let path = machine.resolve(path).unwrap_or_else(|| path.clone());
             Some(path.strip_prefix("/dev").ok()?.to_str()?.replace('/', "!"))
         };
-        let skip = policy
-            .skip
-            .iter()
-            // Entries with a volume name protect software RAID volumes, not disks.
-            .filter(|entry| entry.get("volume_name").is_none())
-            .map(|entry| Ok((Hints::parse(entry)?, entry.to_string())))
-            .collect();
+        let parse = |entry: &serde_json::Value| Ok(SkipEntry { hints: Hints::parse(entry)?, text: entry.to_string() });
+        let graph = Graph::read(machine);
+        let descriptions = Descriptions::new(machine);
+        let described = parallel::map(graph.nodes(), |node| descriptions.describe(node));
         Self {
             machine,
-            graph: Graph::read(machine),
-            usage: Usage::read(machine),
+            devices: graph.nodes().iter().map(|node| node.kname.clone()).zip(described).collect(),
+            usage: Usage::read(machine, &graph),
+            graph,
             allowed: policy.allowed.as_ref().map(|paths| paths.iter().filter_map(kname).collect()),
-            skip,
+            skip: policy.skip.iter().map(parse).collect(),
             virtual_media: ["ir-vfd-dev", "IR-VFD-DEV"]
                 .iter()
                 .filter_map(|label| machine.resolve(format!("/dev/disk/by-label/{label}")))
@@ -288,25 +149,30 @@ impl<'a> Survey<'a> {
         }
     }
 
-    fn eligible(&self, node: &Node, device: BlockDevice) -> EligibleDevice {
-        let sequence = format!("/sys/class/block/{}/diskseq", node.kname);
+    fn described(&self, node: &Node) -> &BlockDevice {
+        &self.devices[&node.kname]
+    }
+
+    fn eligible(&self, node: &Node) -> EligibleDevice {
+        let device = self.described(node).clone();
         EligibleDevice {
             node: self.machine.path(&device.name),
             device,
             number: (node.major, node.minor),
-            sequence: self.machine.read(&sequence).map(|value| (self.machine.path(sequence), value)),
+            sequence: node.sequence.clone().map(|value| (self.machine.path(node.place.join("diskseq")), value)),
             partitions: Vec::new(),
         }
     }
 
-    /// The first reason against `node`, the most fundamental first.
-    fn objection(&self, node: &Node, device: &BlockDevice) -> Option<Reason> {
+    /// The first reason against `node`, the most fundamental first. A device that is to be skipped is that and nothing
+    /// else, so that nobody is told to free it.
+    fn objection(&self, node: &Node) -> Option<Reason> {
         self.by_allowlist(node)
             .or_else(|| self.by_kind(node))
-            .or_else(|| (device.size_bytes == 0).then_some(Reason::Empty))
+            .or_else(|| (self.described(node).size_bytes == 0).then_some(Reason::Empty))
+            .or_else(|| self.by_skip_list(node))
             .or_else(|| self.by_medium(node))
             .or_else(|| self.by_use(node))
-            .or_else(|| self.by_skip_list(node))
     }
 
     /// Whether a device that is not for direct use may all the same be taken down: nothing is mounted from it or built
@@ -325,20 +191,22 @@ impl<'a> Survey<'a> {
     fn by_kind(&self, node: &Node) -> Option<Reason> {
         match &node.kind {
             Kind::Disk | Kind::Raid(_) => self.multipath_map(node).map(Reason::MultipathPath),
-            Kind::Mapper(kind) if kind == "mpath" => None,
+            Kind::Multipath => None,
             Kind::Mapper(kind) => Some(Reason::Mapped(kind.clone())),
+            Kind::Stacked(driver) => Some(Reason::Stacked(driver.clone())),
             Kind::Partition(of) => Some(Reason::Partition(format!("/dev/{of}"))),
             Kind::Loop => self.allowed.is_none().then_some(Reason::Loop),
             Kind::Md => Some(Reason::NotAnArray),
             Kind::Floppy => Some(Reason::Floppy),
             Kind::Ram => Some(Reason::Ram),
+            Kind::Firmware(area) => Some(Reason::Firmware((*area).to_string())),
             Kind::OtherScsi(kind) => Some(Reason::NotADisk((*kind).to_string())),
         }
     }
 
     fn multipath_map(&self, node: &Node) -> Option<String> {
         let holders = node.holders.iter().filter_map(|name| self.graph.get(name));
-        let mut maps = holders.filter(|n| matches!(&n.kind, Kind::Mapper(kind) if kind == "mpath"));
+        let mut maps = holders.filter(|n| n.kind == Kind::Multipath);
         maps.next().map(Node::path)
     }
 
@@ -346,52 +214,77 @@ impl<'a> Survey<'a> {
         if self.virtual_media.iter().any(|path| path.as_os_str() == node.path().as_str()) {
             return Some(Reason::VirtualMedia);
         }
-        let read_only = self.machine.read(format!("/sys/class/block/{}/ro", node.kname)).as_deref() == Some("1");
-        read_only.then_some(Reason::ReadOnly)
+        node.read_only.then_some(Reason::ReadOnly)
     }
 
     fn by_use(&self, node: &Node) -> Option<Reason> {
         if !self.usage.known {
             return Some(Reason::UsageUnknown);
         }
-        let above = self.graph.above(node);
-        for n in &above {
-            if let Some(at) = self.usage.mount_point(n) {
-                return Some(Reason::Mounted { device: n.path(), at: at.to_string() });
+        for n in self.graph.above(node) {
+            let device = n.path();
+            match self.usage.of(n) {
+                Some(Use::Mounted(at)) => return Some(Reason::Mounted { device, at: at.to_string() }),
+                Some(Use::Member(of)) => return Some(Reason::Member { device, file_system: of.to_string() }),
+                Some(Use::Swap) => return Some(Reason::Swap(device)),
+                None => {}
             }
-        }
-        if let Some(swap) = above.iter().find(|n| self.usage.is_swap(n)) {
-            return Some(Reason::Swap(swap.path()));
         }
         // Only what sits on the device or its partitions directly; what sits on that follows from it.
         let partitions = node.partitions.iter().filter_map(|name| self.graph.get(name));
-        let mut holders: Vec<String> = std::iter::once(node)
-            .chain(partitions)
-            .flat_map(|n| &n.holders)
-            .map(|name| format!("/dev/{name}"))
-            .collect();
+        let parts: Vec<&Node> = std::iter::once(node).chain(partitions).collect();
+        let mut holders: Vec<String> =
+            parts.iter().flat_map(|n| &n.holders).map(|name| format!("/dev/{}", name.replace('!', "/"))).collect();
         holders.sort();
         holders.dedup();
-        (!holders.is_empty()).then_some(Reason::Held(holders))
+        if !holders.is_empty() {
+            return Some(Reason::Held(holders));
+        }
+        parts.iter().find(|n| n.in_bcache).map(|n| Reason::Bcache(n.path()))
     }
 
-    /// A skipped device takes with it what is built on it: its data lives there.
+    /// A skipped device takes with it what is built on it, as its data lives there, and the disks below it.
     fn by_skip_list(&self, node: &Node) -> Option<Reason> {
         let skip = match &self.skip {
             Ok(skip) => skip,
             Err(error) => return Some(Reason::BadSkipList(error.clone())),
         };
+        if skip.is_empty() {
+            return None;
+        }
         let mut related = self.graph.foundations(node);
-        related.push(node);
-        for (hints, entry) in skip {
+        related.extend(self.graph.above(node));
+        for SkipEntry { hints, text } in skip {
             for n in &related {
-                match hints.fit(&identity::describe(self.machine, n)) {
-                    Ok(true) => return Some(Reason::Skipped(entry.clone())),
+                // What a partition has in common with others does not make its disk one that was meant.
+                if matches!(n.kind, Kind::Partition(_)) && n.kname != node.kname && !hints.name_a_device() {
+                    continue;
+                }
+                match hints.fit(self.described(n)) {
+                    Ok(true) => return Some(Reason::Skipped(text.clone())),
                     Ok(false) => {}
                     Err(error) => return Some(Reason::BadSkipList(error)),
                 }
             }
         }
         None
+    }
+
+    /// Asks the kernel whether the device can be had exclusively: that shows what no file tells, like file systems of
+    /// other mount namespaces, ZFS pools and programs. Devices that are open for a moment get it, all together.
+    fn open_by_another(&self, node: &Node, busy_until: Instant) -> Option<Reason> {
+        // Partitions of a mapping are mappings, which hold it; idle ones go before it is opened for writing.
+        let mapped = node.partitions.iter().any(|name| name.starts_with("dm-"));
+        if !self.machine.is_host() || mapped {
+            return None;
+        }
+        let mut options = OpenOptions::new();
+        // Reading only: udev looks again at whatever was open for writing.
+        options.read(true).custom_flags(libc::O_EXCL | libc::O_NONBLOCK);
+        let limit = busy_until.saturating_duration_since(Instant::now());
+        match when_free(limit, || options.open(node.path())) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Some(Reason::OpenExclusively),
+            _ => None,
+        }
     }
 }

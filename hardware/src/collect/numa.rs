@@ -22,7 +22,7 @@ pub(super) fn collect(machine: &Machine) -> Option<Value> {
         cpus.extend(cores(machine, node)?);
     }
     let nics = machine.names(NET).into_iter().filter_map(|name| {
-        let node: i64 = machine.read_number(format!("{NET}/{name}/device/numa_node"))?;
+        let node: i64 = machine.number(format!("{NET}/{name}/device/numa_node"))?;
         Some(json!({"name": name, "numa_node": node}))
     });
     Some(json!({"ram": ram, "cpus": cpus, "nics": nics.collect::<Vec<_>>()}))
@@ -39,7 +39,7 @@ fn memory_kib(machine: &Machine, node: u32) -> Option<u64> {
 fn cores(machine: &Machine, node: u32) -> Option<Vec<Value>> {
     let mut cores: Vec<(i64, Vec<usize>)> = Vec::new();
     for thread in numbers(&machine.read(format!("{NODES}/node{node}/cpulist")).unwrap_or_default()) {
-        let core = machine.read_number(format!("/sys/devices/system/cpu/cpu{thread}/topology/core_id"))?;
+        let core = machine.number(format!("/sys/devices/system/cpu/cpu{thread}/topology/core_id"))?;
         match cores.iter_mut().find(|(known, _)| *known == core) {
             Some((_, threads)) => threads.push(thread),
             None => cores.push((core, vec![thread])),

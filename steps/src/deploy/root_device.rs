@@ -1,7 +1,9 @@
 //! The disk to install to.
 
 use ferric_hardware::block::EligibleDevice;
-use ferric_hardware::block::hints::{self, Hints};
+use ferric_hardware::block::hints::{HintError, Hints};
+use ferric_hardware::block::root_device;
+use serde_json::Value;
 
 use crate::step::Step;
 use crate::{StepError, leftover};
@@ -13,7 +15,7 @@ use crate::{StepError, leftover};
 /// # Errors
 /// [`StepError::DeviceNotFound`] with the reason of every device, or what is wrong with the hints.
 pub fn choose(step: &Step) -> Result<EligibleDevice, StepError> {
-    let hints = Hints::of_node(&step.node).map_err(|error| StepError::DeviceNotFound(error.to_string()))?;
+    let hints = hints_of(&step.node).map_err(|error| StepError::DeviceNotFound(error.to_string()))?;
     let mut listing = leftover::list_without(step);
     let arrays = step.memory.arrays();
     if let Some(root) = arrays.iter().find(|array| array.is_root) {
@@ -30,8 +32,40 @@ pub fn choose(step: &Step) -> Result<EligibleDevice, StepError> {
     listing
         .eligible
         .retain(|device| !arrays.iter().any(|array| array.device == device.name || array.disks.contains(&device.name)));
-    match hints::choose(&listing, hints.as_ref()) {
+    match root_device::choose(&listing, hints.as_ref()) {
         Ok(device) => Ok(device.clone()),
         Err(error) => Err(StepError::DeviceNotFound(error.to_string())),
+    }
+}
+
+/// The root device hints of a node: `instance_info.root_device`, else `properties.root_device`; nothing when both are
+/// empty.
+///
+/// # Errors
+/// As [`Hints::parse`].
+pub fn hints_of(node: &Value) -> Result<Option<Hints>, HintError> {
+    let is_set = |value: &&Value| match value {
+        Value::Null => false,
+        Value::Object(object) => !object.is_empty(),
+        _ => true,
+    };
+    let places = [&node["instance_info"]["root_device"], &node["properties"]["root_device"]];
+    places.into_iter().find(is_set).map(Hints::parse).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_instance_s_hints_come_before_the_node_s() {
+        let node = json!({"instance_info": {"root_device": {}}, "properties": {"root_device": {"name": "/dev/sda"}}});
+        assert_eq!(hints_of(&node), Hints::parse(&json!({"name": "/dev/sda"})).map(Some));
+        let node = json!({"instance_info": {"root_device": {"size": 1}}, "properties": {"root_device": {"foo": 1}}});
+        assert!(hints_of(&node).unwrap().is_some());
+        assert_eq!(hints_of(&json!({"properties": {}})), Ok(None));
+        assert!(hints_of(&json!({"properties": {"root_device": "sda"}})).is_err());
     }
 }

@@ -48,7 +48,7 @@ fn a_loop_device_exists_only_when_it_is_allowed() {
     let device = listing.find(&machine, &name(&disk)).unwrap();
     assert_eq!((device.size_bytes, device.logical_sectors), (SIZE_BYTES, Some(4096)));
     // Its own device is allowed, but it is not a root device by IPA's minimum; the operator's choice counts.
-    assert_eq!(ferric_hardware::block::hints::choose(&listing, None).unwrap().name, name(&disk));
+    assert_eq!(ferric_hardware::block::root_device::choose(&listing, None).unwrap().name, name(&disk));
 }
 
 #[test]
@@ -87,4 +87,14 @@ fn another_disk_under_the_old_name_is_refused() {
     assert!(Command::new("losetup").arg(disk.path()).arg(disk.file()).status().unwrap().success());
     let refused = device.open_exclusive(0).map(drop).map_err(|error| error.kind());
     assert_eq!(refused, Err(ErrorKind::NotFound));
+}
+
+#[test]
+fn a_device_that_somebody_has_open_exclusively_is_rejected() {
+    let (machine, disk) = (Machine::host(), LoopDevice::new(SIZE_BYTES).unwrap());
+    let held = list(&machine, &allowing(&[&disk])).eligible.remove(0).open_exclusive(0).unwrap();
+    let refused = list(&machine, &allowing(&[&disk])).find(&machine, &name(&disk)).unwrap_err();
+    assert_eq!(refused.reason.as_deref(), Some(&Reason::OpenExclusively));
+    drop(held);
+    assert!(list(&machine, &allowing(&[&disk])).find(&machine, &name(&disk)).is_ok());
 }

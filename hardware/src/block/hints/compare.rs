@@ -19,6 +19,11 @@ impl From<Unreadable> for Nonsense {
     }
 }
 
+/// Whether the expression says what a value must not be.
+pub(super) fn is_negative(expression: &str) -> bool {
+    parse(expression).is_ok_and(|parsed| matches!(parsed.operator, Some("s!=" | "!=")))
+}
+
 /// Compares a text in normalized form.
 pub(super) fn text(value: &str, expression: &str) -> Result<bool, Nonsense> {
     let Expression { operator, words } = parse(expression)?;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::root_device::choose_among;
 use super::*;
 
 /// Outcome of a vector: the hints' normalized form (nothing when parsing fails) and the devices that fit (nothing
@@ -163,18 +164,9 @@ fn every_device_gets_a_reason_when_none_fits() {
 
 #[test]
 fn a_device_without_any_serial_number_fits_no_hint_on_it() {
-    let listed = BlockDevice { serial_alternatives: Some(Vec::new()), ..BlockDevice::default() };
+    let alternatives = [("serial".to_string(), Vec::new())].into();
+    let listed = BlockDevice { alternatives, ..BlockDevice::default() };
     assert!(!Hints::parse(&json!({"serial": "s!= x"})).unwrap().fit(&listed).unwrap());
-}
-
-#[test]
-fn the_instance_s_hints_come_before_the_node_s() {
-    let node = json!({"instance_info": {"root_device": {}}, "properties": {"root_device": {"name": "/dev/sda"}}});
-    assert_eq!(Hints::of_node(&node), Hints::parse(&json!({"name": "/dev/sda"})).map(Some));
-    let node = json!({"instance_info": {"root_device": {"size": 1}}, "properties": {"root_device": {"foo": 1}}});
-    assert!(Hints::of_node(&node).unwrap().is_some());
-    assert_eq!(Hints::of_node(&json!({"properties": {}})), Ok(None));
-    assert!(Hints::of_node(&json!({"properties": {"root_device": "sda"}})).is_err());
 }
 
 /// Texts rich in what the grammar cares for.

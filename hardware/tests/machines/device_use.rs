@@ -1,0 +1,140 @@
+//! What keeps a disk from being touched: mounts of all sorts, swap, holders, and the skip list.
+
+use super::tree::{Tree, eligible, reason};
+use serde_json::json;
+
+fn three_disks() -> Tree {
+    Tree::new().disk("sda", "8:0", "pci0/a1").disk("sdb", "8:16", "pci0/a2").disk("sdc", "8:32", "pci0/a3")
+}
+
+fn mounts(lines: &str) -> Tree {
+    three_disks().file("proc/1/mountinfo", lines)
+}
+
+#[test]
+fn a_mount_counts_by_number_and_by_source() {
+    let listing = mounts(
+        "1 1 8:0 / / rw,relatime shared:1 - ext4 /dev/root rw\n\
+         2 1 0:40 / /srv/a\\040b rw - fuse.x /dev/disk/by-id/b rw",
+    )
+    .link("dev/disk/by-id/b", "../../sdb")
+    .list();
+    assert_eq!(reason(&listing, "sda"), "/dev/sda is mounted at /");
+    assert_eq!(reason(&listing, "sdb"), "/dev/sdb is mounted at /srv/a b");
+    assert_eq!(eligible(&listing), ["sdc"]);
+}
+
+#[test]
+fn btrfs_holds_all_its_devices() {
+    const MOUNT: &str = "9 1 0:33 / /data rw - btrfs /dev/sda rw,space_cache=v2";
+    // By what the kernel shows of the open file system.
+    let listing = mounts(MOUNT)
+        .link("sys/fs/btrfs/1e8b/devices/sda", "x")
+        .link("sys/fs/btrfs/1e8b/devices/sdb", "x")
+        .file("sys/fs/btrfs/features/raid56", "0")
+        .list();
+    assert_eq!(reason(&listing, "sdb"), "/dev/sdb is mounted at /data");
+    assert_eq!(eligible(&listing), ["sdc"]);
+    // By what udev found on the disks.
+    let member = ["E:ID_FS_TYPE=btrfs", "E:ID_FS_UUID=1e8b"];
+    let other = ["E:ID_FS_TYPE=btrfs", "E:ID_FS_UUID=77aa"];
+    let listing = mounts(MOUNT).udev("8:0", &member).udev("8:16", &member).udev("8:32", &other).list();
+    assert_eq!(reason(&listing, "sdb"), "/dev/sdb is mounted at /data");
+    assert_eq!(eligible(&listing), ["sdc"]);
+    // Mounted where no mount table shows it.
+    let listing = three_disks().link("sys/fs/btrfs/1e8b/devices/sdb", "x").list();
+    assert_eq!(reason(&listing, "sdb"), "/dev/sdb belongs to a file system in use, btrfs 1e8b");
+    // The same identifier on two copies of a disk is no file system of two devices.
+    let copy = ["E:ID_FS_TYPE=ext4", "E:ID_FS_UUID=1e8b"];
+    let listing = mounts("9 1 8:0 / /data rw - ext4 /dev/sda rw").udev("8:0", &copy).udev("8:16", &copy).list();
+    assert_eq!(eligible(&listing), ["sdb", "sdc"]);
+}
+
+#[test]
+fn bcachefs_holds_all_its_devices() {
+    let listing = mounts("9 1 0:33 / /data rw - bcachefs /dev/sda:/dev/sdb rw").list();
+    assert_eq!(reason(&listing, "sda"), "/dev/sda is mounted at /data");
+    assert_eq!(reason(&listing, "sdb"), "/dev/sdb is mounted at /data");
+    assert_eq!(eligible(&listing), ["sdc"]);
+    let listing = three_disks()
+        .link("sys/fs/bcachefs/5c0d/dev-0/block", "../../../../devices/pci0/a1/sda")
+        .link("sys/fs/bcachefs/5c0d/dev-1/block", "../../../../devices/pci0/a2/sdb")
+        .list();
+    assert_eq!(reason(&listing, "sda"), "/dev/sda belongs to a file system in use, bcachefs 5c0d");
+    assert_eq!(eligible(&listing), ["sdc"]);
+}
+
+#[test]
+fn a_zfs_pool_holds_its_devices() {
+    let listing = mounts("9 1 0:33 / /tank/home rw - zfs tank/home rw,xattr")
+        .udev("8:0", &["E:ID_FS_TYPE=zfs_member", "E:ID_FS_LABEL=tank"])
+        .udev("8:16", &["E:ID_FS_TYPE=zfs_member", "E:ID_FS_LABEL=other"])
+        .list();
+    assert_eq!(reason(&listing, "sda"), "/dev/sda is mounted at /tank/home");
+    assert_eq!(eligible(&listing), ["sdb", "sdc"]);
+}
+
+#[test]
+fn journals_on_other_devices_belong_to_the_mount() {
+    let listing = mounts("9 1 8:0 / /data rw - xfs /dev/sda rw,attr2,logdev=/dev/sdb,rtdev=/dev/sdc").list();
+    assert_eq!(reason(&listing, "sdb"), "/dev/sdb is mounted at /data");
+    assert_eq!(eligible(&listing), [""; 0]);
+}
+
+#[test]
+fn swap_and_partitions_in_use_hold_their_disk() {
+    let listing = three_disks()
+        .partition("sda", "sda1", "8:1")
+        .partition("sdb", "sdb1", "8:17")
+        .file("proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n/dev/sda1 partition 8 0 -2\n")
+        .mapping("dm-0", "253:0", "CRYPT-LUKS2-x", "secret", &["sdb1"])
+        .list();
+    assert_eq!(reason(&listing, "sda"), "/dev/sda1 is swap space in use");
+    assert_eq!(reason(&listing, "sdb"), "in use by /dev/dm-0");
+    assert_eq!(eligible(&listing), ["sdc"]);
+}
+
+#[test]
+fn a_skipped_disk_is_skipped_whatever_else_it_is() {
+    let tree = mounts("9 1 8:0 / /data rw - ext4 /dev/sda rw").attributes("sdb", &[("ro", "1")]);
+    let skipped = "skip_block_devices names it: {\"name\":\"/dev/sd";
+    let listing = tree.list_skipping(json!([{"name": "/dev/sda"}, {"name": "/dev/sdb"}]));
+    assert!(reason(&listing, "sda").starts_with(skipped));
+    assert!(reason(&listing, "sdb").starts_with(skipped));
+    assert_eq!(eligible(&listing), ["sdc"]);
+}
+
+#[test]
+fn a_skipped_array_keeps_its_disks_and_a_skipped_partition_its_disk() {
+    let tree = three_disks()
+        .partition("sda", "sda1", "8:1")
+        .disk("md0", "9:0", "virtual/block")
+        .attributes("md0", &[("md/level", "raid1")])
+        .built_on("md0", "sdb")
+        .udev("8:1", &["E:ID_PATH=pci-1"])
+        .by_path("pci-1-part1", "sda1");
+    for entry in [json!({"name": "/dev/sda1"}), json!({"by_path": "/dev/disk/by-path/pci-1-part1"})] {
+        let listing = tree.list_skipping(json!([entry]));
+        assert!(reason(&listing, "sda").starts_with("skip_block_devices"), "{entry}");
+    }
+    // All partitions lack a vendor; that is not what was meant.
+    let listing = tree.list_skipping(json!([{"vendor": "none", "size": "< 1"}]));
+    assert_eq!(reason(&listing, "sda"), "");
+    let listing = tree.list_skipping(json!([{"name": "/dev/md0"}]));
+    assert!(reason(&listing, "sdb").starts_with("skip_block_devices"));
+    assert_eq!(eligible(&listing), ["sda", "sdc"]);
+}
+
+#[test]
+fn read_only_and_virtual_media_are_named() {
+    let tree = three_disks().attributes("sda", &[("ro", "1")]).link("dev/disk/by-label/ir-vfd-dev", "../../sdb");
+    let listing = tree.list();
+    assert_eq!(reason(&listing, "sda"), "read-only");
+    assert_eq!(reason(&listing, "sdb"), "virtual media of the BMC");
+    assert_eq!(listing.disks().len(), 3);
+    let machine = tree.machine();
+    let error = listing.find(&machine, "/dev/sda").unwrap_err();
+    assert_eq!(error.to_string(), "/dev/sda: read-only");
+    assert_eq!(listing.find(&machine, "/dev/nope").unwrap_err().to_string(), "/dev/nope: no such block device");
+    assert_eq!(listing.find(&machine, "/dev/sdc").unwrap().name, "/dev/sdc");
+}
