@@ -5,7 +5,7 @@
 //! - [`collect`]: what inspection sends besides
 //! - [`cpu`], [`memory`], [`nic`], [`vendor`], [`boot`], [`bmc`]: its parts
 //! - [`vlan`]: VLAN interfaces that are wanted, and creating them
-//! - [`smbios`], [`ethtool`], [`ipmi`], [`packet`], [`lldp`]: where they come from
+//! - [`smbios`], `device_tree`, [`ethtool`], [`ipmi`], [`packet`], [`lldp`]: where they come from
 //! - [`tool`]: external programs, found here or in the host root
 //! - [`units`]: typed sizes and addresses
 //! - [`aligned`]: page-aligned memory for direct I/O
@@ -28,6 +28,7 @@ pub mod boot;
 pub mod collect;
 pub mod cpu;
 mod device_mapper;
+mod device_tree;
 pub mod efi;
 pub mod ethtool;
 pub mod gpt;

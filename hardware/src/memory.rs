@@ -17,14 +17,14 @@ pub struct Memory {
     pub physical_mib: Option<u64>,
 }
 
-/// Reads the total from the kernel; what is plugged in from SMBIOS, else from the memory blocks that are online.
+/// Reads the total from the kernel, and what is plugged in from SMBIOS. Where that says less than the kernel has (modules
+/// of unknown size, no modules at all), the memory blocks that are online count, but never less than the total.
 pub fn read(machine: &Machine, smbios: &Smbios) -> Memory {
     let total_bytes = total_bytes(machine);
-    let physical_mib = smbios.memory_mib().or_else(|| {
-        let by_blocks = blocks_bytes(machine).unwrap_or(0);
-        Some(by_blocks.max(total_bytes?) >> 20)
-    });
-    Memory { total_bytes, physical_mib }
+    let total_mib = total_bytes.map(|bytes| bytes >> 20);
+    let modules_mib = smbios.memory_mib().filter(|modules| Some(*modules) > total_mib);
+    let by_kernel = || blocks_bytes(machine).map(|bytes| bytes >> 20).max(total_mib);
+    Memory { total_bytes, physical_mib: modules_mib.or_else(by_kernel) }
 }
 
 fn total_bytes(machine: &Machine) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::device_tree::DeviceTree;
 use crate::machine::Machine;
 use crate::printable::printable;
 use crate::smbios::{Smbios, Structure};
@@ -32,30 +33,31 @@ pub struct Firmware {
     pub build_date: String,
 }
 
-/// Reads the kernel's DMI attributes, else the SMBIOS tables themselves, else the device tree's model.
+/// Reads the device tree, the kernel's DMI attributes, else the SMBIOS tables themselves. A machine with both is what its
+/// device tree says, as for lshw.
 pub fn read(machine: &Machine, smbios: &Smbios) -> SystemVendor {
     let text = |attribute: &str, structure: Option<&Structure>, offset: usize| {
         machine
             .read(format!("/sys/class/dmi/id/{attribute}"))
-            .or_else(|| structure?.string(offset).map(str::to_string))
+            .or_else(|| structure?.string(offset))
             .map(|text| printable(&text))
             .unwrap_or_default()
     };
+    let tree = DeviceTree::read(machine);
     let (system, firmware) = (smbios.of_kind(1).next(), smbios.of_kind(0).next());
     let product = text("product_name", system, 5);
     let sku = text("product_sku", system, 0x19);
-    let product_name = match (product.is_empty(), sku.is_empty()) {
-        (true, _) => machine.read("/proc/device-tree/model").map(|model| printable(&model)).unwrap_or_default(),
-        (false, true) => product,
-        (false, false) => format!("{product} ({sku})"),
-    };
+    let version = text("bios_version", firmware, 5);
     SystemVendor {
-        product_name,
-        serial_number: text("product_serial", system, 7),
-        manufacturer: text("sys_vendor", system, 4),
+        product_name: tree.model.unwrap_or(match product.is_empty() || sku.is_empty() {
+            true => product,
+            false => format!("{product} ({sku})"),
+        }),
+        serial_number: tree.serial.unwrap_or_else(|| text("product_serial", system, 7)),
+        manufacturer: tree.vendor.unwrap_or_else(|| text("sys_vendor", system, 4)),
         firmware: Firmware {
             vendor: text("bios_vendor", firmware, 4),
-            version: text("bios_version", firmware, 5),
+            version: if version.is_empty() { tree.firmware_version.unwrap_or_default() } else { version },
             build_date: text("bios_date", firmware, 8),
         },
     }

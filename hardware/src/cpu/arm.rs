@@ -1,0 +1,97 @@
+//! Names of ARM processors by implementer and part number, as their makers publish them (MIDR_EL1; ARM DDI 0487 and the
+//! technical reference manuals of the parts).
+
+/// Name of the part; nothing when it is not known here.
+pub(super) fn name(implementer: u8, part: u16) -> Option<&'static str> {
+    Some(match (implementer, part) {
+        // Arm
+        (0x41, 0xc05) => "Cortex-A5",
+        (0x41, 0xc07) => "Cortex-A7",
+        (0x41, 0xc08) => "Cortex-A8",
+        (0x41, 0xc09) => "Cortex-A9",
+        (0x41, 0xc0d | 0xc0e) => "Cortex-A17",
+        (0x41, 0xc0f) => "Cortex-A15",
+        (0x41, 0xd01) => "Cortex-A32",
+        (0x41, 0xd02) => "Cortex-A34",
+        (0x41, 0xd03) => "Cortex-A53",
+        (0x41, 0xd04) => "Cortex-A35",
+        (0x41, 0xd05) => "Cortex-A55",
+        (0x41, 0xd06) => "Cortex-A65",
+        (0x41, 0xd07) => "Cortex-A57",
+        (0x41, 0xd08) => "Cortex-A72",
+        (0x41, 0xd09) => "Cortex-A73",
+        (0x41, 0xd0a) => "Cortex-A75",
+        (0x41, 0xd0b) => "Cortex-A76",
+        (0x41, 0xd0c) => "Neoverse-N1",
+        (0x41, 0xd0d) => "Cortex-A77",
+        (0x41, 0xd0e) => "Cortex-A76AE",
+        (0x41, 0xd40) => "Neoverse-V1",
+        (0x41, 0xd41) => "Cortex-A78",
+        (0x41, 0xd42) => "Cortex-A78AE",
+        (0x41, 0xd43) => "Cortex-A65AE",
+        (0x41, 0xd44) => "Cortex-X1",
+        (0x41, 0xd46) => "Cortex-A510",
+        (0x41, 0xd47) => "Cortex-A710",
+        (0x41, 0xd48) => "Cortex-X2",
+        (0x41, 0xd49) => "Neoverse-N2",
+        (0x41, 0xd4a) => "Neoverse-E1",
+        (0x41, 0xd4b) => "Cortex-A78C",
+        (0x41, 0xd4c) => "Cortex-X1C",
+        (0x41, 0xd4d) => "Cortex-A715",
+        (0x41, 0xd4e) => "Cortex-X3",
+        (0x41, 0xd4f) => "Neoverse-V2",
+        (0x41, 0xd80) => "Cortex-A520",
+        (0x41, 0xd81) => "Cortex-A720",
+        (0x41, 0xd82) => "Cortex-X4",
+        (0x41, 0xd83) => "Neoverse-V3AE",
+        (0x41, 0xd84) => "Neoverse-V3",
+        (0x41, 0xd85) => "Cortex-X925",
+        (0x41, 0xd87) => "Cortex-A725",
+        (0x41, 0xd8e) => "Neoverse-N3",
+        // Broadcom, Cavium and Marvell
+        (0x42, 0x516) => "ThunderX2",
+        (0x43, 0x0a0) => "ThunderX",
+        (0x43, 0x0a1) => "ThunderX-88XX",
+        (0x43, 0x0a2) => "ThunderX-81XX",
+        (0x43, 0x0a3) => "ThunderX-83XX",
+        (0x43, 0x0af) => "ThunderX2-99xx",
+        (0x43, 0x0b0) => "OcteonTX2",
+        (0x43, 0x0b1) => "OcteonTX2-98XX",
+        (0x43, 0x0b2) => "OcteonTX2-96XX",
+        (0x43, 0x0b3) => "OcteonTX2-95XX",
+        (0x43, 0x0b8) => "ThunderX3-T110",
+        // Fujitsu
+        (0x46, 0x001) => "A64FX",
+        (0x46, 0x003) => "MONAKA",
+        // HiSilicon
+        (0x48, 0xd01 | 0xd02 | 0xd03 | 0xd22) => "Kunpeng-920",
+        (0x48, 0xd06) => "Kunpeng-950",
+        (0x48, 0xd40) => "Cortex-A76",
+        (0x48, 0xd41) => "Cortex-A77",
+        // NVIDIA
+        (0x4e, 0x000) => "Denver",
+        (0x4e, 0x003) => "Denver-2",
+        (0x4e, 0x004) => "Carmel",
+        (0x4e, 0x010) => "Olympus",
+        // Applied Micro
+        (0x50, 0x000) => "X-Gene",
+        // Qualcomm
+        (0x51, 0x001) => "Oryon",
+        (0x51, 0x800) => "Falkor-V1/Kryo",
+        (0x51, 0xc00) => "Falkor",
+        (0x51, 0xc01) => "Saphira",
+        // Microsoft
+        (0x6d, 0xd49) => "Azure-Cobalt-100",
+        // Phytium
+        (0x70, 0x660) => "FTC660",
+        (0x70, 0x661) => "FTC661",
+        (0x70, 0x662) => "FTC662",
+        (0x70, 0x663) => "FTC663",
+        (0x70, 0x664) => "FTC664",
+        (0x70, 0x862) => "FTC862",
+        // Ampere
+        (0xc0, 0xac3) => "Ampere-1",
+        (0xc0, 0xac4) => "Ampere-1a",
+        _ => return None,
+    })
+}
