@@ -3,6 +3,7 @@
 # make advisories  known defects of what is linked; their database is fetched
 # make fuzz   every fuzz target for FUZZ_SECONDS (20) each
 # make bench  Ferric beside what else writes images, into docs/benchmarks.md (root; half an hour on a quiet machine)
+# make bench-listing  listing of 500, 1000 and 2000 disks
 # make bench-ironic  agents under a real Ironic, beside the Python one, into the same file (root; 10 minutes)
 # make static     the agent as one file without shared libraries
 # make container  its container image, in podman's storage and target/container/ (root)
@@ -10,7 +11,7 @@
 # make live-system  what the tests boot for a CoreOS live system, in target/live-system/
 # make grub-image   the partition image that the tests deploy to BIOS machines, in target/grub-image/ (root)
 
-.PHONY: fuzz setup check advisories unit test demo bench bench-ironic static container ramdisk live-system grub-image
+.PHONY: fuzz setup check advisories unit test demo bench bench-ironic bench-listing static container ramdisk live-system grub-image
 
 target := x86_64-unknown-linux-gnu
 # Where cargo builds, as an absolute path: cargo and the scripts below start in different folders.
@@ -60,6 +61,9 @@ bench: setup
 	.ci/peers
 	cargo build --release --package ferric-agent
 	python3 tests/bench/bench.py --agent $(out)/release/ferric-agent $(BENCH)
+
+bench-listing: setup
+	cargo bench --package ferric-hardware --bench listing
 
 bench-ironic: static
 	.ci/peers

@@ -29,7 +29,9 @@ pub async fn wait(agent: &Arc<Agent>) {
         let look = move || {
             let wanted = hints_of(&node).map_err(|error| error.to_string())?;
             let listing = block::list(&site.machine, &site.device_policy(&node));
-            root_device::choose(&listing, wanted.as_ref()).map(|disk| disk.name.clone()).map_err(|none| none.to_string())
+            root_device::choose(&listing, wanted.as_ref())
+                .map(|disk| disk.name.clone())
+                .map_err(|none| none.to_string())
         };
         let reason = match blocking(look).await {
             Ok(Ok(disk)) => {

@@ -84,8 +84,10 @@ pub fn collect(machine: &Machine, options: &InventoryOptions) -> Inventory {
 }
 
 fn interfaces(machine: &Machine, options: &InventoryOptions) -> Vec<Interface> {
-    let mut interfaces = nic::read(machine);
-    interfaces.retain(|i| !i.driver.as_ref().is_some_and(|driver| options.ignored_drivers.contains(driver)));
+    let nic::Interfaces { shown: mut interfaces, left_out } = nic::sort_out(machine, &options.ignored_drivers);
+    for (interface, reason) in left_out {
+        tracing::info!(interface, %reason, "the inventory leaves an interface out");
+    }
     if let Some(patience) = options.lldp {
         let names: Vec<String> = interfaces.iter().map(|i| i.name.clone()).collect();
         let mut heard = lldp::listen(&names, patience);

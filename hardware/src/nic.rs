@@ -60,14 +60,58 @@ pub fn names(machine: &Machine) -> Vec<String> {
     machine.names(NET).into_iter().filter(wanted).collect()
 }
 
-/// Describes the interfaces. Those whose hardware address starts with `fa:` are left out: they lead to the BMC.
+/// Why an interface is no part of the inventory.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeftOut {
+    /// It has no address that could tell it from others: a modem, a CAN controller, a tunnel, a card without its EEPROM.
+    #[error("it has no hardware address")]
+    NoAddress,
+    /// Its address says that it leads to the BMC.
+    #[error("its address {0} is one that BMCs give to the machine's side of their link")]
+    BmcAddress(String),
+    /// Its driver is not wanted.
+    #[error("its driver is {0}")]
+    Driver(String),
+}
+
+/// The interfaces, and those that are left out, each with its reason.
+#[derive(Debug, Default)]
+pub struct Interfaces {
+    /// Those of the inventory.
+    pub shown: Vec<Interface>,
+    /// Names of the others.
+    pub left_out: Vec<(String, LeftOut)>,
+}
+
+/// Describes the interfaces of the inventory; nothing is logged about the others.
 pub fn read(machine: &Machine) -> Vec<Interface> {
+    sort_out(machine, &[]).shown
+}
+
+/// Describes the interfaces and leaves out what is of no use to a conductor, and those with one of these drivers.
+pub fn sort_out(machine: &Machine, ignored_drivers: &[String]) -> Interfaces {
     let kernel = Kernel::ask(machine);
-    names(machine)
-        .iter()
-        .map(|name| describe(machine, &kernel, name))
-        .filter(|i| !i.mac_address.starts_with("fa:"))
-        .collect()
+    let mut interfaces = Interfaces::default();
+    for name in names(machine) {
+        let interface = describe(machine, &kernel, &name);
+        match objection(&interface, ignored_drivers) {
+            Some(reason) => interfaces.left_out.push((name, reason)),
+            None => interfaces.shown.push(interface),
+        }
+    }
+    interfaces
+}
+
+fn objection(interface: &Interface, ignored_drivers: &[String]) -> Option<LeftOut> {
+    let address = &interface.mac_address;
+    if address.bytes().all(|byte| byte == b'0' || byte == b':') {
+        return Some(LeftOut::NoAddress);
+    }
+    if address.starts_with("fa:") {
+        return Some(LeftOut::BmcAddress(address.clone()));
+    }
+    let driver = interface.driver.as_ref().filter(|driver| ignored_drivers.contains(driver));
+    driver.map(|driver| LeftOut::Driver(driver.clone()))
 }
 
 fn describe(machine: &Machine, kernel: &Kernel, name: &str) -> Interface {

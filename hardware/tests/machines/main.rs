@@ -5,4 +5,5 @@ mod captured;
 mod device_kinds;
 mod device_names;
 mod device_use;
+mod interfaces;
 mod tree;
