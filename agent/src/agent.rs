@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::SystemTime;
 
-use ferric_hardware::inventory::InventoryOptions;
+use ferric_hardware::inventory::{InventoryOptions, Simulated, SimulatedError};
 use ferric_hardware::machine::Machine;
-use ferric_hardware::simulated::{Simulated, SimulatedError};
+
 use ferric_steps::options::Options;
 use ferric_steps::site::Site;
 use ferric_steps::step::{Memory, Step};

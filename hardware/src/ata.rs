@@ -7,7 +7,7 @@ use std::time::Duration;
 use self::security::{Drive, Security};
 use crate::block::EligibleDevice;
 use crate::machine::Machine;
-use crate::opened::{Access, DeviceError, OpenDevice};
+use crate::open_device::{Access, DeviceError, OpenDevice};
 use crate::scsi::{self, Data, ScsiError};
 
 /// True for names under which ATA disks appear.

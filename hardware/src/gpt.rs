@@ -11,6 +11,7 @@ use uuid::{Uuid, uuid};
 
 use self::header::Header;
 use crate::mbr;
+use crate::table_error::TableError;
 use crate::units::{BlockSize, Bytes, Lba};
 
 /// Type of an EFI system partition.
@@ -29,23 +30,6 @@ const NEW_ENTRIES: u32 = 128;
 const ENTRY_BYTES: u32 = 128;
 /// Partitions we add start at a multiple of this.
 const ALIGNMENT: Bytes = Bytes::mib(1);
-
-/// Why a partition table cannot be read or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum TableError {
-    /// The disk cannot be read or written.
-    #[error("partition table: {0}")]
-    Io(#[from] io::Error),
-    /// There is a table, but neither it nor its copy is intact.
-    #[error("the partition table is damaged: {0}")]
-    Damaged(&'static str),
-    /// Every entry is used.
-    #[error("the partition table has no free entry")]
-    Full,
-    /// Not enough unused space at the place asked for.
-    #[error("no free space for a partition of {0}")]
-    NoSpace(Bytes),
-}
 
 /// A GUID partition table in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]

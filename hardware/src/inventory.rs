@@ -1,19 +1,18 @@
 //! The inventory: what a machine is, in the document that look-up and inspection use.
 
+mod document;
+mod simulated;
+
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+pub use document::Inventory;
+pub use simulated::{Simulated, SimulatedError};
 
-use crate::block::{self, BlockDevice, DevicePolicy};
-use crate::boot::{self, Boot};
-use crate::cpu::{self, Cpu};
+use crate::block::{self, DevicePolicy};
 use crate::machine::Machine;
-use crate::memory::{self, Memory};
 use crate::nic::{self, Interface};
-use crate::simulated::Simulated;
 use crate::smbios::Smbios;
-use crate::vendor::{self, SystemVendor};
-use crate::{bmc, lldp};
+use crate::{bmc, boot, cpu, lldp, memory, vendor};
 
 /// What the inventory depends on besides the machine itself.
 #[derive(Debug, Clone, Default)]
@@ -30,33 +29,6 @@ pub struct InventoryOptions {
     pub ignored_drivers: Vec<String>,
     /// Facts that replace real ones.
     pub simulated: Option<Simulated>,
-}
-
-/// The inventory. Keys, their order and their types are IPA's.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Inventory {
-    /// Network interfaces that belong to hardware, bonds or VLANs.
-    pub interfaces: Vec<Interface>,
-    /// Processors.
-    pub cpu: Cpu,
-    /// Disks as IPA lists them; being listed does not make a disk eligible for destruction.
-    pub disks: Vec<BlockDevice>,
-    /// Memory.
-    pub memory: Memory,
-    /// IPv4 address of the BMC; `0.0.0.0` when the BMC has none, null without a BMC.
-    pub bmc_address: Option<String>,
-    /// IPv6 address of the BMC; `::/0` when the BMC has none, null without a BMC.
-    pub bmc_v6address: Option<String>,
-    /// Product, serial number, maker and firmware.
-    pub system_vendor: SystemVendor,
-    /// How the machine was booted.
-    pub boot: Boot,
-    /// Host name.
-    pub hostname: String,
-    /// MAC address of the BMC; the key is absent when unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bmc_mac: Option<String>,
 }
 
 /// Collects the inventory of `machine`. Never fails: what cannot be read is null or empty.

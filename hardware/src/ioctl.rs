@@ -1,6 +1,6 @@
 //! Block device and inode ioctls as safe functions (linux/fs.h, linux/blkpg.h).
 //!
-//! They act on any descriptor; who may be acted on is decided where a device is opened ([`crate::opened`]).
+//! They act on any descriptor; who may be acted on is decided where a device is opened ([`crate::open_device`]).
 #![expect(unsafe_code, reason = "ioctl takes raw pointers; every call here passes a live object of the size it wants")]
 
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! What the machine is, and the primitives that touch it. Knows Linux; knows nothing of steps, HTTP or Ironic.
 //!
 //! - [`machine`]: the root directory under which everything is read (a fixture tree is a machine)
-//! - [`inventory`]: the document that says what the machine is; [`simulated`] facts in it
+//! - [`inventory`]: the document that says what the machine is, simulated facts in it
 //! - [`collect`]: what inspection sends besides
 //! - [`cpu`], [`memory`], [`nic`], [`vendor`], [`boot`], [`bmc`]: its parts
 //! - [`vlan`]: VLAN interfaces that are wanted, and creating them
@@ -10,9 +10,9 @@
 //! - [`units`]: typed sizes and addresses
 //! - [`aligned`]: page-aligned memory for direct I/O
 //! - [`block`]: block devices, who is eligible and why not, root device hints
-//! - [`partition_table`], [`gpt`], [`mbr`]: partition tables
+//! - [`partition_table`], [`gpt`], [`mbr`], [`table_error`]: partition tables
 //! - [`partitions`]: what the kernel knows of a disk's partitions
-//! - [`opened`]: an eligible device that is open: zero, discard, read back
+//! - [`open_device`]: an eligible device that is open: zero, discard, read back
 //! - [`ioctl`], `device_mapper`: the calls of the kernel themselves
 //! - [`nvme`], [`ata`]: devices that erase themselves
 //! - [`signature`], [`wipe`]: what is found on a device without its content, and its removal
@@ -42,7 +42,7 @@ pub mod memory;
 mod netlink;
 pub mod nic;
 pub mod nvme;
-pub mod opened;
+pub mod open_device;
 pub mod packet;
 pub mod partition_table;
 pub mod partitions;
@@ -50,8 +50,8 @@ mod printable;
 pub mod processes;
 mod scsi;
 pub mod signature;
-pub mod simulated;
 pub mod smbios;
+pub mod table_error;
 pub mod tool;
 pub mod units;
 pub mod vendor;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::gpt::TableError;
+use crate::table_error::TableError;
 use crate::units::{BlockSize, Lba};
 
 /// Type of the one entry that protects a GUID partition table.

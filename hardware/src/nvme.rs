@@ -8,7 +8,7 @@ use std::time::Duration;
 use self::admin::{AdminError, Command};
 use crate::block::EligibleDevice;
 use crate::machine::Machine;
-use crate::opened::{Access, DeviceError, OpenDevice};
+use crate::open_device::{Access, DeviceError, OpenDevice};
 use crate::watch::Watch;
 
 const IDENTIFY: u8 = 0x06;

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 
-use crate::gpt::{Gpt, TableError};
+use crate::gpt::Gpt;
 use crate::mbr::Mbr;
+use crate::table_error::TableError;
 use crate::units::{BlockSize, Bytes, Lba};
 
 /// The partition table found on a disk.

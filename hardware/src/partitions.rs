@@ -7,7 +7,7 @@ use crate::block::EligibleDevice;
 use crate::block::busy::when_free;
 use crate::ioctl;
 use crate::machine::Machine;
-use crate::opened::{DeviceError, OpenDevice};
+use crate::open_device::{DeviceError, OpenDevice};
 use crate::partition_table::{PartitionTable, TableEntry};
 use crate::units::Bytes;
 

@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 
 use libblkid_rs::{BlkidErr, BlkidProbe, BlkidProbeRet, BlkidSafeprobeRet, BlkidSublks, BlkidSublksFlags};
 
-use crate::opened::{DeviceError, OpenDevice};
+use crate::open_device::{DeviceError, OpenDevice};
 use crate::units::Bytes;
 
 /// More signatures than any device has; a device that ignores writes would otherwise be wiped for ever.

@@ -1,12 +1,14 @@
 //! External programs: found in this root file system, else in the host's (run there by chroot), else named in a clear
 //! error. Nothing here goes through a shell.
 
+mod error;
 mod run;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+pub use error::ToolError;
+use run::Program;
 pub use run::{Invocation, Output};
 
 /// Where programs live inside the host root; its own `PATH` is not known.
@@ -21,64 +23,7 @@ pub struct Tools {
 
 /// A program that was found.
 #[derive(Debug, Clone)]
-pub struct Tool {
-    name: String,
-    program: PathBuf,
-    root: Option<PathBuf>,
-}
-
-/// Why a program did not do its work. The texts name the program and carry the end of what it said.
-#[derive(Debug, thiserror::Error)]
-pub enum ToolError {
-    /// It is nowhere.
-    #[error("{name} is not installed: looked in {searched}")]
-    Missing {
-        /// The program.
-        name: String,
-        /// The places, for people.
-        searched: String,
-    },
-    /// It could not be started or talked to.
-    #[error("cannot run {command}: {cause}")]
-    Start {
-        /// Name and arguments.
-        command: String,
-        /// The cause.
-        cause: std::io::Error,
-    },
-    /// It ended with an exit code other than 0, or by a signal.
-    #[error("{command} failed with {status}{}", said(.stderr))]
-    Failed {
-        /// Name and arguments.
-        command: String,
-        /// `exit code N` or `signal N`.
-        status: String,
-        /// Its exit code, when it was not killed.
-        code: Option<i32>,
-        /// The last lines of its standard error (of its standard output, when that is empty).
-        stderr: String,
-    },
-    /// It took too long and was stopped.
-    #[error("{command} did not end within {} s and was stopped{}", .limit.as_secs(), said(.stderr))]
-    TimedOut {
-        /// Name and arguments.
-        command: String,
-        /// The limit.
-        limit: Duration,
-        /// The last lines of its standard error.
-        stderr: String,
-    },
-    /// It was stopped because the caller asked for that.
-    #[error("{command} was stopped on request")]
-    Cancelled {
-        /// Name and arguments.
-        command: String,
-    },
-}
-
-fn said(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!(": {text}") }
-}
+pub struct Tool(Program);
 
 impl Tools {
     /// The directories of this process' `PATH`, then those of the host root (for example `/mnt/coreos`).
@@ -129,7 +74,7 @@ impl Tools {
 
     fn find_here(&self, name: &str) -> Option<Tool> {
         let program = self.directories.iter().map(|directory| directory.join(name)).find(|path| is_executable(path))?;
-        Some(Tool { name: name.to_string(), program, root: None })
+        Some(Tool(Program { name: name.to_string(), path: program, root: None }))
     }
 
     fn find_in_host(&self, name: &str) -> Option<Tool> {
@@ -139,11 +84,11 @@ impl Tools {
             // An absolute link inside the host root can only be followed after the chroot.
             path.is_symlink() || is_executable(&path)
         })?;
-        Some(Tool {
+        Some(Tool(Program {
             name: name.to_string(),
-            program: Path::new("/").join(directory).join(name),
+            path: Path::new("/").join(directory).join(name),
             root: Some(root.clone()),
-        })
+        }))
     }
 }
 
@@ -154,23 +99,25 @@ fn is_executable(path: &Path) -> bool {
 impl Tool {
     /// A program given by its path, which is not searched for.
     pub fn at(program: impl Into<PathBuf>) -> Self {
-        let program = program.into();
-        Self { name: program.display().to_string(), program, root: None }
+        let path = program.into();
+        Self(Program { name: path.display().to_string(), path, root: None })
     }
 
     /// The root directory it will run in, when that is not ours: file names in its arguments are seen from there.
     pub fn root(&self) -> Option<&Path> {
-        self.root.as_deref()
+        self.0.root.as_deref()
     }
 
     /// Starts to describe one run of it.
     pub fn run<'a>(&self, arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString>>) -> Invocation<'a> {
-        Invocation::new(self.clone(), arguments)
+        Invocation::new(self.0.clone(), arguments)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn script(directory: &Path, name: &str, body: &str) {

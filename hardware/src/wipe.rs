@@ -1,6 +1,6 @@
 //! Removing what makes a device look used: signatures, partition tables at both ends, boot code.
 
-use crate::opened::{DeviceError, OpenDevice};
+use crate::open_device::{DeviceError, OpenDevice};
 use crate::signature;
 use crate::units::Bytes;
 use crate::watch::Unwatched;

@@ -21,7 +21,7 @@ mod samples;
 pub mod uefi_nvram;
 
 use ferric_hardware::block::{Listing, Reason};
-use ferric_hardware::opened::DeviceError;
+use ferric_hardware::open_device::DeviceError;
 use ferric_hardware::watch::Watch;
 
 use crate::step::Step;

@@ -89,10 +89,10 @@ impl From<ferric_hardware::tool::ToolError> for StepError {
     }
 }
 
-impl From<ferric_hardware::opened::DeviceError> for StepError {
-    fn from(error: ferric_hardware::opened::DeviceError) -> Self {
+impl From<ferric_hardware::open_device::DeviceError> for StepError {
+    fn from(error: ferric_hardware::open_device::DeviceError) -> Self {
         match error {
-            ferric_hardware::opened::DeviceError::Cancelled { .. } => Self::Cancelled(error.to_string()),
+            ferric_hardware::open_device::DeviceError::Cancelled { .. } => Self::Cancelled(error.to_string()),
             other => Self::BlockDevice(other.to_string()),
         }
     }

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use ferric_hardware::inventory::{self, InventoryOptions};
-use ferric_hardware::simulated::Simulated;
+use ferric_hardware::inventory::{self, InventoryOptions, Simulated};
 
 use super::machine::MachineArguments;
 use super::print;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::opened::DeviceError;
+use crate::open_device::DeviceError;
 
 pub(super) const IDENTIFY_DEVICE: u8 = 0xec;
 const SET_PASSWORD: u8 = 0xf1;

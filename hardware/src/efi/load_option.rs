@@ -1,6 +1,6 @@
 //! What a `Boot####` variable holds (`EFI_LOAD_OPTION`, UEFI specification 3.1.3).
 
-use super::DevicePath;
+use super::device_path::DevicePath;
 
 /// The entry is tried.
 const ACTIVE: u32 = 1;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, chdir, chroot};
 
-use super::{Tool, ToolError};
+use super::error::ToolError;
 
 /// How often a running program is looked at for its limit and for cancellation.
 const TICK: Duration = Duration::from_millis(50);
@@ -32,9 +32,20 @@ const TAIL_LINES: usize = 20;
 /// The path a program gets inside the host root.
 const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Which program, and where.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    /// What it is called in errors.
+    pub(super) name: String,
+    /// Its file, as seen from `root`.
+    pub(super) path: PathBuf,
+    /// The root directory it runs in, when that is not ours.
+    pub(super) root: Option<PathBuf>,
+}
+
 /// One run of a program, not yet started.
 pub struct Invocation<'a> {
-    tool: Tool,
+    program: Program,
     arguments: Vec<(OsString, bool)>,
     environment: Vec<(OsString, Option<OsString>)>,
     directory: Option<OsString>,
@@ -75,9 +86,9 @@ struct Line {
 }
 
 impl<'a> Invocation<'a> {
-    pub(super) fn new(tool: Tool, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+    pub(super) fn new(program: Program, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         Self {
-            tool,
+            program,
             arguments: arguments.into_iter().map(|argument| (argument.into(), false)).collect(),
             environment: Vec::new(),
             directory: None,
@@ -144,7 +155,7 @@ impl<'a> Invocation<'a> {
 
     /// Name and arguments, secrets masked.
     pub fn description(&self) -> String {
-        let mut text = self.tool.name.clone();
+        let mut text = self.program.name.clone();
         for (argument, secret) in &self.arguments {
             text.push(' ');
             text.push_str(if *secret { "<...>".into() } else { argument.to_string_lossy() }.as_ref());
@@ -180,7 +191,7 @@ impl<'a> Invocation<'a> {
 
     fn run(mut self) -> Result<(Output, ExitStatus, String), ToolError> {
         let command = self.description();
-        tracing::debug!(%command, root = ?self.tool.root, "running");
+        tracing::debug!(%command, root = ?self.program.root, "running");
         let start_error = |cause| ToolError::Start { command: command.clone(), cause };
         let mut child = self.spawn().map_err(start_error)?;
         let received = attend(&mut child, std::mem::take(&mut self.stdin));
@@ -220,7 +231,7 @@ impl<'a> Invocation<'a> {
     }
 
     fn spawn(&self) -> std::io::Result<Child> {
-        let mut command = Command::new(&self.tool.program);
+        let mut command = Command::new(&self.program.path);
         command
             .args(self.arguments.iter().map(|(argument, _)| argument))
             .stdin(Stdio::piped())
@@ -228,7 +239,7 @@ impl<'a> Invocation<'a> {
             .stderr(Stdio::piped())
             .env("LC_ALL", "C")
             .process_group(0);
-        if self.tool.root.is_some() {
+        if self.program.root.is_some() {
             command.env("PATH", HOST_PATH);
         }
         for (name, value) in &self.environment {
@@ -242,7 +253,7 @@ impl<'a> Invocation<'a> {
         }
         let mut patience = BUSY_ATTEMPTS;
         loop {
-            let started = match &self.tool.root {
+            let started = match &self.program.root {
                 None => command.spawn(),
                 Some(root) => spawn_in_root(root, &mut command),
             };

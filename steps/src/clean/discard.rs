@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 
 use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::machine::Machine;
-use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
+use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::units::Bytes;
 use ferric_hardware::watch::Watch;
 

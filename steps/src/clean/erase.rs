@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use ferric_hardware::block::{EligibleDevice, Reason};
-use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
+use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::{ata, nvme, partitions, signature};
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 
 use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::nvme;
-use ferric_hardware::opened::DeviceError;
+use ferric_hardware::open_device::DeviceError;
 use serde_json::Value;
 
 use super::{erasable, guard, metadata, not_erasable};

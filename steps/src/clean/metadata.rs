@@ -2,7 +2,7 @@
 
 use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::machine::Machine;
-use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
+use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::{partitions, signature, wipe};
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use ferric_hardware::aligned::AlignedBuffer;
 use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::machine::Machine;
-use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
+use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::units::Bytes;
 use ferric_hardware::watch::Watch;
 use rand::Rng;

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use ferric_hardware::opened::{DeviceError, OpenDevice};
+use ferric_hardware::open_device::{DeviceError, OpenDevice};
 use ferric_hardware::units::Bytes;
 
 const COUNT: u64 = 64;

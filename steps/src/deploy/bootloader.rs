@@ -6,7 +6,7 @@ mod esp;
 mod grub;
 
 use ferric_hardware::efi::{BootVariables, DevicePath, EfiError, LoadOption};
-use ferric_hardware::opened::{Access, OpenDevice};
+use ferric_hardware::open_device::{Access, OpenDevice};
 use serde_json::Value;
 
 use self::esp::{EspError, Loader};

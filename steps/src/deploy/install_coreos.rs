@@ -9,7 +9,7 @@ mod installer;
 use std::time::Duration;
 
 use ferric_hardware::block::EligibleDevice;
-use ferric_hardware::opened::{Access, OpenDevice};
+use ferric_hardware::open_device::{Access, OpenDevice};
 use ferric_hardware::{partitions, wipe};
 use ferric_ignition::host_name::Distribution;
 use serde_json::{Value, json};

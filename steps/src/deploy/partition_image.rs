@@ -8,7 +8,7 @@ mod file_system;
 mod layout;
 
 use ferric_hardware::block::EligibleDevice;
-use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
+use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::partition_table::{PartitionTable, TableEntry};
 use ferric_hardware::units::Bytes;
 use ferric_hardware::watch::Unwatched;

@@ -1,7 +1,7 @@
 //! Step `write_image` and command `prepare_image`: an image, verified, on the root device, with its config drive.
 
 use ferric_hardware::block::EligibleDevice;
-use ferric_hardware::opened::{Access, OpenDevice};
+use ferric_hardware::open_device::{Access, OpenDevice};
 use ferric_hardware::partition_table::PartitionTable;
 use ferric_hardware::{partitions, signature, wipe};
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use ferric_hardware::block::{self, DevicePolicy, EligibleDevice};
 use ferric_hardware::gpt::{self, Gpt};
 use ferric_hardware::machine::Machine;
 use ferric_hardware::mbr::{self, Mbr};
-use ferric_hardware::opened::{Access, OpenDevice};
+use ferric_hardware::open_device::{Access, OpenDevice};
 use ferric_hardware::partitions;
 use ferric_hardware::units::{Bytes, Lba};
 use ferric_tests::loop_device::LoopDevice;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use ferric_hardware::block::hints::Hints;
 use ferric_hardware::block::{self, EligibleDevice};
-use ferric_hardware::gpt::{self, Gpt, TableError};
+use ferric_hardware::gpt::{self, Gpt};
 use ferric_hardware::mbr::{self, Mbr};
-use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
+use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::partition_table::PartitionTable;
 use ferric_hardware::partitions::{self, Partition};
+use ferric_hardware::table_error::TableError;
 use ferric_hardware::units::{Bytes, Lba};
 use serde_json::{Value, json};
 use uuid::Uuid;

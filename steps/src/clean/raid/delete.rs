@@ -2,7 +2,7 @@
 
 use ferric_hardware::block::{self, EligibleDevice};
 use ferric_hardware::machine::Machine;
-use ferric_hardware::opened::{Access, DeviceError, OpenDevice};
+use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::{partitions, signature, wipe};
 
 use super::arrays::{self, Array, Fate};

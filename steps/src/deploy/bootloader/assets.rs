@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use ferric_hardware::block::EligibleDevice;
-use ferric_hardware::opened::{Access, OpenDevice};
+use ferric_hardware::open_device::{Access, OpenDevice};
 use ferric_hardware::partition_table::PartitionTable;
 use ferric_hardware::partitions;
 use ferric_hardware::signature;

@@ -5,10 +5,11 @@ mod range;
 use std::io::{self, Read};
 
 use ferric_hardware::efi::{HardDrive, Signature};
-use ferric_hardware::gpt::{self, TableError};
+use ferric_hardware::gpt;
 use ferric_hardware::mbr;
-use ferric_hardware::opened::OpenDevice;
+use ferric_hardware::open_device::OpenDevice;
 use ferric_hardware::partition_table::PartitionTable;
+use ferric_hardware::table_error::TableError;
 use ferric_hardware::units::{Bytes, Lba};
 
 use self::range::Range;

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use ferric_hardware::block::EligibleDevice;
-use ferric_hardware::opened::{Access, OpenDevice};
+use ferric_hardware::open_device::{Access, OpenDevice};
 use ferric_hardware::tool::Tools;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 

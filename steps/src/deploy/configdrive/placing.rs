@@ -3,10 +3,10 @@
 
 use std::os::unix::fs::FileExt;
 
-use ferric_hardware::gpt::TableError;
-use ferric_hardware::opened::OpenDevice;
+use ferric_hardware::open_device::OpenDevice;
 use ferric_hardware::partition_table::{PartitionTable, TableEntry};
 use ferric_hardware::signature;
+use ferric_hardware::table_error::TableError;
 use ferric_hardware::units::{Bytes, Lba};
 use uuid::{Uuid, uuid};
 

@@ -1,9 +1,10 @@
 //! Which partitions a disk gets, in which order and where: as the Python agent has parted make them.
 
-use ferric_hardware::gpt::{self, Gpt, TableError};
+use ferric_hardware::gpt::{self, Gpt};
 use ferric_hardware::mbr::{self, Mbr};
-use ferric_hardware::opened::OpenDevice;
+use ferric_hardware::open_device::OpenDevice;
 use ferric_hardware::partition_table::{PartitionTable, TableEntry};
+use ferric_hardware::table_error::TableError;
 use ferric_hardware::units::{Bytes, Lba};
 use uuid::Uuid;
 

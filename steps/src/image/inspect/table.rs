@@ -39,7 +39,7 @@ pub enum Misfit {
     },
     /// It is not intact.
     #[error("The image is damaged")]
-    Damaged(#[source] ferric_hardware::gpt::TableError),
+    Damaged(#[source] ferric_hardware::table_error::TableError),
     /// A master boot record protects a table that is not there.
     #[error("The image is damaged: its master boot record announces a GUID partition table that is not there")]
     Missing,

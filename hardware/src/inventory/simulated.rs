@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::inventory::Inventory;
+use super::document::Inventory;
 
 /// The facts of one file.
 #[derive(Debug, Clone, PartialEq)]

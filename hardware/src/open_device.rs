@@ -44,7 +44,7 @@ pub enum DeviceError {
         /// Device path.
         device: String,
         /// The cause.
-        cause: crate::gpt::TableError,
+        cause: crate::table_error::TableError,
     },
     /// It was stopped on request.
     #[error("{device}: stopped on request")]
