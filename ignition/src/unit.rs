@@ -70,6 +70,11 @@ pub fn podman_arguments(container: &Container<'_>, environment: &[(&str, String)
         "--pid=host",
         // Straight to the journal; podman would write every line there a second time.
         "--log-driver=passthrough",
+        // Healthy: the agent runs on this machine and is allowed to see its disks.
+        r#"--health-cmd=["/usr/bin/ferric-agent","disks"]"#,
+        "--health-interval=60s",
+        "--health-timeout=20s",
+        "--health-start-period=10s",
     ]
     .map(str::to_owned)
     .into();

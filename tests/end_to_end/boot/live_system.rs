@@ -8,7 +8,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ferric_tests::artefact;
+use ferric_tests::certificates::Certificates;
 use ferric_tests::conductor::Conductor;
 use ferric_tests::coreos_image::{BootPartition, KERNEL_ARGUMENTS, metal_image};
 use ferric_tests::disk_image::{digest, run};
@@ -209,7 +212,8 @@ fn why_the_agent_does_not_start_is_told_to_console_and_conductor() -> Result<()>
     ])?;
     let (config_file, iso) = (folder.path().join("agent.ign"), folder.path().join("node.iso"));
     fs::write(&config_file, config)?;
-    let [live, config_file, iso] = [&artefact("live.iso")?, &config_file, &iso].map(|path| path.display().to_string());
+    let [live, config_file, iso] =
+        [&artefact::live_system("live.iso")?, &config_file, &iso].map(|path| path.display().to_string());
     ferric_ignition(&["iso", "embed", &live, "-i", &config_file, "-o", &iso])?;
 
     let mut machine = machine("restrict=off");
