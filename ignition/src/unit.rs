@@ -1,4 +1,4 @@
-//! The systemd units that run the agent on a live system (systemd 249 or later).
+//! The systemd units that run the agent on a live system (systemd 244 or later).
 
 /// Name of the unit, whatever it runs.
 pub const NAME: &str = "ferric-agent.service";
@@ -103,13 +103,12 @@ pub fn image(container: &Container<'_>, service: &Service<'_>) -> String {
     if container.pull_secret {
         commands.push_str(&format!("ExecStart=/usr/bin/rm -f {PULL_SECRET}\n"));
     }
-    let head = format!(
-        "Description=Container image of Ferric, the Ironic agent\n\
-         Wants=network-online.target\n\
-         After=network-online.target\n\
-         StartLimitIntervalSec=0\n\
-         OnSuccess={NAME}\n"
-    );
+    // Not by OnSuccess=: that also counts a restart after a failure as an end.
+    commands.push_str(&format!("ExecStart=/usr/bin/systemctl start --no-block {NAME}\n"));
+    let head = "Description=Container image of Ferric, the Ironic agent\n\
+                Wants=network-online.target\n\
+                After=network-online.target\n\
+                StartLimitIntervalSec=0\n";
     let settings = format!(
         "Type=oneshot\n\
          TimeoutStartSec={PULL_TIMEOUT_SECONDS}\n\
@@ -119,7 +118,7 @@ pub fn image(container: &Container<'_>, service: &Service<'_>) -> String {
          RestartSteps=5\n\
          RestartMaxDelaySec=60\n"
     );
-    text(&head, &settings, &commands, IMAGE_NAME, service) + "\n[Install]\nWantedBy=multi-user.target\n"
+    text(head, &settings, &commands, IMAGE_NAME, service) + "\n[Install]\nWantedBy=multi-user.target\n"
 }
 
 /// Runs the agent from its container image, once [`image`] has it.
