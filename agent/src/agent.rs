@@ -3,9 +3,10 @@
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::SystemTime;
 
+use ferric_hardware::bring_up;
 use ferric_hardware::inventory::{InventoryOptions, Simulated, SimulatedError};
+use ferric_hardware::lldp::Capture;
 use ferric_hardware::machine::Machine;
-
 use ferric_steps::options::Options;
 use ferric_steps::site::Site;
 use ferric_steps::step::{Memory, Step};
@@ -47,7 +48,11 @@ pub struct Agent {
     store: Store,
     session: RwLock<Session>,
     ironic: OnceLock<Arc<Ironic>>,
+    lldp: OnceLock<Capture>,
 }
+
+/// The collector that wants LLDP whether or not the inventory has it.
+const LLDP_COLLECTOR: &str = "lldp";
 
 /// The configuration as text, which still changes, and what it says now.
 #[derive(Debug)]
@@ -93,6 +98,7 @@ impl Agent {
             ending: watch::Sender::new(None),
             session: RwLock::default(),
             ironic: OnceLock::new(),
+            lldp: OnceLock::new(),
         }))
     }
 
@@ -157,6 +163,21 @@ impl Agent {
         self.memory.partition_uuids()
     }
 
+    /// Starts to listen for LLDP when anything will ask for it. It goes on beside everything else.
+    pub fn listen_for_lldp(&self) {
+        let settings = self.settings();
+        let inspection = &settings.inspection;
+        if inspection.collect_lldp || inspection.collectors.iter().any(|name| name == LLDP_COLLECTOR) {
+            bring_up::lldp(&self.machine);
+            self.lldp.get_or_init(|| Capture::start(&self.machine, inspection.lldp_timeout));
+        }
+    }
+
+    /// The capture of LLDP, when there is one.
+    pub fn lldp(&self) -> Option<Capture> {
+        self.lldp.get().cloned()
+    }
+
     /// What the inventory depends on.
     pub fn inventory_options(&self) -> InventoryOptions {
         let settings = self.settings();
@@ -164,7 +185,7 @@ impl Agent {
         InventoryOptions {
             policy: self.site().device_policy(&self.node()),
             boot_interface: inspection.boot_interface.clone(),
-            lldp: inspection.collect_lldp.then_some(inspection.lldp_timeout),
+            lldp: self.lldp().filter(|_| inspection.collect_lldp),
             skip_bmc: self.lookup()["config"]["agent_skip_bmc_detect"].as_bool().unwrap_or(false),
             ignored_drivers: Vec::new(),
             simulated: self.simulated.clone(),

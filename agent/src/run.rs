@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use ferric_hardware::bring_up;
 use ferric_hardware::nic::Interface;
 use ferric_steps::{clock, lockdown};
 use rustls::ServerConfig;
@@ -62,6 +63,11 @@ async fn prepare(agent: &Arc<Agent>) -> Result<Role> {
     let options = site.options.clone();
     if options.clock.ntp_server.is_some() {
         tokio::task::spawn_blocking(move || clock::set(&site)).await??;
+    }
+    agent.listen_for_lldp();
+    if !agent.site().is_local_run() {
+        let site = agent.site();
+        tokio::task::spawn_blocking(move || bring_up::devices(&site.machine, &site.tools)).await?;
     }
     tokio::time::sleep(settings.hardware_initialization_delay).await;
     if settings.standalone {

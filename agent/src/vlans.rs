@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferric_hardware::{lldp, nic, vlan};
+use ferric_hardware::{nic, vlan};
 
 use crate::agent::Agent;
 use crate::blocking::blocking;
@@ -15,15 +15,15 @@ use crate::error::Error;
 /// The work panicked.
 pub async fn create(agent: &Arc<Agent>) -> Result<bool, Error> {
     let inspection = agent.settings().inspection.clone();
+    let lldp = agent.lldp();
     let site = agent.site();
     if inspection.vlans.is_empty() || site.is_local_run() {
         return Ok(false);
     }
     blocking(move || {
         let mut interfaces = nic::read(&site.machine);
-        if inspection.collect_lldp {
-            let names: Vec<String> = interfaces.iter().map(|interface| interface.name.clone()).collect();
-            let mut heard = lldp::listen(&names, inspection.lldp_timeout);
+        if let Some(capture) = lldp.filter(|_| inspection.collect_lldp) {
+            let mut heard = capture.wait();
             for interface in &mut interfaces {
                 interface.lldp = heard.remove(&interface.name);
             }

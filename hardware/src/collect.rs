@@ -6,13 +6,11 @@ mod numa;
 mod pci;
 mod usb;
 
-use std::time::Duration;
-
 use serde_json::Value;
 
+use crate::lldp::Capture;
 use crate::machine::Machine;
 use crate::tool::{ToolError, Tools};
-use crate::{lldp, nic};
 
 /// A collector, by what it looks at. `default` and `logs` are not here: they need more than the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +32,8 @@ pub enum Collector {
 /// What collecting depends on besides the machine.
 #[derive(Debug, Clone)]
 pub struct CollectOptions {
-    /// How long to wait for LLDP frames (`lldp_timeout`).
-    pub lldp_timeout: Duration,
+    /// The capture that the collector `lldp` waits for.
+    pub lldp: Option<Capture>,
     /// `ipa-inspection-benchmarks`, for `hardware-detect`.
     pub benchmarks: Option<String>,
     /// Where that program is looked for.
@@ -97,7 +95,7 @@ impl Collector {
             Self::NumaTopology => Ok(numa::collect(machine)),
             Self::DmiDecode => dmi::collect(machine).map(Some),
             Self::ExtraHardware => extra::collect(&options.tools, options.benchmarks.as_deref()).map(Some),
-            Self::Lldp => Ok(Some(serde_json::json!(lldp::listen(&nic::names(machine), options.lldp_timeout)))),
+            Self::Lldp => Ok(options.lldp.as_ref().map(|capture| serde_json::json!(capture.wait()))),
             Self::UsbDevices => Ok(Some(usb::collect(machine))),
         }
     }

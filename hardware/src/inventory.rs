@@ -3,16 +3,15 @@
 mod document;
 mod simulated;
 
-use std::time::Duration;
-
 pub use document::Inventory;
 pub use simulated::{Simulated, SimulatedError};
 
 use crate::block::{self, DevicePolicy};
+use crate::lldp::Capture;
 use crate::machine::Machine;
 use crate::nic::{self, Interface};
 use crate::smbios::Smbios;
-use crate::{bmc, boot, cpu, lldp, memory, vendor};
+use crate::{bmc, boot, cpu, memory, vendor};
 
 /// What the inventory depends on besides the machine itself.
 #[derive(Debug, Clone, Default)]
@@ -21,8 +20,8 @@ pub struct InventoryOptions {
     pub policy: DevicePolicy,
     /// `BOOTIF` of the agent's parameters, verbatim; becomes `boot.pxe_interface`.
     pub boot_interface: Option<String>,
-    /// Capture LLDP frames on every interface; the time to wait for the next one (`collect_lldp`, `lldp_timeout`).
-    pub lldp: Option<Duration>,
+    /// The capture of LLDP whose end is waited for (`collect_lldp`).
+    pub lldp: Option<Capture>,
     /// Leave the BMC alone (`agent_skip_bmc_detect`): its addresses are null.
     pub skip_bmc: bool,
     /// Drivers whose interfaces are not shown (USB links to the BMC: `cdc_ether`, `cdc_ncm`).
@@ -60,9 +59,8 @@ fn interfaces(machine: &Machine, options: &InventoryOptions) -> Vec<Interface> {
     for (interface, reason) in left_out {
         tracing::info!(interface, %reason, "the inventory leaves an interface out");
     }
-    if let Some(patience) = options.lldp {
-        let names: Vec<String> = interfaces.iter().map(|i| i.name.clone()).collect();
-        let mut heard = lldp::listen(&names, patience);
+    if let Some(capture) = &options.lldp {
+        let mut heard = capture.wait();
         for interface in &mut interfaces {
             interface.lldp = heard.remove(&interface.name);
         }

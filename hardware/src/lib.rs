@@ -1,6 +1,7 @@
 //! What the machine is, and the primitives that touch it. Knows Linux; knows nothing of steps, HTTP or Ironic.
 //!
 //! - [`machine`]: the root directory under which everything is read (a fixture tree is a machine)
+//! - [`bring_up`]: drivers and disks that have to be woken first
 //! - [`inventory`]: the document that says what the machine is, simulated facts in it
 //! - [`collect`]: what inspection sends besides
 //! - [`cpu`], [`memory`], [`nic`], [`vendor`], [`boot`], [`bmc`]: its parts
@@ -25,6 +26,7 @@ pub mod ata;
 pub mod block;
 pub mod bmc;
 pub mod boot;
+pub mod bring_up;
 pub mod collect;
 pub mod cpu;
 mod device_mapper;

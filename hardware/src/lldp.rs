@@ -1,75 +1,187 @@
 //! Listening for what the switches say of themselves (IEEE 802.1AB).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use serde::{Deserialize, Serialize};
 
-use crate::packet;
+use crate::machine::Machine;
+use crate::{nic, packet};
 
 const ETHERTYPE: u16 = 0x88cc;
 /// Destination, source, protocol.
 const ETHERNET_HEADER_BYTES: usize = 14;
+/// The longest frame that fits jumbo networks.
+const FRAME_BYTES: usize = 9216;
+const END: u8 = 0;
+/// How often interfaces and their links are looked at.
+const POLL: Duration = Duration::from_millis(250);
+/// What the standard recommends between two transmissions (msgTxInterval): where one switch speaks, the others have
+/// spoken by then.
+const INTERVAL: Duration = Duration::from_secs(30);
 
 /// One piece of information: its type, and its value in lower-case hex.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tlv(pub u8, pub String);
 
-/// Waits for one frame on each of the `interfaces` and returns what was said; silent interfaces have an empty list.
+/// What was said on each interface; empty for silent ones.
+pub type Heard = BTreeMap<String, Vec<Tlv>>;
+
+/// A capture that runs beside everything else. Copies are the same capture.
 ///
-/// `patience` is the time to wait for the next frame, whichever interface it comes from. Interfaces that cannot be
-/// listened to are logged and left out.
-pub fn listen(interfaces: &[String], patience: Duration) -> BTreeMap<String, Vec<Tlv>> {
-    let mut heard: BTreeMap<String, Vec<Tlv>> = BTreeMap::new();
-    let mut waiting: BTreeMap<u64, (String, File)> = BTreeMap::new();
-    let Ok(epoll) = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC) else { return heard };
-    for (key, name) in (0u64..).zip(interfaces) {
-        let socket = nix::net::if_::if_nametoindex(name.as_str())
+/// It ends when every interface that has a link has heard its switch: one frame each is enough. In a silent network it
+/// ends after its limit; once any switch has spoken the others get the 30 s that may lie between two of their frames.
+#[derive(Debug, Clone)]
+pub struct Capture(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    heard: Heard,
+    ended: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Capture {
+    /// Starts to listen on the interfaces of the machine that the inventory shows; `limit` is for silent networks.
+    pub fn start(machine: &Machine, limit: Duration) -> Self {
+        let capture = Self(Arc::default());
+        let (shared, machine) = (capture.0.clone(), machine.clone());
+        std::thread::spawn(move || {
+            listen(&machine, limit, &shared);
+            shared.state().ended = true;
+            shared.changed.notify_all();
+        });
+        capture
+    }
+
+    /// Waits for the end of the capture, and returns what was said. An interface that could not be listened to is missing.
+    pub fn wait(&self) -> Heard {
+        let state = self.0.changed.wait_while(self.0.state(), |state| !state.ended);
+        state.unwrap_or_else(|poisoned| poisoned.into_inner()).heard.clone()
+    }
+}
+
+/// Sockets by interface, and which of them have not heard anything.
+struct Listener {
+    epoll: Epoll,
+    sockets: BTreeMap<u64, (String, File)>,
+    /// Interfaces that cannot be listened to.
+    failed: BTreeSet<String>,
+    next: u64,
+}
+
+fn listen(machine: &Machine, limit: Duration, shared: &Shared) {
+    let started = Instant::now();
+    let epoll = match Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC) {
+        Ok(epoll) => epoll,
+        Err(error) => return tracing::warn!(%error, "cannot listen for LLDP"),
+    };
+    let mut listener = Listener { epoll, sockets: BTreeMap::new(), failed: BTreeSet::new(), next: 0 };
+    loop {
+        for name in nic::names(machine) {
+            let is_new = !shared.state().heard.contains_key(&name) && !listener.failed.contains(&name);
+            if is_new && listener.open(&name) {
+                shared.state().heard.insert(name, Vec::new());
+            }
+        }
+        let any = shared.state().heard.values().any(|tlvs| !tlvs.is_empty());
+        let limit = if any { limit.max(INTERVAL) } else { limit };
+        let left = limit.saturating_sub(started.elapsed());
+        if left.is_zero() || any && !listener.waits_for_a_link(machine) {
+            return;
+        }
+        for (name, tlvs) in listener.receive(left.min(POLL)) {
+            tracing::info!(interface = name, tlvs = tlvs.len(), "heard LLDP");
+            shared.state().heard.insert(name, tlvs);
+        }
+    }
+}
+
+impl Listener {
+    fn open(&mut self, name: &str) -> bool {
+        let opened = nix::net::if_::if_nametoindex(name)
             .map_err(std::io::Error::from)
             .and_then(|index| packet::open(index, ETHERTYPE))
             .and_then(|socket| {
-                epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, key)).map_err(std::io::Error::from)?;
+                let event = EpollEvent::new(EpollFlags::EPOLLIN, self.next);
+                self.epoll.add(socket.as_fd(), event).map_err(std::io::Error::from)?;
                 Ok(socket)
             });
-        match socket {
+        match opened {
             Ok(socket) => {
-                heard.insert(name.clone(), Vec::new());
-                waiting.insert(key, (name.clone(), socket));
+                self.sockets.insert(self.next, (name.to_string(), socket));
+                self.next += 1;
+                true
             }
-            Err(error) => tracing::warn!(interface = %name, %error, "cannot listen for LLDP"),
+            Err(error) => {
+                tracing::warn!(interface = name, %error, "cannot listen for LLDP");
+                self.failed.insert(name.to_string());
+                false
+            }
         }
     }
-    let mut deadline = Instant::now() + patience;
-    while !waiting.is_empty() {
-        let left = deadline.saturating_duration_since(Instant::now());
+
+    /// Whether an interface that has a link has not heard anything.
+    fn waits_for_a_link(&self, machine: &Machine) -> bool {
+        let has_link = |name: &str| machine.read(format!("/sys/class/net/{name}/carrier")).as_deref() == Some("1");
+        self.sockets.values().any(|(name, _)| has_link(name))
+    }
+
+    /// Waits for frames, and closes the sockets of interfaces that have got one.
+    fn receive(&mut self, limit: Duration) -> Vec<(String, Vec<Tlv>)> {
         let mut events = [EpollEvent::empty(); 16];
-        let timeout = EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX);
-        let Ok(count) = epoll.wait(&mut events, timeout) else { continue };
-        if count == 0 && left.is_zero() {
-            break;
-        }
+        let timeout = EpollTimeout::try_from(limit).unwrap_or(EpollTimeout::MAX);
+        let count = self.epoll.wait(&mut events, timeout).unwrap_or(0);
+        let mut heard = Vec::new();
         for event in &events[..count] {
-            let Some((name, mut socket)) = waiting.remove(&event.data()) else { continue };
-            let _ = epoll.delete(&socket);
-            let mut frame = [0; 1600];
-            let length = socket.read(&mut frame).unwrap_or(0);
-            heard.insert(name, parse(frame[..length].get(ETHERNET_HEADER_BYTES..).unwrap_or_default()));
-            deadline = Instant::now() + patience;
+            let key = event.data();
+            let Some((name, socket)) = self.sockets.get_mut(&key) else { continue };
+            let mut frame = [0; FRAME_BYTES];
+            let tlvs = match socket.read(&mut frame) {
+                Ok(length) => parse(frame[..length].get(ETHERNET_HEADER_BYTES..).unwrap_or_default()),
+                // The link went down: it may come up again.
+                Err(_) => Vec::new(),
+            };
+            // What says nothing is no word of a switch.
+            if tlvs.is_empty() {
+                continue;
+            }
+            heard.push((name.clone(), tlvs));
+            if let Some((_, socket)) = self.sockets.remove(&key) {
+                self.epoll.delete(&socket).ok();
+            }
         }
+        heard
     }
-    heard
 }
 
-/// Splits the body of a frame: 7 bits of type, 9 bits of length, value. A last value may be cut short.
+/// Splits the body of a frame: 7 bits of type, 9 bits of length, value. It ends with its End TLV; what follows fills the
+/// frame to the length that Ethernet wants. A last value may be cut short.
 pub fn parse(mut body: &[u8]) -> Vec<Tlv> {
     let mut tlvs = Vec::new();
     while let [high, low, rest @ ..] = body {
-        let length = usize::from(high & 1) << 8 | usize::from(*low);
+        let (kind, length) = (high >> 1, usize::from(high & 1) << 8 | usize::from(*low));
         let value = &rest[..length.min(rest.len())];
-        tlvs.push(Tlv(high >> 1, value.iter().map(|byte| format!("{byte:02x}")).collect()));
+        tlvs.push(Tlv(kind, value.iter().map(|byte| format!("{byte:02x}")).collect()));
+        if kind == END {
+            break;
+        }
         body = &rest[value.len()..];
     }
     tlvs
@@ -79,13 +191,43 @@ pub fn parse(mut body: &[u8]) -> Vec<Tlv> {
 mod tests {
     use super::*;
 
+    fn tlvs(expected: &[(u8, &str)]) -> Vec<Tlv> {
+        expected.iter().map(|(kind, value)| Tlv(*kind, (*value).to_string())).collect()
+    }
+
     #[test]
     fn a_frame_is_split_into_its_parts() {
-        let frame = [2, 7, 4, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0xfe, 4, 0, 0x80, 0xc2, 3, 0, 0, 9];
-        let expected = [(1, "04aabbccddeeff"), (127, "0080c203"), (0, "")];
-        assert_eq!(parse(&frame), expected.map(|(kind, value)| Tlv(kind, value.to_string())));
-        // Cut short: what is there is kept.
-        assert_eq!(parse(&[2, 7, 4, 0xaa]), [Tlv(1, "04aa".to_string())]);
+        let frame = [2, 7, 4, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0xfe, 4, 0, 0x80, 0xc2, 3, 0, 0];
+        assert_eq!(parse(&frame), tlvs(&[(1, "04aabbccddeeff"), (127, "0080c203"), (0, "")]));
+        // Cut short: what is there is kept, a byte alone is nothing.
+        assert_eq!(parse(&[2, 7, 4, 0xaa]), tlvs(&[(1, "04aa")]));
+        assert_eq!(parse(&[2, 1, 4, 9]), tlvs(&[(1, "04")]));
         assert!(parse(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_fills_a_frame_up_is_no_part_of_it() {
+        let mut frame = vec![6, 2, 0, 120, 0, 0];
+        frame.resize(46, 0);
+        assert_eq!(parse(&frame), tlvs(&[(3, "0078"), (0, "")]));
+        frame[6..].fill(0xa5);
+        assert_eq!(parse(&frame), tlvs(&[(3, "0078"), (0, "")]));
+    }
+
+    #[test]
+    fn lengths_have_nine_bits() {
+        let mut frame = vec![9, 0];
+        frame.resize(2 + 256, 7);
+        frame.extend([0, 0]);
+        let parsed = parse(&frame);
+        assert_eq!((parsed[0].0, parsed[0].1.len(), parsed.len()), (4, 512, 2));
+    }
+
+    #[test]
+    fn a_machine_without_interfaces_ends_with_its_limit() {
+        let empty = tempfile::tempdir().unwrap();
+        let capture = Capture::start(&Machine::at(empty.path()), Duration::from_millis(20));
+        assert!(capture.clone().wait().is_empty());
+        assert!(capture.wait().is_empty(), "a second time at once");
     }
 }

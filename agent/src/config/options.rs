@@ -148,8 +148,8 @@ options! {
         = option("lookup_timeout", Kind::COUNT).default("600").kernel("ipa-lookup-timeout");
     LOOKUP_INTERVAL: "Shortest pause between look-ups, in seconds"
         = option("lookup_interval", Kind::COUNT).default("1").kernel("ipa-lookup-interval");
-    LLDP_TIMEOUT: "Seconds to wait for LLDP packets"
-        = option("lldp_timeout", Kind::Float).default("30").kernel("ipa-lldp-timeout");
+    LLDP_TIMEOUT: "Seconds to listen for LLDP in a network where no switch speaks it (else 30)"
+        = option("lldp_timeout", Kind::Float).default("10").kernel("ipa-lldp-timeout");
     COLLECT_LLDP: "Put LLDP into the inventory"
         = option("collect_lldp", Kind::Bool).default("false").kernel("ipa-collect-lldp");
     INSPECTION_DHCP_WAIT_TIMEOUT: "Seconds inspection waits for addresses; 0: do not wait"

@@ -99,7 +99,7 @@ pub struct Inspection {
     pub(crate) dhcp_all_interfaces: bool,
     /// Put LLDP into the inventory too.
     pub(crate) collect_lldp: bool,
-    /// How long to listen for LLDP.
+    /// How long to listen for LLDP where nobody speaks it.
     pub(crate) lldp_timeout: Duration,
     /// VLAN interfaces to create.
     pub(crate) vlans: Vec<String>,

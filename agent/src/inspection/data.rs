@@ -84,7 +84,7 @@ async fn hardware(agent: &Arc<Agent>, name: &str, data: &mut Map<String, Value>)
     let collector = Collector::named(name).ok_or_else(|| format!("Failed to load collector {name}"))?;
     let settings = agent.settings();
     let options = CollectOptions {
-        lldp_timeout: settings.inspection.lldp_timeout,
+        lldp: agent.lldp(),
         benchmarks: settings.inspection.benchmarks.clone(),
         tools: agent.site().tools,
     };

@@ -255,7 +255,7 @@ fn the_inventory_is_that_of_ipa() {
 
 fn collect(collector: &str) -> Value {
     let tools = Tools::in_directories([], None);
-    let options = CollectOptions { lldp_timeout: std::time::Duration::ZERO, benchmarks: None, tools };
+    let options = CollectOptions { lldp: None, benchmarks: None, tools };
     Collector::named(collector).unwrap().collect(&q35(), &options).unwrap().unwrap()
 }
 
@@ -290,11 +290,7 @@ fn usb_devices_are_those_that_are_no_hubs() {
 
 #[test]
 fn a_missing_program_is_an_error_that_names_it() {
-    let options = CollectOptions {
-        lldp_timeout: std::time::Duration::ZERO,
-        benchmarks: Some("cpu".into()),
-        tools: Tools::in_directories([], None),
-    };
+    let options = CollectOptions { lldp: None, benchmarks: Some("cpu".into()), tools: Tools::in_directories([], None) };
     let error = Collector::ExtraHardware.collect(&q35(), &options).unwrap_err();
     assert!(error.to_string().contains("hardware-detect"), "{error}");
     assert!(Collector::named("default").is_none());

@@ -359,7 +359,7 @@ fn smbios_tables_are_told_as_dmidecode_tells_them() {
 
         let machine = Machine::at(folder.path().join(number.to_string()));
         let tools = Tools::in_directories([], None);
-        let options = CollectOptions { lldp_timeout: std::time::Duration::ZERO, benchmarks: None, tools };
+        let options = CollectOptions { lldp: None, benchmarks: None, tools };
         ours.push(Collector::DmiDecode.collect(&machine, &options).unwrap().unwrap());
     }
     let files: Vec<&Path> = files.iter().map(|file| file.as_path()).collect();
