@@ -105,12 +105,14 @@ impl Dhcp {
     /// When it cannot be started, or refuses its configuration.
     pub async fn start(settings: Settings, folder: &Path, ports: &[Port]) -> Result<Self, DhcpError> {
         let program = Program::new(settings, folder)?;
-        program.configure(ports, &BTreeMap::new())?;
+        // Machines may be waiting for what the last conductor offered.
+        let boots = program.offers();
+        program.configure(ports, &boots)?;
         let child = program.start().await?;
         let process = Process::default();
         let (renewals, requests) = mpsc::channel(1);
         let watch = tokio::spawn(watch(program.clone(), child, Arc::clone(&process), requests));
-        Ok(Self { program, boots: Default::default(), process, renewals, watch })
+        Ok(Self { program, boots: tokio::sync::Mutex::new(boots), process, renewals, watch })
     }
 
     /// From now on `ports` get addresses.
@@ -250,8 +252,24 @@ impl Program {
         self.folder.join(name)
     }
 
+    /// What was offered last.
+    fn offers(&self) -> BTreeMap<Uuid, BootUrl> {
+        let written = std::fs::read(self.file("offers.json")).unwrap_or_default();
+        let offers: BTreeMap<Uuid, String> = serde_json::from_slice(&written).unwrap_or_default();
+        offers.into_iter().filter_map(|(node, url)| Some((node, url.parse().ok()?))).collect()
+    }
+
+    /// Keeps what is offered, for a conductor that is started again.
+    fn keep_offers(&self, boots: &BTreeMap<Uuid, BootUrl>) -> std::io::Result<()> {
+        let offers: BTreeMap<Uuid, &str> = boots.iter().map(|(node, url)| (*node, url.as_str())).collect();
+        let new = self.file("offers.new");
+        private_file(&new)?.write_all(&serde_json::to_vec(&offers)?)?;
+        std::fs::rename(new, self.file("offers.json"))
+    }
+
     /// Writes the configuration; false when it was the same before.
     fn configure(&self, ports: &[Port], boots: &BTreeMap<Uuid, BootUrl>) -> Result<bool, DhcpError> {
+        self.keep_offers(boots).map_err(|cause| DhcpError::File { path: self.file("offers.json"), cause })?;
         let path = self.file("dnsmasq.conf");
         let content = configuration(&self.settings, ports, boots);
         if std::fs::read_to_string(&path).is_ok_and(|now| now == content) {

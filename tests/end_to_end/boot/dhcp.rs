@@ -83,6 +83,12 @@ async fn each_node_is_told_its_own_url_as_long_as_it_is_to_boot() {
     }
     assert!(ours(FIRMWARE).contains(url));
 
+    // So is a conductor that was killed.
+    dhcp.stop().await;
+    drop(dhcp);
+    let dhcp = Dhcp::start(settings(&namespace, BRIDGE), &state, &ports).await.unwrap();
+    assert!(ours(FIRMWARE).contains(url), "what was offered is offered again");
+
     dhcp.withdraw(node, &ports).await.unwrap();
     assert!(!ours(FIRMWARE).contains("url=http"));
     dhcp.admit(&[port(node, OURS), port(Uuid::new_v4(), STRANGER)]).await.unwrap();
