@@ -20,8 +20,13 @@ const LIMIT_BYTES: usize = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// No HTTP answer.
-    #[error("Connection to agent failed: {0}")]
-    Connection(String),
+    #[error("Connection to agent failed: {text}")]
+    Connection {
+        /// Why.
+        text: String,
+        /// Whether the machine says that nobody listens there.
+        refused: bool,
+    },
     /// The agent is at work on another command.
     #[error("Agent command {command} is in progress: {text}")]
     Busy {
@@ -41,6 +46,12 @@ pub enum AgentError {
         /// The agent's words.
         text: String,
     },
+}
+
+impl AgentError {
+    fn connection(text: impl Into<String>) -> Self {
+        Self::Connection { text: text.into(), refused: false }
+    }
 }
 
 /// A command in the agent's list.
@@ -140,10 +151,10 @@ impl Agent {
                 .internal
                 .agent_verify_ca
                 .as_deref()
-                .ok_or_else(|| AgentError::Connection("the agent sent no certificate".into()))?;
-            builder = builder.use_preconfigured_tls(pinning::config(certificate).map_err(AgentError::Connection)?);
+                .ok_or_else(|| AgentError::connection("the agent sent no certificate"))?;
+            builder = builder.use_preconfigured_tls(pinning::config(certificate).map_err(AgentError::connection)?);
         }
-        let client = builder.build().map_err(|error| AgentError::Connection(words(&error)))?;
+        let client = builder.build().map_err(|error| unreachable(&error))?;
         let token = token::of(node).unwrap_or_default().to_owned();
         Ok(Self { client, url: url.trim_end_matches('/').to_owned(), token, attempts: patience.attempts, journal })
     }
@@ -156,11 +167,11 @@ impl Agent {
         let bare = name.split_once('.').map_or(name, |(_, bare)| bare);
         let body = json!({"name": name, "params": params});
         let url = format!("{}/v1/commands/?wait={wait}", self.url);
-        let mut failure = AgentError::Connection("no attempt made".into());
+        let mut failure = AgentError::connection("no attempt made");
         for _ in 0..self.attempts.max(1) {
             match self.request(Method::POST, &url, Some(&body)).await {
                 Ok(answer) => return Command::read(&answer),
-                Err(AgentError::Connection(text)) => failure = AgentError::Connection(text),
+                Err(error @ AgentError::Connection { .. }) => failure = error,
                 Err(AgentError::Busy { text, .. }) => return Err(AgentError::Busy { command: bare.into(), text }),
                 Err(other) => return Err(other),
             }
@@ -219,7 +230,7 @@ impl Agent {
             request = request.json(body);
         }
         let answer = async {
-            let response = request.send().await.map_err(|error| AgentError::Connection(words(&error)))?;
+            let response = request.send().await.map_err(|error| unreachable(&error))?;
             let status = response.status();
             Ok::<_, AgentError>((status, whole(response).await?))
         }
@@ -264,7 +275,7 @@ impl Agent {
 /// A body within limits.
 async fn whole(mut response: Response) -> Result<Vec<u8>, AgentError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| AgentError::Connection(words(&error)))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
         if body.len() + chunk.len() > LIMIT_BYTES {
             return Err(AgentError::Api(format!("the answer is larger than {} MiB", LIMIT_BYTES >> 20)));
         }
@@ -275,6 +286,15 @@ async fn whole(mut response: Response) -> Result<Vec<u8>, AgentError> {
 
 fn fault_text(body: Option<&Object>) -> Option<String> {
     Some(body?.get("faultstring")?.as_str()?.to_owned())
+}
+
+fn unreachable(error: &reqwest::Error) -> AgentError {
+    let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let refused = causes.any(|cause| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::ConnectionRefused)
+    });
+    AgentError::Connection { text: words(error), refused }
 }
 
 /// An error with its causes: reqwest's own text leaves out what went wrong, and its URL holds the token.

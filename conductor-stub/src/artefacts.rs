@@ -41,6 +41,21 @@ impl Artefacts {
         Ok(published.filter(|file| file.canonicalize().is_ok_and(|real| real == *file)))
     }
 
+    /// Notes that the file under `secret` is fetched.
+    pub fn note_fetch(&self, secret: &str) {
+        if let Err(error) = self.store.note_fetch(secret) {
+            tracing::warn!("writing down that a file is fetched: {error}");
+        }
+    }
+
+    /// What is published for a node, and when it was first fetched, seconds since the epoch.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn fetches(&self, node: Uuid) -> Result<Vec<(String, Option<f64>)>, StoreError> {
+        self.store.fetches(node)
+    }
+
     /// Takes back what was published as `name` of a node and returns its file.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The conductor: everything that requests and flows share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use crate::agent_client::{Agent, AgentError, Patience};
 use crate::artefacts::Artefacts;
-use crate::clock;
 use crate::config::Config;
 use crate::driver::Drivers;
 use crate::error::ApiError;
@@ -17,6 +16,7 @@ use crate::files::AllowedFolders;
 use crate::journal::Journal;
 use crate::lock::{Lock, Locks};
 use crate::node::Node;
+use crate::store::history::Happening;
 use crate::store::{Store, StoreError};
 use crate::urls::Urls;
 
@@ -57,13 +57,12 @@ impl Conductor {
         self.store.node(ident)?.ok_or_else(|| ApiError::Missing { kind: "Node", ident: ident.to_owned() })
     }
 
-    /// Writes a node.
+    /// Enrols a node.
     ///
     /// # Errors
-    /// When the database refuses.
-    pub fn save(&self, node: &mut Node) -> Result<(), StoreError> {
-        node.updated_at = Some(clock::now());
-        self.store.save_node(node)
+    /// When another node has its name.
+    pub fn enrol(&self, node: &Node) -> Result<(), StoreError> {
+        self.store.save_node(node, &[Happening::now(node, "state", "enrolled", Value::Null)])
     }
 
     /// Takes the lock of a node.
@@ -97,12 +96,15 @@ impl Progress {
         self.nodes().get(&node).cloned().unwrap_or_default()
     }
 
-    /// Keeps what the agent of a node said, or that nothing runs there.
-    pub fn set(&self, node: Uuid, progress: Option<Value>) {
-        match progress {
-            Some(progress) => self.nodes().insert(node, progress),
-            None => self.nodes().remove(&node),
-        };
+    /// Keeps what the agent of a node said.
+    pub fn set(&self, node: Uuid, progress: Value) {
+        self.nodes().insert(node, progress);
+    }
+
+    /// Forgets all nodes but these.
+    pub fn keep(&self, running: impl IntoIterator<Item = Uuid>) {
+        let running: HashSet<Uuid> = running.into_iter().collect();
+        self.nodes().retain(|node, _| running.contains(node));
     }
 
     fn nodes(&self) -> MutexGuard<'_, HashMap<Uuid, Value>> {

@@ -9,6 +9,7 @@ use crate::bmc::server::Setup;
 use crate::boot_url::{BootUrl, BootUrlError};
 use crate::dhcp;
 use crate::enrolment::Enrolment;
+use crate::state::ProvisionState;
 
 /// Options, with Ironic's defaults.
 #[derive(Debug, Clone, Deserialize)]
@@ -70,6 +71,19 @@ pub struct Config {
     pub heartbeat_timeout_seconds: u64,
     /// How long a `… wait` state may last without a heartbeat, seconds (`[conductor]*_callback_timeout`).
     pub callback_timeout_seconds: f64,
+    /// The same for deployments (`[conductor]deploy_callback_timeout`).
+    pub deploy_callback_timeout_seconds: Option<f64>,
+    /// The same for cleaning (`[conductor]clean_callback_timeout`).
+    pub clean_callback_timeout_seconds: Option<f64>,
+    /// The same for rescue (`[conductor]rescue_callback_timeout`).
+    pub rescue_callback_timeout_seconds: Option<f64>,
+    /// The same for servicing (`[conductor]service_callback_timeout`).
+    pub service_callback_timeout_seconds: Option<f64>,
+    /// The same for inspection (`[conductor]inspect_wait_timeout`).
+    pub inspect_wait_timeout_seconds: Option<f64>,
+    /// After how long a machine that has not called is booted once more, seconds; by default half of the time that it has
+    /// (`[pxe]boot_retry_timeout`).
+    pub boot_retry_timeout_seconds: Option<f64>,
     /// How often that is checked, seconds (`[conductor]check_provision_state_interval`).
     pub check_interval_seconds: f64,
     /// Whether agents must use TLS (`[agent]require_tls`).
@@ -130,6 +144,12 @@ impl Default for Config {
             dhcp: None,
             heartbeat_timeout_seconds: 300,
             callback_timeout_seconds: 1800.0,
+            deploy_callback_timeout_seconds: None,
+            clean_callback_timeout_seconds: None,
+            rescue_callback_timeout_seconds: None,
+            service_callback_timeout_seconds: None,
+            inspect_wait_timeout_seconds: None,
+            boot_retry_timeout_seconds: None,
             check_interval_seconds: 5.0,
             require_tls: true,
             command_timeout_seconds: 60,
@@ -189,6 +209,19 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// How long a node may wait in `state`, seconds.
+    pub fn callback_timeout(&self, state: ProvisionState) -> f64 {
+        let own = match state {
+            ProvisionState::WaitCallBack => self.deploy_callback_timeout_seconds,
+            ProvisionState::CleanWait => self.clean_callback_timeout_seconds,
+            ProvisionState::RescueWait => self.rescue_callback_timeout_seconds,
+            ProvisionState::ServiceWait => self.service_callback_timeout_seconds,
+            ProvisionState::InspectWait => self.inspect_wait_timeout_seconds,
+            _ => None,
+        };
+        own.unwrap_or(self.callback_timeout_seconds)
+    }
+
     /// Reads a configuration file.
     ///
     /// # Errors

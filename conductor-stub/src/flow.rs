@@ -4,11 +4,12 @@
 //! moves the node along the state machine and ends in a `… wait` state or a stable one.
 //!
 //! - [`task`]: one operation on one node; [`error`], [`failure`]: why it fails, and what is left then
-//! - [`verb`]: what a client asked for; [`heartbeat`]: what an agent has to say
+//! - [`verb`]: what a client asked for; [`heartbeat`], [`inspection_data`]: what an agent has to say
+//! - [`resume`]: where an operation goes on from what is written of it
 //! - [`inspect`], [`clean`], [`deploy`], [`rescue`], [`service`]: the flows; [`boot_iso`]: deployments that are an ISO
 //! - [`steps`]: listing, planning and running steps, the same for clean, deploy and service
 //! - [`image`]: what the agent is told about an image; [`configdrive`]: the config drive
-//! - [`power`]: switching the machine within a flow; [`virtual_media`]: media of a machine that runs its instance
+//! - [`power`]: switching the machine within a flow, [`instance`]: at its end; [`virtual_media`]: media of a machine that runs its instance
 //! - [`watch`]: what happens by itself: [`timeout`] for the machine that never calls, [`progress`] of running steps;
 //!   [`recovery`]: what the end of the last conductor cut off
 //! - [`journey`]: the nodes of the configuration
@@ -22,11 +23,14 @@ pub mod failure;
 pub mod heartbeat;
 pub mod image;
 pub mod inspect;
+pub mod inspection_data;
+pub mod instance;
 pub mod journey;
 pub mod power;
 pub mod progress;
 pub mod recovery;
 pub mod rescue;
+pub mod resume;
 pub mod service;
 pub mod steps;
 pub mod task;

@@ -16,7 +16,7 @@
 //! - [`server`]: all of it put together, behind a socket
 //! - [`bmc`]: the Redfish emulator, in front of QEMU machines and local processes
 //! - [`demo`]: the whole life of one machine, on [`boot_image`]: a disk image that boots
-//! - [`tls`]: one provider for all of them; [`clock`]: points in time; [`log`]: what is said on standard error
+//! - [`tls`]: one provider for all of them; [`clock`]: points in time; [`crash`]: where tests have it die; [`log`]: what is said on standard error
 //! - [`cli`]: one file per subcommand
 //!
 //! Every module knows only those above it in this list.
@@ -31,6 +31,7 @@ pub mod cli;
 pub mod clock;
 pub mod conductor;
 pub mod config;
+pub mod crash;
 pub mod demo;
 pub mod dhcp;
 pub mod driver;

@@ -1,8 +1,9 @@
 //! The record of one machine: what its owner says about it, and what the conductor knows.
 //!
 //! - [`spec`]: what clients set; [`port`]: the machine's network interfaces, [`mac`]: their addresses
-//! - [`internal`]: what the conductor remembers; [`plan`]: the steps of an operation
+//! - [`internal`]: what the conductor remembers; [`plan`]: the steps of an operation, [`intent`]: what is done next
 
+pub mod intent;
 pub mod internal;
 pub mod mac;
 pub mod plan;
@@ -17,6 +18,7 @@ use crate::clock;
 use crate::mask;
 use crate::state::{PowerState, ProvisionState};
 
+pub use intent::{BootStage, Intent};
 pub use internal::Internal;
 pub use mac::MacAddress;
 pub use plan::{Family, Plan, Step};

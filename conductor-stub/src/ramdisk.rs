@@ -205,16 +205,17 @@ impl Ramdisks {
     /// Takes back what [`Ramdisks::issue`] published.
     ///
     /// # Errors
-    /// When the database fails; a file that cannot be removed is only said.
+    /// When the database or the file system fails.
     pub fn withdraw(&self, node: Uuid) -> Result<(), RamdiskError> {
         for name in Ramdisk::NAMES {
-            if let Some(copy) = self.artefacts.withdraw(node, name)?
-                && let Err(error) = std::fs::remove_file(&copy)
-            {
-                tracing::info!(%node, "removing {}: {error}", copy.display());
-            }
+            self.artefacts.withdraw(node, name)?;
         }
-        Ok(())
+        // Also what was written and not published, or withdrawn and not removed.
+        let folder = self.folder.join(node.to_string());
+        match std::fs::remove_dir_all(&folder) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(RamdiskError::File { path: folder, cause }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -305,21 +305,21 @@ impl ProvisionState {
         matches!(self, S::WaitCallBack | S::CleanWait | S::RescueWait | S::ServiceWait)
     }
 
-    /// Whether a conductor was at work here: a restart finds nobody at it and fails the node.
-    pub fn is_lost_on_restart(self) -> bool {
-        matches!(
-            self,
-            S::Deploying
-                | S::Cleaning
-                | S::Verifying
-                | S::Inspecting
-                | S::Adopting
-                | S::Rescuing
-                | S::Unrescuing
-                | S::Deleting
-                | S::Servicing
-        )
-    }
+    /// Where a conductor waits for an agent.
+    pub const WAITING: [Self; 5] = [S::WaitCallBack, S::CleanWait, S::RescueWait, S::ServiceWait, S::InspectWait];
+
+    /// Where a conductor is at work.
+    pub const WORKING: [Self; 9] = [
+        S::Verifying,
+        S::Adopting,
+        S::Inspecting,
+        S::Cleaning,
+        S::Deploying,
+        S::Deleting,
+        S::Rescuing,
+        S::Unrescuing,
+        S::Servicing,
+    ];
 
     /// Whether a node may be deleted here without being in maintenance.
     pub fn allows_deletion(self) -> bool {
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn every_working_state_can_fail() {
-        for (_, _, state) in TRANSITIONS.iter().filter(|(_, _, to)| to.is_lost_on_restart()) {
+        for (_, _, state) in TRANSITIONS.iter().filter(|(_, _, to)| ProvisionState::WORKING.contains(to)) {
             assert!(state.after(Event::Fail).is_some(), "{state}");
         }
     }

@@ -1,169 +1,99 @@
-//! Why a step failed: a kind, which the agent maps once to the wire's error type; what was being done, on what; and the
-//! cause, with its own type.
+//! Why a step failed. The agent maps each kind once to the wire's error type.
 
-use std::error::Error;
-use std::fmt;
-
-use ferric_hardware::open_device::DeviceError;
-use ferric_hardware::tool::ToolError;
-
-/// What kind of failure it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
+/// A failed step. The text is for operators: what failed, on which device or URL, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
     /// Wrong or missing arguments.
-    InvalidParameters,
+    #[error("{0}")]
+    InvalidParameters(String),
     /// No step of that name.
-    UnknownStep,
+    #[error("Could not find method: {0}")]
+    UnknownStep(String),
     /// No device fits.
-    DeviceNotFound,
+    #[error("{0}")]
+    DeviceNotFound(String),
     /// An image could not be downloaded, after all retries and URLs.
-    ImageDownload,
+    #[error("{0}")]
+    ImageDownload(String),
     /// An image could not be downloaded and retrying cannot help (404, 401…).
-    ImageDownloadFatal,
+    #[error("{0}")]
+    ImageDownloadFatal(String),
     /// The time limit of a download passed.
-    ImageDownloadTimeout,
+    #[error("{0}")]
+    ImageDownloadTimeout(String),
+    /// The image does not fit.
+    #[error("{0}")]
+    ImageOutOfSpace(String),
     /// The digest differs.
-    ImageChecksum,
+    #[error("{0}")]
+    ImageChecksum(String),
     /// Writing to the device failed.
-    ImageWrite,
+    #[error("{0}")]
+    ImageWrite(String),
     /// The image is of a forbidden or broken format.
-    InvalidImage,
+    #[error("{0}")]
+    InvalidImage(String),
     /// A checksum cannot be determined or used.
-    Rest,
+    #[error("{0}")]
+    Rest(String),
     /// Erasing failed.
-    BlockDeviceErase,
+    #[error("{0}")]
+    BlockDeviceErase(String),
     /// A block device failed otherwise.
-    BlockDevice,
+    #[error("{0}")]
+    BlockDevice(String),
     /// Software RAID failed.
-    SoftwareRaid,
+    #[error("{0}")]
+    SoftwareRaid(String),
     /// The device holds something that must not be destroyed.
-    ProtectedDevice,
+    #[error("{0}")]
+    ProtectedDevice(String),
     /// The step does not fit this hardware.
-    Incompatible,
+    #[error("{0}")]
+    Incompatible(String),
     /// Rebooting or powering off failed.
-    Reboot,
-    /// The container image is not permitted.
-    ContainerNotPermitted,
+    #[error("{0}")]
+    Reboot(String),
+    /// The container image of that name is not permitted.
+    #[error("{0} is not one of [container]allowed_containers, and [container]allow_arbitrary_containers is off")]
+    ContainerNotPermitted(String),
+    /// Booting from or reading virtual media failed.
+    #[error("{0}")]
+    VirtualMedia(String),
     /// The clock could not be set.
-    ClockSync,
+    #[error("{0}")]
+    ClockSync(String),
     /// A clean step failed for its own reason.
-    Cleaning,
+    #[error("{0}")]
+    Cleaning(String),
     /// A deploy step failed for its own reason.
-    Deployment,
+    #[error("{0}")]
+    Deployment(String),
     /// A service step failed for its own reason.
-    Servicing,
+    #[error("{0}")]
+    Servicing(String),
     /// Anything else that a command reports.
-    Execution,
+    #[error("{0}")]
+    Execution(String),
     /// The step was cancelled before it ended.
-    Cancelled,
+    #[error("cancelled: {0}")]
+    Cancelled(String),
 }
 
-impl ErrorKind {
-    /// An error of this kind. The text is for operators: what failed, on which device or URL, what to do.
-    pub fn error(self, context: impl Into<String>) -> StepError {
-        StepError { kind: self, context: Some(context.into()), cause: None }
-    }
-
-    /// An error of this kind, of which the cause says everything.
-    pub fn of(self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> StepError {
-        StepError { kind: self, context: None, cause: Some(cause.into()) }
-    }
-}
-
-/// A failed step.
-#[derive(Debug)]
-pub struct StepError {
-    /// What kind of failure it is.
-    pub kind: ErrorKind,
-    context: Option<String>,
-    cause: Option<Box<dyn Error + Send + Sync>>,
-}
-
-impl StepError {
-    /// It was stopped on request.
-    pub(crate) fn cancelled(what: impl fmt::Display) -> Self {
-        ErrorKind::Cancelled.error(format!("cancelled: {what}"))
-    }
-
-    /// The same, because of `cause`.
-    pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.cause = Some(cause.into());
-        self
-    }
-
-    /// Whether the cause is an error of type `E`.
-    pub fn is_caused_by<E: Error + 'static>(&self) -> bool {
-        self.cause.as_ref().is_some_and(|cause| cause.is::<E>())
-    }
-
-    /// The error with all its causes in one line.
-    pub fn chain(&self) -> String {
-        chain(self)
-    }
-}
-
-impl fmt::Display for StepError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.context, &self.cause) {
-            (Some(context), _) => f.write_str(context),
-            (None, Some(cause)) => cause.fmt(f),
-            (None, None) => write!(f, "{:?}", self.kind),
-        }
-    }
-}
-
-impl Error for StepError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        let cause = self.cause.as_deref()?;
-        // Without words of our own, the cause is what is shown already.
-        if self.context.is_some() { Some(cause) } else { cause.source() }
-    }
-}
-
-impl From<ToolError> for StepError {
-    fn from(error: ToolError) -> Self {
+impl From<ferric_hardware::tool::ToolError> for StepError {
+    fn from(error: ferric_hardware::tool::ToolError) -> Self {
         match error {
-            ToolError::Cancelled { command } => Self::cancelled(command),
-            other => ErrorKind::Execution.of(other),
+            ferric_hardware::tool::ToolError::Cancelled { command } => Self::Cancelled(command),
+            other => Self::Execution(other.to_string()),
         }
     }
 }
 
-impl From<DeviceError> for StepError {
-    fn from(error: DeviceError) -> Self {
+impl From<ferric_hardware::open_device::DeviceError> for StepError {
+    fn from(error: ferric_hardware::open_device::DeviceError) -> Self {
         match error {
-            DeviceError::Cancelled { .. } => Self::cancelled(error),
-            other => ErrorKind::BlockDevice.of(other),
+            ferric_hardware::open_device::DeviceError::Cancelled { .. } => Self::Cancelled(error.to_string()),
+            other => Self::BlockDevice(other.to_string()),
         }
-    }
-}
-
-/// An error with all its causes in one line, as people read it.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-
-    #[test]
-    fn every_cause_is_shown_once() {
-        let full = || io::Error::from_raw_os_error(28);
-        assert_eq!(
-            ErrorKind::Deployment.error("writing x").because(full()).chain(),
-            "writing x: No space left on device (os error 28)"
-        );
-        assert_eq!(ErrorKind::Deployment.of(full()).chain(), "No space left on device (os error 28)");
-        assert!(ErrorKind::Deployment.of(full()).is_caused_by::<io::Error>());
     }
 }

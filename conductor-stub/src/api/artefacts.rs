@@ -29,6 +29,7 @@ pub async fn serve(
     let mut file = tokio::fs::File::open(&path).await.map_err(|_| ApiError::NotFound)?;
     let metadata = file.metadata().await.map_err(|error| ApiError::Internal(error.to_string()))?;
     let size = metadata.len();
+    artefacts.note_fetch(&secret);
     let etag = format!("\"{:x}-{:x}-{:x}\"", metadata.ino(), metadata.mtime_nsec() ^ metadata.mtime(), size);
     let base = [
         (header::ETAG, etag.clone()),

@@ -14,6 +14,7 @@ use crate::error::ApiError;
 use crate::flow::deploy;
 use crate::flow::task::Task;
 use crate::node::{Node, Object, Spec};
+use crate::store::nodes::Filter;
 
 /// Filters and shape of a list.
 #[derive(Debug, Default, Deserialize)]
@@ -30,6 +31,9 @@ pub struct ListQuery {
     resource_class: Option<String>,
     owner: Option<String>,
 }
+
+/// The most nodes that one answer has (`[api]max_limit`).
+const MOST: usize = 1000;
 
 /// The fields of a list that asked for none in particular.
 const SHORT: [&str; 7] = ["instance_uuid", "maintenance", "name", "power_state", "provision_state", "uuid", "links"];
@@ -61,24 +65,21 @@ fn truth(text: &str) -> bool {
 }
 
 fn nodes(conductor: &Shared, query: &ListQuery, fields: Option<&[String]>) -> Answer {
-    let fits =
-        |wanted: &Option<String>, actual: Option<&str>| wanted.as_deref().is_none_or(|wanted| Some(wanted) == actual);
-    let mut found = conductor.store.nodes()?;
-    found.retain(|node| {
-        fits(&query.provision_state, Some(node.provision_state.as_str()))
-            && fits(&query.driver, Some(&node.spec.driver))
-            && fits(&query.resource_class, node.spec.resource_class.as_deref())
-            && fits(&query.owner, node.spec.owner.as_deref())
-            && query.maintenance.as_deref().is_none_or(|text| truth(text) == node.spec.maintenance)
-            && query.associated.as_deref().is_none_or(|text| truth(text) == node.spec.instance_uuid.is_some())
-            && query.instance_uuid.is_none_or(|uuid| node.spec.instance_uuid == Some(uuid))
-    });
     if let Some(marker) = query.marker {
-        let at = found.iter().position(|node| node.uuid == marker);
-        let at = at.ok_or(ApiError::Missing { kind: "Node", ident: marker.to_string() })?;
-        found.drain(..=at);
+        conductor.find(&marker.to_string())?;
     }
-    let limit = query.limit.filter(|limit| *limit > 0).unwrap_or(1000);
+    let filter = Filter {
+        provision_state: query.provision_state.clone(),
+        driver: query.driver.clone(),
+        resource_class: query.resource_class.clone(),
+        owner: query.owner.clone(),
+        maintenance: query.maintenance.as_deref().map(truth),
+        associated: query.associated.as_deref().map(truth),
+        instance_uuid: query.instance_uuid,
+    };
+    let limit = query.limit.filter(|limit| *limit > 0).unwrap_or(MOST).min(MOST);
+    // One more than is shown says that there are more.
+    let mut found = conductor.store.page(&filter, query.marker, limit + 1)?;
     let next = (found.len() > limit).then(|| found[limit - 1].uuid);
     found.truncate(limit);
     let list: Vec<Value> = found.iter().map(|node| chosen(view(conductor, node), fields)).collect::<Result<_, _>>()?;
@@ -118,13 +119,12 @@ pub async fn create(State(conductor): State<Shared>, Json(mut body): Json<Object
         Some(value) => serde_json::from_value(value).map_err(|error| ApiError::Invalid(format!("uuid: {error}")))?,
     };
     let spec = Spec::read(Value::Object(body))?;
-    let mut node = Node::new(uuid, spec);
+    let node = Node::new(uuid, spec);
     conductor.drivers.of(&node).map_err(|error| ApiError::Invalid(error.to_string()))?;
     if conductor.store.node(&uuid.to_string())?.is_some() {
         return Err(ApiError::Conflict(format!("A node with UUID {uuid} already exists.")));
     }
-    conductor.save(&mut node)?;
-    conductor.store.record(&node, "state", "enrolled", Value::Null)?;
+    conductor.enrol(&node)?;
     let location = format!("{}/v1/nodes/{uuid}", conductor.urls.public());
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(view(&conductor, &node))).into_response())
 }

@@ -28,12 +28,12 @@ pub struct ListQuery {
 /// 404 for an unknown node.
 pub async fn list(State(conductor): State<Shared>, Query(query): Query<ListQuery>) -> Answer {
     let owner = query.node.or(query.node_uuid).map(|ident| conductor.find(&ident)).transpose()?.map(|node| node.uuid);
-    let address = query.address.map(|address| address.to_lowercase());
-    let mut ports = conductor.store.ports()?;
-    ports.retain(|port| {
-        owner.is_none_or(|owner| owner == port.node_uuid)
-            && address.as_ref().is_none_or(|address| address == port.address.as_str())
-    });
+    let mut ports: Vec<Port> = match (&query.address, owner) {
+        (Some(address), _) => conductor.store.port(address)?.into_iter().collect(),
+        (None, Some(owner)) => conductor.store.ports_of(owner)?,
+        (None, None) => conductor.store.ports()?,
+    };
+    ports.retain(|port| owner.is_none_or(|owner| owner == port.node_uuid));
     Ok(axum::Json(json!({ "ports": ports })).into_response())
 }
 

@@ -13,7 +13,7 @@ use super::body::{Answer, Json};
 use super::version::Version;
 use crate::conductor::{Conductor, Shared};
 use crate::error::ApiError;
-use crate::flow::inspect;
+use crate::flow::inspection_data;
 use crate::flow::task::Task;
 use crate::mask::MASK;
 use crate::node::{MacAddress, Node, Object};
@@ -41,13 +41,7 @@ pub async fn lookup(State(conductor): State<Shared>, version: Version, Query(que
     let node = match uuid {
         Some(uuid) => conductor.store.node(&uuid.to_string())?,
         None => {
-            let owners: BTreeSet<Uuid> = conductor
-                .store
-                .ports()?
-                .into_iter()
-                .filter(|port| addresses.contains(&port.address))
-                .map(|port| port.node_uuid)
-                .collect();
+            let owners = conductor.store.owners(&addresses)?;
             match owners.iter().collect::<Vec<_>>()[..] {
                 [uuid] => conductor.store.node(&uuid.to_string())?,
                 _ => None,
@@ -61,6 +55,7 @@ pub async fn lookup(State(conductor): State<Shared>, version: Version, Query(que
     }
     if node.internal.agent_secret_token.is_some() {
         // It was shown, or came with the ramdisk: who asks again has nothing to do with it.
+        note_look_up(&conductor, &node);
         return Ok(axum::Json(document(&conductor, &node, Some(MASK))).into_response());
     }
     let mut task = Task::take(&conductor, node.uuid)?;
@@ -68,9 +63,26 @@ pub async fn lookup(State(conductor): State<Shared>, version: Version, Query(que
         return Err(ApiError::NotFound);
     }
     let shown = token::hand_out(&mut task.node);
+    task.node.internal.agent_looked_up = Some(clock::now());
+    task.note("lookup", LOOKED_UP, &Value::Null);
     task.save()?;
-    task.record("lookup", "the agent looked itself up", Value::Null)?;
     Ok(axum::Json(document(&conductor, &task.node, Some(&shown))).into_response())
+}
+
+/// What history says of a look-up.
+const LOOKED_UP: &str = "the agent looked itself up";
+
+/// Writes down the first look-up after a boot, when nobody is in the way.
+fn note_look_up(conductor: &Shared, node: &Node) {
+    if node.internal.agent_looked_up.is_some() {
+        return;
+    }
+    let Ok(mut task) = Task::take(conductor, node.uuid) else { return };
+    task.node.internal.agent_looked_up = Some(clock::now());
+    task.note("lookup", LOOKED_UP, &Value::Null);
+    if let Err(error) = task.save() {
+        tracing::warn!("writing a look-up: {error}");
+    }
 }
 
 fn needs(version: Version, minimum: u32) -> Result<(), ApiError> {
@@ -178,6 +190,7 @@ pub async fn heartbeat(
                 return Err(ApiError::Invalid("Invalid or missing agent token received.".into()));
             }
             let known = &mut task.node.internal;
+            known.boot_retried = false;
             known.agent_url = Some(url.to_owned());
             known.agent_last_heartbeat = Some(clock::now());
             known.agent_version = agent_version.map(str::to_owned).or(known.agent_version.take());
@@ -210,7 +223,7 @@ pub async fn continue_inspection(
     Query(query): Query<InspectionQuery>,
     Json(data): Json<Object>,
 ) -> Answer {
-    let node = inspect::receive(&conductor, query.node_uuid, data)?;
+    let node = inspection_data::receive(&conductor, query.node_uuid, data)?;
     // The old form is what inspector answered; the machine is switched off afterwards, so there is no token to hand out.
     let body = if version.0 >= 84 { document(&conductor, &node, None) } else { json!({"uuid": node.uuid}) };
     Ok((StatusCode::ACCEPTED, axum::Json(body)).into_response())

@@ -93,6 +93,6 @@ pub async fn detach(
 }
 
 fn change(conductor: &Shared, ident: &str, url: Option<String>) -> Answer {
-    virtual_media::change(Task::take(conductor, conductor.find(ident)?.uuid)?, url);
+    virtual_media::begin(Task::take(conductor, conductor.find(ident)?.uuid)?, url)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

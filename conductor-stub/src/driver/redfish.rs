@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::{Connection, Drive, Driver, DriverError, Outcome};
+use crate::crash;
 use crate::node::Node;
 use crate::ramdisk::{self, Parameters};
 use crate::redfish::virtual_media::{self, Kind};
@@ -141,6 +142,7 @@ impl Bmc {
             let system = self.system().await?;
             if boot == Boot::VirtualCd {
                 virtual_media::insert(&system, Kind::Cd, &seen_by_bmc).await?;
+                crash::point();
             }
             if let Some(mode) = wishes.mode {
                 system.set_mode(mode).await?;

@@ -1,11 +1,11 @@
 //! Deploy interface `ramdisk`: the instance is a user's ISO, which the machine boots at every start; no agent, no disk.
 
+use crate::crash;
 use crate::files::{self, AllowedFolders};
 use crate::flow::error::FlowError;
+use crate::flow::image;
 use crate::flow::task::Task;
-use crate::flow::{image, power};
 use crate::node::Node;
-use crate::state::{Event, PowerState};
 
 /// The deploy interface's name.
 pub const INTERFACE: &str = "ramdisk";
@@ -39,18 +39,6 @@ pub fn validate(node: &Node, allowed: &AllowedFolders) -> Result<(), FlowError> 
     Ok(())
 }
 
-/// Boots the ISO: the node is `active` as soon as the machine is on, as in Ironic.
-///
-/// # Errors
-/// When the ISO is not there or the machine cannot be booted.
-pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
-    power::set(task, PowerState::Off).await?;
-    prepare(task).await?;
-    power::set(task, PowerState::On).await?;
-    task.node.internal.plan = None;
-    task.step_to(Event::Done)
-}
-
 /// Has the machine boot the ISO from now on. A file here is published, a URL is handed on.
 ///
 /// # Errors
@@ -64,6 +52,9 @@ pub async fn prepare(task: &mut Task) -> Result<(), FlowError> {
         }
         Some(file) => task.conductor.artefacts.publish(task.node.uuid, NAME, &task.conductor.allowed.file(&file)?)?,
     };
+    crash::point();
     let (machine, node) = task.machine()?;
-    Ok(machine.prepare_iso(node, &url).await?)
+    machine.prepare_iso(node, &url).await?;
+    crash::point();
+    Ok(())
 }

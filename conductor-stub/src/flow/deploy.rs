@@ -11,7 +11,7 @@ use crate::flow::error::FlowError;
 use crate::flow::steps::plan::by_priority;
 use crate::flow::steps::{self, Started, StepFamily};
 use crate::flow::task::Task;
-use crate::flow::{boot_iso, clean, image, power};
+use crate::flow::{boot_iso, clean, image, instance, power};
 use crate::node::{Family, Node, Step};
 use crate::state::{Event, PowerState};
 
@@ -40,7 +40,9 @@ fn interface(node: &Node) -> &str {
 /// When the image is not there or the machine cannot be booted.
 pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
     if boot_iso::is_instance(&task.node) {
-        return boot_iso::begin(task).await;
+        instance::boot(task).await?;
+        task.node.internal.plan = None;
+        return task.step_to(Event::Done);
     }
     if interface(&task.node) == "direct" {
         image::prepare(task).await?;
@@ -105,7 +107,7 @@ impl StepFamily for Deployment {
     }
 }
 
-async fn write_image(task: &Task) -> Result<Started, FlowError> {
+async fn write_image(task: &mut Task) -> Result<Started, FlowError> {
     let (image_info, configdrive) = image::info(&task.node)?;
     let mut args = json!({"image_info": image_info});
     if let Some(drive) = configdrive {
@@ -141,6 +143,10 @@ async fn prepare_instance_boot(task: &mut Task) -> Result<(), FlowError> {
 
 /// Has everything written out and the machine off: by the agent itself where there is a machine, else by force.
 async fn tear_down_agent(task: &mut Task) -> Result<(), FlowError> {
+    if task.node.internal.agent_url.is_none() {
+        // It was switched off already, by a conductor that wrote no more than that.
+        return power::set(task, PowerState::Off).await;
+    }
     let info = &task.node.spec.driver_info;
     let forced = info.get("deploy_forces_oob_reboot").and_then(Value::as_bool).unwrap_or_default();
     let agent = task.agent()?;
@@ -159,18 +165,6 @@ async fn tear_down_agent(task: &mut Task) -> Result<(), FlowError> {
         }
     }
     power::set(task, PowerState::Off).await
-}
-
-/// Switches the machine off and on again with its instance: after the agent was there.
-///
-/// # Errors
-/// When the machine cannot be switched.
-pub async fn boot_instance(task: &mut Task) -> Result<(), FlowError> {
-    power::tear_down(task).await?;
-    if boot_iso::is_instance(&task.node) {
-        boot_iso::prepare(task).await?;
-    }
-    power::set(task, PowerState::On).await
 }
 
 /// Takes the instance away and cleans.

@@ -15,7 +15,8 @@ use crate::state::ProvisionState;
 pub fn begin(conductor: &Shared, node: Uuid) {
     let Some(lock) = conductor.locks.take_for_heartbeat(node) else { return };
     let Ok(mut task) = Task::with(conductor, lock) else { return };
-    if !task.node.provision_state.awaits_heartbeat() {
+    // It may be one of an agent that was switched off meanwhile.
+    if !task.node.provision_state.awaits_heartbeat() || task.node.internal.agent_url.is_none() {
         return;
     }
     tokio::spawn(async move {

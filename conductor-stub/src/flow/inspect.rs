@@ -3,23 +3,20 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::clock;
-use crate::conductor::Shared;
 use crate::error::ApiError;
 use crate::flow::error::FlowError;
-use crate::flow::failure::fail;
 use crate::flow::power;
 use crate::flow::task::Task;
 use crate::node::{MacAddress, Node, Object, Port};
-use crate::state::{Event, ProvisionState};
+use crate::state::Event;
 
 /// Boots the agent and waits for its data.
 ///
 /// # Errors
 /// When the machine cannot be booted.
-pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
+async fn begin(task: &mut Task) -> Result<(), FlowError> {
     task.node.inspection_started_at = Some(clock::now());
     task.node.inspection_finished_at = None;
     let callback = format!("{}/v1/continue_inspection", task.conductor.urls.public());
@@ -28,47 +25,22 @@ pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
     task.step_to(Event::Wait)
 }
 
-/// The node that sent this data: by UUID if given, else by its MAC addresses, among those that wait for it.
+/// Goes on with the data that were sent, or boots the agent that is to send them.
 ///
 /// # Errors
-/// 400 when the data has no inventory with interfaces, 404 when no single waiting node fits, 409 when it is locked.
-pub fn receive(conductor: &Shared, uuid: Option<Uuid>, data: Object) -> Result<Node, ApiError> {
-    let addresses = addresses(&data)?;
-    let waits = |node: &Node| node.provision_state == ProvisionState::InspectWait;
-    let owners: BTreeSet<Uuid> = match uuid {
-        Some(uuid) => BTreeSet::from([uuid]),
-        None => conductor
-            .store
-            .ports()?
-            .into_iter()
-            .filter(|port| addresses.contains(&port.address))
-            .map(|port| port.node_uuid)
-            .collect(),
-    };
-    let mut candidates: Vec<Node> =
-        conductor.store.nodes()?.into_iter().filter(|node| owners.contains(&node.uuid)).collect();
-    candidates.retain(waits);
-    let (Some(node), true) = (candidates.pop(), candidates.is_empty()) else { return Err(ApiError::NotFound) };
-    let mut task = Task::take(conductor, node.uuid)?;
-    if !waits(&task.node) {
-        return Err(ApiError::NotFound);
+/// When the data are not good enough, or the machine cannot be switched.
+pub async fn go_on(task: &mut Task) -> Result<(), FlowError> {
+    match task.conductor.store.received(task.node.uuid)? {
+        Some(Value::Object(data)) => finish(task, data).await,
+        _ => begin(task).await,
     }
-    task.step_to(Event::Resume)?;
-    let answer = task.node.clone();
-    tokio::spawn(async move {
-        if let Err(error) = finish(&mut task, data).await {
-            fail(&mut task, &error.to_string()).await;
-        }
-        task.end().await;
-    });
-    Ok(answer)
 }
 
 /// The network interfaces that somebody may have.
 const MOST_INTERFACES: usize = 256;
 
 /// What is no address is left out, as Ironic does.
-fn addresses(data: &Object) -> Result<BTreeSet<MacAddress>, ApiError> {
+pub(super) fn addresses(data: &Object) -> Result<BTreeSet<MacAddress>, ApiError> {
     let interfaces = data.get("inventory").and_then(|inventory| inventory.get("interfaces")).and_then(Value::as_array);
     let interfaces = interfaces.filter(|list| !list.is_empty());
     let interfaces = interfaces
@@ -91,11 +63,10 @@ async fn finish(task: &mut Task, data: Object) -> Result<(), FlowError> {
     let inventory = data.remove("inventory").unwrap_or_default();
     add_ports(task, &inventory, &data)?;
     set_properties(&mut task.node, &inventory, &data);
-    let kept = json!({"inventory": inventory, "plugin_data": data});
-    task.conductor.store.save_inventory(task.node.uuid, &kept)?;
     power::tear_down(task).await?;
     task.node.inspection_finished_at = Some(clock::now());
-    task.step_to(Event::Done)
+    task.enter(Event::Done)?;
+    Ok(task.save_inspected(&json!({"inventory": inventory, "plugin_data": data}))?)
 }
 
 /// Ports for the interface that booted, or for all when the agent does not say which.

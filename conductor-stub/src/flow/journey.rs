@@ -55,10 +55,9 @@ async fn go(conductor: &Shared, name: &str, wanted: &Enrolment) -> Result<&'stat
 }
 
 fn enrol(conductor: &Shared, wanted: &Enrolment) -> Result<Node, ApiError> {
-    let mut node = Node::new(Uuid::new_v4(), wanted.spec.clone());
+    let node = Node::new(Uuid::new_v4(), wanted.spec.clone());
     conductor.drivers.of(&node).map_err(|error| ApiError::Invalid(error.to_string()))?;
-    conductor.save(&mut node)?;
-    conductor.store.record(&node, "state", "enrolled", serde_json::Value::Null)?;
+    conductor.enrol(&node)?;
     for address in &wanted.ports {
         conductor.store.save_port(&Port::new(node.uuid, address.clone()))?;
     }

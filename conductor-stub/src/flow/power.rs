@@ -1,24 +1,44 @@
 //! Switching the machine within a flow: what boots next, and who is forgotten.
 
 use crate::conductor::Conductor;
+use crate::crash;
 use crate::flow::error::FlowError;
 use crate::flow::task::Task;
+use crate::node::{BootStage, Intent};
 use crate::ramdisk::Parameters;
 use crate::state::PowerState;
 
 /// Names the conductor's own authority to the agent.
 const CA_PARAMETER: &str = "ipa-ca-certificate";
 
-/// Boots the agent's ramdisk with `parameters`: off, prepare, on.
+/// Boots the agent's ramdisk with `parameters`: off, prepare, on. A boot that was cut off goes on.
 ///
 /// # Errors
 /// When the machine cannot be switched.
 pub async fn boot_ramdisk(task: &mut Task, parameters: &Parameters) -> Result<(), FlowError> {
-    set(task, PowerState::Off).await?;
+    let is_prepared = task.node.internal.intent == Some(Intent::Boot(BootStage::SwitchOn));
+    if !is_prepared {
+        task.intend(Intent::Boot(BootStage::Prepare))?;
+        set(task, PowerState::Off).await?;
+        prepare(task, parameters).await?;
+        if let Some(plan) = &mut task.node.internal.plan {
+            plan.forget_agent();
+        }
+        task.intend(Intent::Boot(BootStage::SwitchOn))?;
+    } else if state(task).await? == PowerState::On {
+        // Not again: an agent may be up by now.
+        (task.node.power_state, task.node.target_power_state) = (Some(PowerState::On), None);
+        return Ok(());
+    }
+    set(task, PowerState::On).await
+}
+
+async fn prepare(task: &mut Task, parameters: &Parameters) -> Result<(), FlowError> {
+    crash::point();
     let (machine, node) = task.machine()?;
     machine.prepare_ramdisk(node, parameters).await?;
-    task.save()?;
-    set(task, PowerState::On).await
+    crash::point();
+    Ok(())
 }
 
 /// Switches off and takes back what was prepared for the ramdisk: the disk is next.
@@ -39,8 +59,11 @@ pub async fn tear_down(task: &mut Task) -> Result<(), FlowError> {
 /// # Errors
 /// When the machine refuses.
 pub async fn boot_disk(task: &mut Task) -> Result<(), FlowError> {
+    crash::point();
     let (machine, node) = task.machine()?;
-    Ok(machine.prepare_instance(node).await?)
+    machine.prepare_instance(node).await?;
+    crash::point();
+    Ok(())
 }
 
 /// Asks the machine whether it is on.
@@ -73,8 +96,11 @@ pub async fn set(task: &mut Task, to: PowerState) -> Result<(), FlowError> {
 }
 
 async fn switch(task: &mut Task, to: PowerState) -> Result<(), FlowError> {
+    crash::point();
     let (machine, node) = task.machine()?;
-    Ok(machine.set_power(node, to).await?)
+    machine.set_power(node, to).await?;
+    crash::point();
+    Ok(())
 }
 
 /// The parameters that every ramdisk but the inspecting one gets.

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 use sha_crypt::{PasswordHasher, ShaCrypt};
 
+use crate::crash;
 use crate::flow::error::FlowError;
 use crate::flow::task::Task;
-use crate::flow::{deploy, power};
+use crate::flow::{instance, power};
 use crate::node::Node;
-use crate::state::Event;
+use crate::state::{Event, ProvisionState};
 
 const KEY: &str = "hashed_rescue_password";
 
@@ -36,14 +37,34 @@ pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
 /// # Errors
 /// When the agent does not take it at once.
 pub async fn finalize(task: &mut Task) -> Result<(), FlowError> {
-    task.step_to(Event::Resume)?;
-    let hash = task.node.spec.instance_info.get(KEY).and_then(Value::as_str).unwrap_or_default();
-    let params = json!({"rescue_password": hash, "hashed": true});
-    // The answer to this very request must be the end: the agent is gone afterwards.
-    task.agent()?.command("rescue.finalize_rescue", params, false).await?.succeeded()?;
+    if task.node.provision_state == ProvisionState::RescueWait {
+        task.step_to(Event::Resume)?;
+    }
+    if let Some(hash) = task.node.spec.instance_info.get(KEY).and_then(Value::as_str) {
+        let params = json!({"rescue_password": hash, "hashed": true});
+        // The answer to this very request must be the end: the agent is gone afterwards.
+        crash::point();
+        task.agent()?.command("rescue.finalize_rescue", params, false).await?.succeeded()?;
+        crash::point();
+    }
+    finish(task).await
+}
+
+/// The agent has the password.
+///
+/// # Errors
+/// When the machine refuses.
+pub async fn finish(task: &mut Task) -> Result<(), FlowError> {
     task.node.spec.instance_info.shift_remove(KEY);
+    task.node.internal.forget_agent();
+    task.save()?;
     power::boot_disk(task).await?;
     task.step_to(Event::Done)
+}
+
+/// Whether the agent may have the password, or has it.
+pub fn is_among_agents(node: &Node) -> bool {
+    node.internal.agent_url.is_some() || !node.spec.instance_info.contains_key(KEY)
 }
 
 /// Back to the instance.
@@ -52,6 +73,6 @@ pub async fn finalize(task: &mut Task) -> Result<(), FlowError> {
 /// When the machine cannot be switched.
 pub async fn undo(task: &mut Task) -> Result<(), FlowError> {
     task.node.spec.instance_info.shift_remove(KEY);
-    deploy::boot_instance(task).await?;
+    instance::boot(task).await?;
     task.step_to(Event::Done)
 }

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::flow::error::FlowError;
 use crate::flow::steps::StepFamily;
 use crate::flow::task::Task;
-use crate::flow::{deploy, power};
+use crate::flow::{instance, power};
 use crate::node::{Family, Step};
 use crate::state::Event;
 
@@ -36,7 +36,7 @@ impl StepFamily for Servicing {
     /// All steps are done: back to the instance.
     fn finish<'a>(&'a self, task: &'a mut Task) -> BoxFuture<'a, Result<(), FlowError>> {
         Box::pin(async {
-            deploy::boot_instance(task).await?;
+            instance::boot(task).await?;
             task.node.internal.plan = None;
             task.step_to(Event::Done)
         })

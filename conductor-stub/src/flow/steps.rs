@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::agent_client::{AgentError, Command};
 use crate::clock;
 use crate::config::Config;
+use crate::crash;
 use crate::flow::error::FlowError;
 use crate::flow::power;
 use crate::flow::task::Task;
@@ -52,32 +53,33 @@ pub enum Started {
 pub async fn on_heartbeat(task: &mut Task, steps: &dyn StepFamily) -> Result<(), FlowError> {
     let family = steps.family();
     let plan = task.node.internal.plan.get_or_insert_with(|| Plan::new(family, None));
-    if plan.steps.is_none() {
+    if plan.steps.is_none() || plan.to_start || plan.in_doubt {
         task.step_to(Event::Resume)?;
-        refresh(task, steps).await?;
-        return proceed(task, steps, 0).await;
+        return start(task, steps).await;
     }
     let (index, rebooting) = (plan.index, plan.rebooting);
-    if std::mem::take(&mut plan.refused_as_busy) {
-        task.step_to(Event::Resume)?;
-        return proceed(task, steps, index).await;
-    }
     task.save()?;
     let commands = match task.agent()?.commands().await {
         Ok(commands) => commands,
         // Just switched off and on at a step's wish: the old agent may still be dying.
-        Err(AgentError::Connection(_)) if rebooting => return Ok(()),
+        Err(AgentError::Connection { .. }) if rebooting => return Ok(()),
         Err(error) => return Err(error.into()),
     };
     let current = task.node.current_step(family);
     match verdict(family, current, &commands) {
         Verdict::Wait => Ok(()),
         Verdict::Next => {
-            change(task, |plan| plan.rebooting = false);
+            // The step that an agent was at when it was started anew is over; after a reboot that was wished for,
+            // the next one is due already.
+            let next = if current.is_some() { index + 1 } else { index };
+            change(task, |plan| {
+                plan.rebooting = false;
+                plan.forget_agent();
+            });
             task.step_to(Event::Resume)?;
-            proceed(task, steps, index + 1).await
+            proceed(task, steps, next).await
         }
-        Verdict::Finished(command) => finished(task, steps, index, command).await,
+        Verdict::Finished(command) => finished(task, steps, command).await,
         Verdict::VersionMismatch => {
             task.step_to(Event::Resume)?;
             // Automated cleaning starts over; everything else goes on where it is.
@@ -93,6 +95,54 @@ pub async fn on_heartbeat(task: &mut Task, steps: &dyn StepFamily) -> Result<(),
             task.node.uuid
         ))),
     }
+}
+
+/// Goes on after the end of a conductor that was among the steps. An agent that cannot be reached just now is waited for.
+///
+/// # Errors
+/// The reason why the operation has failed.
+pub async fn go_on(task: &mut Task, steps: &dyn StepFamily) -> Result<(), FlowError> {
+    let is_rebooting = change(task, |plan| {
+        // Sent or not: it was written before it was done.
+        plan.in_doubt = plan.is_sending;
+        plan.to_start |= !plan.in_doubt && plan.current.is_some();
+        plan.rebooting && plan.current.is_none()
+    });
+    if is_rebooting.unwrap_or_default() {
+        power::boot_ramdisk(task, &power::api_parameters(&task.conductor)).await?;
+        return task.step_to(Event::Wait);
+    }
+    match start(task, steps).await {
+        Err(FlowError::Agent(AgentError::Connection { .. })) if task.node.internal.agent_url.is_some() => {
+            change(task, |plan| plan.to_start = !plan.in_doubt);
+            task.step_to(Event::Wait)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Makes the plan if there is none, and starts the current step if the agent has not got it.
+async fn start(task: &mut Task, steps: &dyn StepFamily) -> Result<(), FlowError> {
+    let family = steps.family();
+    let plan = task.node.internal.plan.get_or_insert_with(|| Plan::new(family, None));
+    let (is_planned, in_doubt, index, counted) = (plan.steps.is_some(), plan.in_doubt, plan.index, plan.sent);
+    if !is_planned {
+        refresh(task, steps).await?;
+    } else if in_doubt {
+        let has_it = sent(family, &task.agent()?.commands().await?) > counted;
+        change(task, |plan| (plan.in_doubt, plan.is_sending) = (false, has_it));
+        if has_it {
+            // What has become of it shows at the next heartbeat.
+            return task.step_to(Event::Wait);
+        }
+    }
+    proceed(task, steps, index).await
+}
+
+/// How many steps of a family the agent was given.
+fn sent(family: Family, commands: &[Command]) -> usize {
+    let executing = format!("execute_{}_step", family.word());
+    commands.iter().filter(|command| command.name == executing).count()
 }
 
 fn change<T>(task: &mut Task, change: impl FnOnce(&mut Plan) -> T) -> Option<T> {
@@ -134,22 +184,24 @@ fn verdict<'a>(family: Family, current: Option<&Step>, commands: &'a [Command]) 
     }
 }
 
-async fn finished(task: &mut Task, steps: &dyn StepFamily, index: usize, command: &Command) -> Result<(), FlowError> {
+async fn finished(task: &mut Task, steps: &dyn StepFamily, command: &Command) -> Result<(), FlowError> {
     let family = steps.family();
-    let step = task.node.current_step(family).cloned();
-    let name = step.as_ref().map_or("", |step| &step.step);
-    let started = change(task, |plan| plan.started.take()).flatten();
-    let seconds = started.map(|at| clock::seconds() - at);
+    let Some(plan) = &mut task.node.internal.plan else { return Ok(()) };
+    let Some(step) = plan.current.take() else { return Ok(()) };
+    plan.index += 1;
+    plan.rebooting = step.wants_reboot();
+    plan.sent += usize::from(std::mem::take(&mut plan.is_sending));
+    let (next, rebooting) = (plan.index, plan.rebooting);
+    let seconds = plan.started.take().map(|at| clock::seconds() - at);
     let result = command.result.get(format!("{}_result", family.word()));
     let detail = json!({"seconds": seconds, "result": result, "progress": command.progress});
-    task.record("step", name, detail)?;
+    task.note("step", &step.step, &detail);
     task.step_to(Event::Resume)?;
-    if step.is_some_and(|step| step.wants_reboot()) {
-        change(task, |plan| plan.rebooting = true);
+    if rebooting {
         power::boot_ramdisk(task, &power::api_parameters(&task.conductor)).await?;
         return task.step_to(Event::Wait);
     }
-    proceed(task, steps, index + 1).await
+    proceed(task, steps, next).await
 }
 
 /// Asks the agent for its steps and makes the plan.
@@ -168,7 +220,7 @@ async fn refresh(task: &mut Task, steps: &dyn StepFamily) -> Result<(), FlowErro
     let offered = plan::by_interface(listed).map_err(FlowError::Refused)?;
     let own = steps.own_steps(&task.node);
     let known: Vec<Step> = offered.values().flatten().cloned().collect();
-    let asked = task.node.internal.plan.as_ref().and_then(|plan| plan.asked.clone());
+    let (asked, sent) = change(task, |plan| (plan.asked.clone(), plan.sent)).unwrap_or_default();
     let chosen = asked.as_deref().map(|asked| plan::completed(asked, &known, &own)).transpose();
     let ordered = steps.order(chosen.map_err(FlowError::Refused)?, known, own, &task.conductor.config);
     task.node.internal.plan = Some(Plan {
@@ -176,6 +228,7 @@ async fn refresh(task: &mut Task, steps: &dyn StepFamily) -> Result<(), FlowErro
         refreshed: Some(clock::now()),
         hardware_manager_version: Some(version.clone()),
         steps: Some(ordered),
+        sent,
         ..Plan::new(family, asked)
     });
     Ok(task.save()?)
@@ -185,26 +238,29 @@ async fn refresh(task: &mut Task, steps: &dyn StepFamily) -> Result<(), FlowErro
 async fn proceed(task: &mut Task, steps: &dyn StepFamily, mut index: usize) -> Result<(), FlowError> {
     let family = steps.family();
     loop {
-        let plan = task.node.internal.plan.as_mut();
-        let Some((plan, step)) = plan.and_then(|plan| {
-            let step = plan.steps.as_ref()?.get(index)?.clone();
-            Some((plan, step))
-        }) else {
+        let Some(plan) = &mut task.node.internal.plan else { return Ok(()) };
+        let step = plan.steps.as_ref().and_then(|steps| steps.get(index)).cloned();
+        plan.index = index;
+        plan.current = step.clone();
+        plan.to_start = false;
+        let Some(step) = step else {
+            task.save()?;
             return steps.finish(task).await;
         };
-        plan.index = index;
-        plan.current = Some(step.clone());
-        task.save()?;
+        plan.started = Some(clock::seconds());
         tracing::info!(node = %task.node.label(), "{} step {}", family.word(), step.step);
-        change(task, |plan| plan.started = Some(clock::seconds()));
-        let started =
-            if step.conductor { steps.run_own(task, &step).await } else { execute(task, family, json!(step)).await };
+        let started = if step.conductor {
+            task.save()?;
+            steps.run_own(task, &step).await
+        } else {
+            execute(task, family, json!(step)).await
+        };
         match started {
             Ok(Started::Done) => index += 1,
             Ok(Started::Running) => return task.step_to(Event::Wait),
             Err(FlowError::Agent(AgentError::Busy { .. })) => {
                 // Not a failure: the same step is tried again at the next heartbeat.
-                change(task, |plan| plan.refused_as_busy = true);
+                change(task, |plan| (plan.to_start, plan.is_sending) = (true, false));
                 return task.step_to(Event::Wait);
             }
             Err(error) => return Err(error),
@@ -212,11 +268,13 @@ async fn proceed(task: &mut Task, steps: &dyn StepFamily, mut index: usize) -> R
     }
 }
 
-/// Tells the agent to run one step in the background.
+/// Tells the agent to run one step in the background. That it is told is written first.
 ///
 /// # Errors
 /// When the agent refuses.
-pub async fn execute(task: &Task, family: Family, step: Value) -> Result<Started, FlowError> {
+pub async fn execute(task: &mut Task, family: Family, step: Value) -> Result<Started, FlowError> {
+    change(task, |plan| plan.is_sending = true);
+    task.save()?;
     let word = family.word();
     let plan = task.node.internal.plan.as_ref();
     let version = plan.and_then(|plan| plan.hardware_manager_version.clone());
@@ -225,7 +283,9 @@ pub async fn execute(task: &Task, family: Family, step: Value) -> Result<Started
     params.insert("node".into(), Value::Object(task.node.agent_view()));
     params.insert("ports".into(), ports(task)?);
     params.insert(format!("{word}_version"), version.unwrap_or_default());
+    crash::point();
     task.agent()?.command(&format!("{word}.execute_{word}_step"), Value::Object(params), false).await?;
+    crash::point();
     Ok(Started::Running)
 }
 

@@ -4,15 +4,17 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::agent_client::{Agent, AgentError};
+use crate::clock;
 use crate::conductor::Shared;
 use crate::driver::{Connection, Driver, DriverError};
 use crate::error::ApiError;
 use crate::flow::error::FlowError;
 use crate::lock::Lock;
 use crate::mask;
-use crate::node::Node;
-use crate::state::Event;
+use crate::node::{Intent, Node};
+use crate::state::{Event, NoTransition};
 use crate::store::StoreError;
+use crate::store::history::Happening;
 
 /// An operation in progress. While there is one, nobody else changes its node.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct Task {
     pub conductor: Shared,
     /// The record; [`Task::save`] writes it.
     pub node: Node,
+    /// What happened and is not written yet.
+    notes: Vec<Happening>,
     /// Open from the first use on.
     connection: Option<Box<dyn Connection>>,
     _lock: Lock,
@@ -41,38 +45,74 @@ impl Task {
     /// 404 when it is gone.
     pub fn with(conductor: &Shared, lock: Lock) -> Result<Self, ApiError> {
         let node = conductor.find(&lock.node().to_string())?;
-        Ok(Self { conductor: Shared::clone(conductor), node, connection: None, _lock: lock })
+        Ok(Self { conductor: Shared::clone(conductor), node, notes: Vec::new(), connection: None, _lock: lock })
     }
 
-    /// Writes the record.
+    /// Writes the record, and what was noted since.
     ///
     /// # Errors
     /// When the database refuses.
     pub fn save(&mut self) -> Result<(), StoreError> {
-        self.conductor.save(&mut self.node)
+        self.node.updated_at = Some(clock::now());
+        self.conductor.store.save_node(&self.node, &std::mem::take(&mut self.notes))
     }
 
-    /// Notes that something happened.
+    /// Writes the record together with the data that the agent sent.
     ///
     /// # Errors
     /// When the database refuses.
-    pub fn record(&self, kind: &str, text: &str, detail: Value) -> Result<(), StoreError> {
-        let text = self.node.without_secrets(text);
-        self.conductor.store.record(&self.node, kind, &text, mask::value(&detail))
+    pub fn save_received(&mut self, data: &Value) -> Result<(), StoreError> {
+        self.node.updated_at = Some(clock::now());
+        self.conductor.store.save_received(&self.node, &std::mem::take(&mut self.notes), data)
     }
 
-    /// Moves the node along `event`, notes it and writes it.
+    /// Writes the record together with what inspection came to; the agent's data are dealt with.
     ///
     /// # Errors
-    /// When there is no such way from where it is, or the database refuses.
-    pub fn step_to(&mut self, event: Event) -> Result<(), FlowError> {
+    /// When the database refuses.
+    pub fn save_inspected(&mut self, inventory: &Value) -> Result<(), StoreError> {
+        self.node.updated_at = Some(clock::now());
+        self.node.internal.intent = None;
+        self.conductor.store.save_inspected(&self.node, &std::mem::take(&mut self.notes), inventory)
+    }
+
+    /// Notes that something happened; it is written with the record.
+    pub fn note(&mut self, kind: &str, text: &str, detail: &Value) {
+        let text = self.node.without_secrets(text);
+        self.notes.push(Happening::now(&self.node, kind, &text, mask::value(detail)));
+    }
+
+    /// Writes what is done next, before it is done.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn intend(&mut self, intent: Intent) -> Result<(), StoreError> {
+        self.node.internal.intent = Some(intent);
+        self.save()
+    }
+
+    /// Moves the node along `event`, without writing it yet.
+    ///
+    /// # Errors
+    /// When there is no such way from where it is.
+    pub fn enter(&mut self, event: Event) -> Result<(), NoTransition> {
         let from = self.node.provision_state;
         let next = from.follow(event)?;
         let text = format!("{from} -> {next}");
         tracing::info!(node = %self.node.label(), "{text}");
         self.node.enter(next);
-        self.save()?;
-        Ok(self.record("state", &text, Value::Null)?)
+        self.note("state", &text, &Value::Null);
+        Ok(())
+    }
+
+    /// Moves the node along `event` and writes it; whatever was intended is done.
+    ///
+    /// # Errors
+    /// When there is no such way from where it is, or the database refuses.
+    pub fn step_to(&mut self, event: Event) -> Result<(), FlowError> {
+        self.enter(event)?;
+        self.node.internal.intent = None;
+        Ok(self.save()?)
     }
 
     /// The hardware type.

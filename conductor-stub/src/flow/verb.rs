@@ -7,10 +7,9 @@ use uuid::Uuid;
 use crate::conductor::Shared;
 use crate::error::ApiError;
 use crate::flow::error::FlowError;
-use crate::flow::failure::fail;
 use crate::flow::task::Task;
-use crate::flow::{clean, configdrive, deploy, inspect, power, rescue, service};
-use crate::node::{Family, Node, Plan, Step};
+use crate::flow::{configdrive, deploy, rescue, resume};
+use crate::node::{Family, Intent, Node, Plan, Step};
 use crate::state::{Event, PowerState, PowerTarget, ProvisionState};
 
 /// The body of the request.
@@ -59,13 +58,13 @@ pub fn begin(conductor: &Shared, node: Uuid, request: Request) -> Result<(), Api
         )));
     }
     prepare(&mut task, event, request)?;
-    task.step_to(event)?;
-    tokio::spawn(async move {
-        if let Err(error) = run(&mut task, event, from).await {
-            fail(&mut task, &error.to_string()).await;
-        }
-        task.end().await;
-    });
+    task.enter(event).map_err(FlowError::from)?;
+    if event == Event::Abort {
+        let text = format!("By request, the operation in state \"{from}\" was aborted.");
+        task.node.internal.intent = Some(Intent::Abort(text));
+    }
+    task.save()?;
+    tokio::spawn(resume::go_on(task));
     Ok(())
 }
 
@@ -79,6 +78,7 @@ fn prepare(task: &mut Task, event: Event, request: Request) -> Result<(), ApiErr
         .map_err(|error| ApiError::Invalid(error.to_string()))?;
     let node = &mut task.node;
     node.internal.plan = None;
+    node.internal.boot_retried = false;
     node.last_error = None;
     let refused = |error: FlowError| ApiError::Invalid(error.to_string());
     match event {
@@ -117,6 +117,7 @@ fn prepare(task: &mut Task, event: Event, request: Request) -> Result<(), ApiErr
             })?;
             rescue::keep_password(node, &password).map_err(refused)?;
         }
+        Event::Inspect => task.conductor.store.forget_received(node.uuid)?,
         Event::Delete if node.spec.protected => {
             return Err(ApiError::Forbidden(format!(
                 "Node {} is protected and can not be undeployed, rebuilt or deleted.",
@@ -137,35 +138,6 @@ fn keep_steps(node: &mut Node, family: Family, steps: Option<Value>) -> Result<(
     Ok(())
 }
 
-async fn run(task: &mut Task, event: Event, from: ProvisionState) -> Result<(), FlowError> {
-    match event {
-        Event::Manage if task.node.provision_state == ProvisionState::Verifying => {
-            task.node.power_state = Some(power::state(task).await?);
-            task.step_to(Event::Done)?;
-        }
-        Event::Inspect => inspect::begin(task).await?,
-        Event::Provide | Event::Clean => clean::begin(task).await?,
-        Event::Deploy | Event::Rebuild => deploy::begin(task).await?,
-        Event::Delete => deploy::undo(task).await?,
-        Event::Rescue => rescue::begin(task).await?,
-        Event::Unrescue => rescue::undo(task).await?,
-        Event::Service => service::begin(task).await?,
-        Event::Adopt => {
-            task.node.power_state = Some(power::state(task).await?);
-            task.step_to(Event::Done)?;
-        }
-        Event::Abort => {
-            power::tear_down(task).await?;
-            task.node.internal.plan = None;
-            task.node.last_error = Some(format!("By request, the operation in state \"{from}\" was aborted."));
-            task.save()?;
-        }
-        // Nothing but a change of state: `manage` from another stable state, `unhold`.
-        _ => {}
-    }
-    Ok(())
-}
-
 /// Changes the power of a node: `PUT /v1/nodes/{node}/states/power`.
 ///
 /// # Errors
@@ -176,29 +148,13 @@ pub fn power(conductor: &Shared, node: Uuid, target: PowerTarget) -> Result<(), 
         PowerTarget::Off | PowerTarget::SoftOff => PowerState::Off,
         _ => PowerState::On,
     });
-    task.node.last_error = None;
-    task.save()?;
-    tokio::spawn(async move {
-        if let Err(error) = switch(&mut task, target).await {
-            task.node.last_error = Some(task.node.without_secrets(&error.to_string()));
-            task.node.target_power_state = None;
-            if let Err(error) = task.save() {
-                tracing::error!(node = %task.node.label(), "writing a power failure: {error}");
-            }
-        }
-        task.end().await;
-    });
-    Ok(())
-}
-
-async fn switch(task: &mut Task, target: PowerTarget) -> Result<(), FlowError> {
     let steps: &[PowerState] = match target {
         PowerTarget::On => &[PowerState::On],
         PowerTarget::Off | PowerTarget::SoftOff => &[PowerState::Off],
         PowerTarget::Rebooting | PowerTarget::SoftRebooting => &[PowerState::Off, PowerState::On],
     };
-    for to in steps {
-        power::set(task, *to).await?;
-    }
+    task.node.last_error = None;
+    task.intend(Intent::Power(steps.to_vec()))?;
+    tokio::spawn(resume::go_on(task));
     Ok(())
 }

@@ -2,8 +2,10 @@
 
 use crate::conductor::Conductor;
 use crate::driver::{Drive, DriverError};
+use crate::flow::resume;
 use crate::flow::task::Task;
-use crate::node::Node;
+use crate::node::{Intent, Node};
+use crate::store::StoreError;
 
 /// The machine's virtual drives and what is in them.
 ///
@@ -17,24 +19,11 @@ pub async fn drives(conductor: &Conductor, node: &Node) -> Result<Vec<Drive>, Dr
 }
 
 /// Inserts the image at `url` in the background, or empties the drives; a refusal becomes the node's `last_error`.
-pub fn change(mut task: Task, url: Option<String>) {
-    tokio::spawn(async move {
-        if let Err(error) = exchange(&mut task, url.as_deref()).await {
-            let text = task.node.without_secrets(&error.to_string());
-            tracing::warn!(node = %task.node.label(), "virtual media: {text}");
-            task.node.last_error = Some(text);
-            if let Err(error) = task.save() {
-                tracing::error!(node = %task.node.label(), "writing a failure: {error}");
-            }
-        }
-        task.end().await;
-    });
-}
-
-async fn exchange(task: &mut Task, url: Option<&str>) -> Result<(), DriverError> {
-    let (machine, node) = task.machine()?;
-    match url {
-        Some(url) => machine.attach(node, url).await,
-        None => machine.detach(node).await,
-    }
+///
+/// # Errors
+/// When the database refuses.
+pub fn begin(mut task: Task, url: Option<String>) -> Result<(), StoreError> {
+    task.intend(Intent::Media(url))?;
+    tokio::spawn(resume::go_on(task));
+    Ok(())
 }

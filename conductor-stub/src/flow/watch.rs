@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conductor::Shared;
-use crate::flow::{heartbeat, progress, timeout};
+use crate::flow::timeout::Sweep;
+use crate::flow::{heartbeat, progress};
 use crate::lock::Released;
 
 /// Starts to look after waiting nodes: heartbeats that met a lock, timeouts, progress.
@@ -18,11 +19,12 @@ pub fn start(conductor: &Shared, mut released: Released) {
     });
     let weak = Arc::downgrade(conductor);
     let pause = Duration::from_secs_f64(conductor.config.check_interval_seconds.max(0.05));
+    let sweep = Sweep::default();
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(pause).await;
             let Some(conductor) = weak.upgrade() else { return };
-            timeout::sweep(&conductor);
+            sweep.run(&conductor);
         }
     });
     if conductor.config.progress_interval_seconds > 0.0 {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::intent::Intent;
 use super::plan::Plan;
 use super::spec::Object;
 
@@ -39,9 +40,18 @@ pub struct Internal {
     /// The URL that goes with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redfish_uefi_http_url: Option<String>,
+    /// When the agent looked itself up, ISO 8601.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_looked_up: Option<String>,
+    /// Whether the ramdisk was booted once more because nobody called.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub boot_retried: bool,
     /// The steps of the operation that runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
+    /// What is being done to the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Intent>,
 }
 
 impl Internal {
@@ -52,12 +62,15 @@ impl Internal {
         self.agent_secret_token_pregenerated = false;
         self.agent_verify_ca = None;
         self.agent_last_heartbeat = None;
+        self.agent_looked_up = None;
     }
 
     /// With Ironic's keys.
     pub fn view(&self) -> Object {
         let Ok(Value::Object(mut view)) = serde_json::to_value(self) else { return Object::new() };
-        view.shift_remove("plan");
+        for ours in ["plan", "intent", "agent_looked_up", "boot_retried"] {
+            view.shift_remove(ours);
+        }
         view.extend(self.plan.iter().flat_map(Plan::view));
         view
     }

@@ -96,8 +96,14 @@ pub struct Plan {
     pub started: Option<f64>,
     /// Set while the machine starts anew at the wish of a step.
     pub rebooting: bool,
-    /// Set while the agent was too busy to start the current step.
-    pub refused_as_busy: bool,
+    /// Set while the current step has to be started, now or again: the agent was too busy, or could not be reached.
+    pub to_start: bool,
+    /// Steps that this agent was given since it booted, and has done.
+    pub sent: usize,
+    /// Set before the current step is sent.
+    pub is_sending: bool,
+    /// Set after a restart of the conductor: whether the current step was sent is for the agent to say.
+    pub in_doubt: bool,
 }
 
 impl Plan {
@@ -114,8 +120,17 @@ impl Plan {
             current: None,
             started: None,
             rebooting: false,
-            refused_as_busy: false,
+            to_start: false,
+            sent: 0,
+            is_sending: false,
+            in_doubt: false,
         }
+    }
+
+    /// The agent is a new one.
+    pub fn forget_agent(&mut self) {
+        self.sent = 0;
+        self.is_sending = false;
     }
 
     /// With the keys that Ironic has in `driver_internal_info`.

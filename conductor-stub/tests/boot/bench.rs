@@ -10,6 +10,8 @@ use conductor_stub::server::Server;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::efi::efi_program;
+
 pub(crate) const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
 pub(crate) const MAC: &str = "52:54:00:aa:bb:01";
 
@@ -18,24 +20,6 @@ pub(crate) struct Bench {
     pub(crate) bmc: BmcServer,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) client: reqwest::Client,
-}
-
-/// A PE image with room for kernel arguments and nothing else.
-fn efi_program() -> Vec<u8> {
-    let mut image = vec![0; 2048];
-    image[..2].copy_from_slice(b"MZ");
-    image[60] = 64;
-    image[64..68].copy_from_slice(b"PE\0\0");
-    image[70] = 1; // one section
-    image[84] = 2; // bytes of the optional header
-    let section = &mut image[90..130];
-    section[..8].copy_from_slice(b".cmdline");
-    section[8..12].copy_from_slice(&1024u32.to_le_bytes());
-    section[16..20].copy_from_slice(&1024u32.to_le_bytes());
-    section[20..24].copy_from_slice(&1024u32.to_le_bytes());
-    image[1024..].fill(b' ');
-    image[1024..1029].copy_from_slice(b"quiet");
-    image
 }
 
 impl Bench {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error should stop at it")]
 
 mod bench;
+mod efi;
 mod instance_iso;
 mod ramdisk;
 mod trouble;

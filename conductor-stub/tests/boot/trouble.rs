@@ -6,13 +6,41 @@ use serde_json::{Value, json};
 
 use crate::bench::Bench;
 
+/// The texts of the node's history.
+async fn history(bench: &Bench) -> Vec<String> {
+    let history = bench.call(Method::GET, "/v1/nodes/n1/history", None).await;
+    history["history"].as_array().unwrap().iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect()
+}
+
 #[tokio::test]
-async fn a_machine_that_never_calls_is_given_up() {
-    let bench = Bench::start(Config { callback_timeout_seconds: 0.3, ..Config::default() }).await;
+async fn a_machine_that_never_calls_is_booted_once_more_and_then_given_up() {
+    let bench = Bench::start(Config { callback_timeout_seconds: 0.5, ..Config::default() }).await;
     bench.enrol("redfish-https", json!({})).await;
     bench.verb("manage", "manageable").await;
     let node = bench.verb("inspect", "inspect failed").await;
-    assert!(node["last_error"].as_str().unwrap().contains("Timeout reached"), "{}", node["last_error"]);
+    let error = node["last_error"].as_str().unwrap();
+    assert!(error.contains("Timeout reached") && error.contains("the ramdisk was never fetched"), "{error}");
+    let again = history(&bench).await.into_iter().filter(|text| text.contains("is booted once more")).count();
+    assert_eq!(again, 1);
+    bench.assert_clear().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_fetched_its_ramdisk_is_told_from_one_that_did_not() {
+    let boot_retry_timeout_seconds = Some(100.0);
+    let config = Config { inspect_wait_timeout_seconds: Some(1.0), boot_retry_timeout_seconds, ..Config::default() };
+    let bench = Bench::start(config).await;
+    bench.enrol("redfish-https", json!({})).await;
+    bench.verb("manage", "manageable").await;
+    bench.verb("inspect", "inspect wait").await;
+    let published = bench.copies();
+    let uuid = bench.call(Method::GET, "/v1/nodes/n1", None).await["uuid"].as_str().unwrap().parse().unwrap();
+    let url = bench.server.conductor.artefacts.publish(uuid, "agent.efi", &published[0]).unwrap();
+    assert!(bench.client.get(url).send().await.unwrap().status().is_success());
+    let node = bench.at_rest("inspect failed").await;
+    let error = node["last_error"].as_str().unwrap();
+    assert!(error.contains("the ramdisk was fetched at 20") && error.contains("its agent has not called"), "{error}");
+    assert!(!history(&bench).await.iter().any(|text| text.contains("once more")));
     bench.assert_clear().await;
 }
 

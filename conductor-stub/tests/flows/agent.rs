@@ -25,6 +25,7 @@ struct Memory {
     /// What becomes of the next steps; without an entry they succeed.
     fates: Vec<Value>,
     busy: u32,
+    server: Option<tokio::task::AbortHandle>,
 }
 
 #[derive(Deserialize)]
@@ -43,7 +44,8 @@ impl FakeAgent {
             memory.token = token.into();
             memory.url = format!("http://{}", listener.local_addr().unwrap());
         }
-        tokio::spawn(async { axum::serve(listener, routes).await.unwrap() });
+        let server = tokio::spawn(async { axum::serve(listener, routes).await.unwrap() });
+        agent.memory.lock().unwrap().server = Some(server.abort_handle());
         agent
     }
 
@@ -60,6 +62,13 @@ impl FakeAgent {
     /// The names of the commands it was given.
     pub(crate) fn names(&self) -> Vec<String> {
         self.received().iter().map(|body| body["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// From now on it does not answer any more.
+    pub(crate) fn stop(&self) {
+        if let Some(server) = self.memory.lock().unwrap().server.take() {
+            server.abort();
+        }
     }
 
     /// The next step fails with these details.

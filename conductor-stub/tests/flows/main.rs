@@ -4,5 +4,8 @@
 mod agent;
 mod attacks;
 mod bench;
+mod crash;
+#[path = "../boot/efi.rs"]
+mod efi;
 mod life;
 mod trouble;

@@ -30,10 +30,59 @@ async fn a_failed_step_is_told_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_machine_that_never_calls_times_out() {
-    let bench = waiting_for_cleaning(Config { callback_timeout_seconds: 0.2, ..config() }).await;
+async fn every_flow_has_a_timeout_of_its_own() {
+    let clean_callback_timeout_seconds = Some(0.2);
+    let bench = waiting_for_cleaning(Config { clean_callback_timeout_seconds, ..config() }).await;
     let node = bench.reaches("clean failed").await;
-    assert!(node["last_error"].as_str().unwrap().contains("Timeout reached while waiting for callback"), "{node}");
+    let error = node["last_error"].as_str().unwrap();
+    assert!(error.contains("Timeout reached") && error.contains("the agent has not called"), "{error}");
+}
+
+#[tokio::test]
+async fn an_agent_that_fell_silent_is_told_from_one_that_never_called() {
+    let bench = waiting_for_cleaning(Config { callback_timeout_seconds: 0.6, ..config() }).await;
+    let (agent, token) = bench.boot_agent().await;
+    agent.be_busy_once();
+    bench.heartbeat(&agent, &token).await;
+    let node = bench.reaches("clean failed").await;
+    assert!(node["last_error"].as_str().unwrap().contains("the last heartbeat came at 20"), "{node}");
+
+    let bench = waiting_for_cleaning(Config { callback_timeout_seconds: 0.6, ..config() }).await;
+    bench.look_up().await;
+    let node = bench.reaches("clean failed").await;
+    assert!(node["last_error"].as_str().unwrap().contains("looked itself up at 20"), "{node}");
+}
+
+#[tokio::test]
+async fn agents_that_do_not_answer_keep_nobody_from_being_looked_at() {
+    let bench = Bench::new(Config { progress_interval_seconds: 0.05, ..config() }).await;
+    bench.to_manageable().await;
+    bench.ask(json!({"target": "provide"})).await;
+    bench.reaches("clean wait").await;
+    let (agent, token) = bench.boot_agent().await;
+    bench.heartbeat(&agent, &token).await;
+    bench.reaches("clean wait").await;
+    // The same node several times over, with agents that take connections and say nothing; they come first.
+    let deaf = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let store = &bench.server.conductor.store;
+    let node = store.node("n1").unwrap().unwrap();
+    store.delete_node(node.uuid).unwrap();
+    for number in 0..5 {
+        let mut other = node.clone();
+        (other.uuid, other.spec.name) = (uuid::Uuid::new_v4(), Some(format!("deaf-{number}")));
+        other.internal.agent_url = Some(format!("http://{}", deaf.local_addr().unwrap()));
+        store.save_node(&other, &[]).unwrap();
+    }
+    store.save_node(&node, &[]).unwrap();
+    for _ in 0..100 {
+        let (_, shown) = bench.call(Method::GET, "/stub/nodes", None).await;
+        let nodes = shown["nodes"].as_array().unwrap();
+        if nodes.iter().any(|node| node["name"] == "n1" && node["running"]["command"] == "execute_clean_step") {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    }
+    panic!("the progress of n1 is not shown");
 }
 
 #[tokio::test]

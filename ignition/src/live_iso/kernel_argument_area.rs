@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::LiveIsoError;
 use crate::iso9660::{Extent, Iso9660, IsoError, SECTOR_BYTES};
@@ -18,20 +18,18 @@ const MAX_AREA_BYTES: u64 = 2048;
 const HEADER: Extent = Extent { offset: 16 * SECTOR_BYTES - 24 - 72, length: 72 };
 const HEADER_MAGIC: &[u8] = b"coreKarg";
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 struct Description {
     default: String,
     files: Vec<Location>,
     size: u64,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 struct Location {
     path: String,
     offset: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pad: Option<char>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<char>,
 }
 
@@ -49,9 +47,6 @@ pub(super) struct KernelArgumentAreas {
     default: String,
     current: String,
     changed: bool,
-    /// Where it is written down, and how; not in old images.
-    description: Option<(Extent, Description)>,
-    default_changed: bool,
 }
 
 impl KernelArgumentAreas {
@@ -73,9 +68,7 @@ impl KernelArgumentAreas {
             };
             areas.push(Area { offset, end: byte(location.end, b'\n')?, pad: byte(location.pad, b'#')? });
         }
-        let mut built = Self::build(iso, areas, description.size, description.default.clone())?;
-        built.description = Some((extent, description));
-        Ok(Some(built))
+        Self::build(iso, areas, description.size, description.default).map(Some)
     }
 
     /// magic, length, offset of the default arguments, up to six offsets of areas: all u64, little-endian.
@@ -106,15 +99,7 @@ impl KernelArgumentAreas {
         found.dedup();
         let [current] = <[String; 1]>::try_from(found)
             .map_err(|_| LiveIsoError::Damaged("its boot loaders do not have one and the same kernel arguments"))?;
-        Ok(Self {
-            areas,
-            length: length as usize,
-            default,
-            current,
-            changed: false,
-            description: None,
-            default_changed: false,
-        })
+        Ok(Self { areas, length: length as usize, default, current, changed: false })
     }
 
     pub(super) fn current(&self) -> &str {
@@ -135,36 +120,17 @@ impl KernelArgumentAreas {
         Ok(())
     }
 
-    /// Changes what [`Self::default_arguments`] are from now on. Old images have no room for that.
-    pub(super) fn set_default(&mut self, line: &str) -> Result<(), LiveIsoError> {
-        let (_, description) = self.description.as_mut().ok_or(LiveIsoError::NoKernelArgumentAreas)?;
-        line.clone_into(&mut description.default);
-        line.clone_into(&mut self.default);
-        self.default_changed = true;
-        Ok(())
-    }
-
-    pub(super) fn patches(&self) -> Result<Vec<Patch>, LiveIsoError> {
+    pub(super) fn patches(&self) -> Vec<Patch> {
         let areas = if self.changed { &self.areas[..] } else { &[] };
-        let patches = areas.iter().map(|area| {
-            let mut bytes = self.current.clone().into_bytes();
-            bytes.push(area.end);
-            bytes.resize(self.length, area.pad);
-            Patch { offset: area.offset, bytes }
-        });
-        let mut patches: Vec<Patch> = patches.collect();
-        if let Some((extent, description)) = self.description.as_ref().filter(|_| self.default_changed) {
-            let mut bytes = serde_json::to_vec_pretty(description)
-                .map_err(|cause| LiveIsoError::Description { file: DESCRIPTION, cause })?;
-            if bytes.len() as u64 > extent.length {
-                return Err(LiveIsoError::Damaged(
-                    "the description of the kernel arguments has no room for shorter ones",
-                ));
-            }
-            bytes.resize(extent.length as usize, b' ');
-            patches.push(Patch { offset: extent.offset, bytes });
-        }
-        Ok(patches)
+        areas
+            .iter()
+            .map(|area| {
+                let mut bytes = self.current.clone().into_bytes();
+                bytes.push(area.end);
+                bytes.resize(self.length, area.pad);
+                Patch { offset: area.offset, bytes }
+            })
+            .collect()
     }
 }
 

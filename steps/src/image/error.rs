@@ -6,7 +6,7 @@ use ferric_hardware::units::Bytes;
 
 use super::Digest;
 use super::inspect::table::Misfit;
-use crate::error::{ErrorKind, StepError, chain};
+use crate::StepError;
 
 /// Why an image could not be written. The texts name the URL, the device and the numbers.
 #[derive(Debug, thiserror::Error)]
@@ -97,28 +97,35 @@ pub enum ImageError {
 impl ImageError {
     /// The whole chain of causes as one line, as people read it.
     pub fn chain(&self) -> String {
-        chain(self)
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
     }
 }
 
 impl From<ImageError> for StepError {
     fn from(error: ImageError) -> Self {
-        let kind = match &error {
+        let text = error.chain();
+        match error {
             ImageError::Download(_) | ImageError::Changed(_) | ImageError::Damaged(_) | ImageError::File { .. } => {
-                ErrorKind::ImageDownload
+                Self::ImageDownload(text)
             }
-            ImageError::DownloadFatal(_) => ErrorKind::ImageDownloadFatal,
-            ImageError::DownloadTimeout(_) => ErrorKind::ImageDownloadTimeout,
-            ImageError::Invalid(_) => ErrorKind::InvalidImage,
+            ImageError::DownloadFatal(_) => Self::ImageDownloadFatal(text),
+            ImageError::DownloadTimeout(_) => Self::ImageDownloadTimeout(text),
+            ImageError::Invalid(_) => Self::InvalidImage(text),
             ImageError::TooLarge { .. } | ImageError::ReadBack { .. } | ImageError::Disk { .. } => {
-                ErrorKind::ImageWrite
+                Self::ImageWrite(text)
             }
-            ImageError::Misfit(_) => ErrorKind::Deployment,
-            ImageError::Checksum { .. } | ImageError::DecodedChecksum { .. } => ErrorKind::ImageChecksum,
-            ImageError::Device(_) => ErrorKind::DeviceNotFound,
-            ImageError::Cancelled => return Self::cancelled(error),
-        };
-        kind.of(error)
+            ImageError::Misfit(_) => Self::Deployment(text),
+            ImageError::Checksum { .. } | ImageError::DecodedChecksum { .. } => Self::ImageChecksum(text),
+            ImageError::Device(_) => Self::DeviceNotFound(text),
+            ImageError::Cancelled => Self::Cancelled(text),
+        }
     }
 }
 
@@ -134,8 +141,7 @@ mod tests {
             at: Bytes(4096),
             source: std::io::Error::from_raw_os_error(28),
         };
-        let error = StepError::from(error);
-        assert_eq!(error.kind, ErrorKind::ImageWrite);
-        assert_eq!(error.chain(), "writing /dev/loop9 at byte 4096: No space left on device (os error 28)");
+        let StepError::ImageWrite(text) = StepError::from(error) else { panic!("wrong kind") };
+        assert_eq!(text, "writing /dev/loop9 at byte 4096: No space left on device (os error 28)");
     }
 }

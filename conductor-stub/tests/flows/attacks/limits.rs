@@ -1,5 +1,6 @@
 //! Nobody can use up memory, connections or rows.
 
+use conductor_stub::store::history::Happening;
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,7 +49,8 @@ async fn history_does_not_grow_without_end() {
     bench.to_manageable().await;
     let node = bench.server.conductor.find("n1").unwrap();
     for _ in 0..400 {
-        bench.server.conductor.store.record(&node, "state", "again", json!(null)).unwrap();
+        let again = Happening::now(&node, "state", "again", json!(null));
+        bench.server.conductor.store.save_node(&node, &[again]).unwrap();
     }
     let (_, nodes) = bench.call(Method::GET, "/stub/nodes", None).await;
     let kept = nodes["nodes"][0]["history"].as_array().unwrap();

@@ -1,0 +1,119 @@
+//! Where an operation goes on from what is written of it: right after it was asked for, and after the end of a conductor.
+
+use crate::agent_client::AgentError;
+use crate::crash;
+use crate::driver::DriverError;
+use crate::flow::clean::Cleaning;
+use crate::flow::deploy::Deployment;
+use crate::flow::error::FlowError;
+use crate::flow::failure::{abort, fail};
+use crate::flow::service::Servicing;
+use crate::flow::steps;
+use crate::flow::task::Task;
+use crate::flow::{clean, deploy, inspect, power, rescue, service};
+use crate::node::Intent;
+use crate::state::{Event, PowerState, ProvisionState as S};
+
+/// Does what is next until the operation waits or is over; its failure is the node's.
+pub async fn go_on(mut task: Task) {
+    match task.node.internal.intent.clone() {
+        Some(Intent::Fail(text)) => fail(&mut task, &text).await,
+        Some(Intent::Abort(text)) => {
+            let outcome = abort(&mut task, text).await;
+            report(&task, outcome);
+        }
+        Some(Intent::Power(steps)) => {
+            let outcome = switch(&mut task, steps).await;
+            settle(&mut task, outcome);
+        }
+        Some(Intent::Media(url)) => {
+            let outcome = exchange(&mut task, url.as_deref()).await.map_err(FlowError::from);
+            settle(&mut task, outcome);
+        }
+        Some(Intent::Boot(_) | Intent::BootInstance(_)) | None => {
+            if let Err(error) = flow(&mut task).await {
+                fail(&mut task, &error.to_string()).await;
+            }
+        }
+    }
+    task.end().await;
+}
+
+/// The operation that the node's state stands for.
+async fn flow(task: &mut Task) -> Result<(), FlowError> {
+    match task.node.provision_state {
+        S::Verifying | S::Adopting => {
+            task.node.power_state = Some(power::state(task).await?);
+            task.step_to(Event::Done)
+        }
+        S::Inspecting => inspect::go_on(task).await,
+        S::Cleaning if is_among_steps(task) => steps::go_on(task, &Cleaning).await,
+        S::Cleaning => clean::begin(task).await,
+        S::Deploying if is_among_steps(task) => steps::go_on(task, &Deployment).await,
+        S::Deploying => deploy::begin(task).await,
+        S::Servicing if is_among_steps(task) => steps::go_on(task, &Servicing).await,
+        S::Servicing => service::begin(task).await,
+        S::Deleting => deploy::undo(task).await,
+        S::Rescuing if !is_booting(task) && rescue::is_among_agents(&task.node) => match rescue::finalize(task).await {
+            // It ends when it has its password.
+            Err(FlowError::Agent(AgentError::Connection { refused: true, .. })) => rescue::finish(task).await,
+            // It may be slow: a heartbeat tells, or its absence.
+            Err(FlowError::Agent(AgentError::Connection { .. })) => task.step_to(Event::Wait),
+            outcome => outcome,
+        },
+        S::Rescuing => rescue::begin(task).await,
+        S::Unrescuing => rescue::undo(task).await,
+        // Nothing but a change of state: `manage` from another stable state, `unhold`.
+        _ => Ok(()),
+    }
+}
+
+fn is_booting(task: &Task) -> bool {
+    matches!(task.node.internal.intent, Some(Intent::Boot(_)))
+}
+
+/// Whether the agent was there already, and no boot is under way.
+fn is_among_steps(task: &Task) -> bool {
+    let internal = &task.node.internal;
+    let is_planned = internal.plan.as_ref().is_some_and(|plan| plan.steps.is_some());
+    !is_booting(task) && (is_planned || internal.agent_url.is_some())
+}
+
+async fn switch(task: &mut Task, steps: Vec<PowerState>) -> Result<(), FlowError> {
+    let mut left = steps.into_iter();
+    while let Some(to) = left.next() {
+        power::set(task, to).await?;
+        task.intend(Intent::Power(left.clone().collect()))?;
+    }
+    Ok(())
+}
+
+async fn exchange(task: &mut Task, url: Option<&str>) -> Result<(), DriverError> {
+    crash::point();
+    let (machine, node) = task.machine()?;
+    match url {
+        Some(url) => machine.attach(node, url).await?,
+        None => machine.detach(node).await?,
+    }
+    crash::point();
+    Ok(())
+}
+
+/// What was asked for beside any flow is over, well or not.
+fn settle(task: &mut Task, outcome: Result<(), FlowError>) {
+    task.node.internal.intent = None;
+    if let Err(error) = outcome {
+        let text = task.node.without_secrets(&error.to_string());
+        tracing::warn!(node = %task.node.label(), "{text}");
+        task.node.last_error = Some(text);
+        task.node.target_power_state = None;
+    }
+    let saved = task.save().map_err(FlowError::from);
+    report(task, saved);
+}
+
+fn report(task: &Task, outcome: Result<(), FlowError>) {
+    if let Err(error) = outcome {
+        tracing::error!(node = %task.node.label(), "writing the end of an operation: {error}");
+    }
+}

@@ -1,0 +1,62 @@
+//! What happened to nodes.
+
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::clock;
+use crate::node::Node;
+
+/// Something that happened to a node, for people and for measuring.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Happening {
+    /// Seconds since the epoch.
+    pub at: f64,
+    /// The provision state then.
+    pub state: String,
+    /// `state`, `step`, `heartbeat`, `error`…
+    pub kind: String,
+    /// What happened, in words.
+    pub text: String,
+    /// Facts: a step's progress and result.
+    pub detail: Value,
+}
+
+impl Happening {
+    /// Something that happens to `node` now.
+    pub fn now(node: &Node, kind: &str, text: &str, detail: Value) -> Self {
+        let state = node.provision_state.to_string();
+        Self { at: clock::seconds(), state, kind: kind.to_owned(), text: text.to_owned(), detail }
+    }
+}
+
+impl Store {
+    pub(super) fn put_happening(
+        &self,
+        connection: &Connection,
+        node: Uuid,
+        happening: &Happening,
+    ) -> Result<(), StoreError> {
+        let node = node.to_string();
+        connection
+            .prepare_cached("INSERT INTO history (node_uuid, document) VALUES (?1, ?2)")?
+            .execute(params![node, serde_json::to_string(happening)?])?;
+        connection
+            .prepare_cached(
+                "DELETE FROM history WHERE node_uuid = ?1 AND id <=
+                    (SELECT id FROM history WHERE node_uuid = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+            )?
+            .execute(params![node, self.history_entries])?;
+        Ok(())
+    }
+
+    /// What happened to a node, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn history(&self, node: Uuid) -> Result<Vec<Happening>, StoreError> {
+        self.many("SELECT document FROM history WHERE node_uuid = ?1 ORDER BY id", &node.to_string())
+    }
+}
