@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ferric_steps::StepError;
+use ferric_steps::{ErrorKind, StepError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -80,47 +80,39 @@ impl Error {
 impl From<StepError> for Error {
     fn from(error: StepError) -> Self {
         const DOWNLOAD: &str = "Error downloading image";
-        let details = match &error {
-            StepError::UnknownStep(name) => format!("Could not find method: {name}"),
-            StepError::ProtectedDevice(text) => return Self::plain("ProtectedDeviceError", text.clone()),
-            other => other.to_string(),
-        };
-        let kind = match error {
-            StepError::InvalidParameters(_) => INVALID_PARAMETERS,
-            StepError::UnknownStep(_) => {
+        let kind = match error.kind {
+            ErrorKind::ProtectedDevice => return Self::plain("ProtectedDeviceError", error.chain()),
+            ErrorKind::InvalidParameters => INVALID_PARAMETERS,
+            ErrorKind::UnknownStep => {
                 kind("HardwareManagerMethodNotFound", 500, "No HardwareManager found to handle method")
             }
-            StepError::DeviceNotFound(_) => {
+            ErrorKind::DeviceNotFound => {
                 kind("DeviceNotFound", 404, "Error finding the disk or partition device to deploy the image onto")
             }
-            StepError::ImageDownload(_) => kind("ImageDownloadError", 500, DOWNLOAD),
-            StepError::ImageDownloadFatal(_) => kind("ImageDownloadFatalError", 500, DOWNLOAD),
-            StepError::ImageDownloadTimeout(_) => kind("ImageDownloadTimeoutError", 408, "Image download timeout"),
-            StepError::ImageOutOfSpace(_) => kind("ImageDownloadOutofSpaceError", 500, DOWNLOAD),
-            StepError::ImageChecksum(_) => kind("ImageChecksumError", 500, "Error verifying image checksum"),
-            StepError::ImageWrite(_) => kind("ImageWriteError", 500, "Error writing image to device"),
-            StepError::InvalidImage(_) => kind("InvalidImage", 500, "The provided image is not valid for use"),
-            StepError::Rest(_) => kind("RESTError", 500, "An error occurred"),
-            StepError::BlockDeviceErase(_) => kind("BlockDeviceEraseError", 500, "Error erasing block device"),
-            StepError::BlockDevice(_) => kind("BlockDeviceError", 500, "Block device caused unknown error"),
-            StepError::SoftwareRaid(_) => kind("SoftwareRAIDError", 500, "Software RAID caused unknown error"),
-            StepError::Incompatible(_) => {
+            ErrorKind::ImageDownload => kind("ImageDownloadError", 500, DOWNLOAD),
+            ErrorKind::ImageDownloadFatal => kind("ImageDownloadFatalError", 500, DOWNLOAD),
+            ErrorKind::ImageDownloadTimeout => kind("ImageDownloadTimeoutError", 408, "Image download timeout"),
+            ErrorKind::ImageChecksum => kind("ImageChecksumError", 500, "Error verifying image checksum"),
+            ErrorKind::ImageWrite => kind("ImageWriteError", 500, "Error writing image to device"),
+            ErrorKind::InvalidImage => kind("InvalidImage", 500, "The provided image is not valid for use"),
+            ErrorKind::Rest => kind("RESTError", 500, "An error occurred"),
+            ErrorKind::BlockDeviceErase => kind("BlockDeviceEraseError", 500, "Error erasing block device"),
+            ErrorKind::BlockDevice => kind("BlockDeviceError", 500, "Block device caused unknown error"),
+            ErrorKind::SoftwareRaid => kind("SoftwareRAIDError", 500, "Software RAID caused unknown error"),
+            ErrorKind::Incompatible => {
                 kind("IncompatibleHardwareMethodError", 500, "HardwareManager method is not compatible with hardware")
             }
-            StepError::Reboot(_) => kind("SystemRebootError", 500, "Error rebooting system"),
-            StepError::ContainerNotPermitted(_) => {
+            ErrorKind::Reboot => kind("SystemRebootError", 500, "Error rebooting system"),
+            ErrorKind::ContainerNotPermitted => {
                 kind("ContainerNotPermittedError", 500, "Container image not permitted")
             }
-            StepError::VirtualMedia(_) => {
-                kind("VirtualMediaBootError", 500, "Configuring agent from virtual media failed")
-            }
-            StepError::ClockSync(_) => CLOCK_SYNC,
-            StepError::Cleaning(_) => kind("CleaningError", 500, "Clean step failed"),
-            StepError::Deployment(_) => kind("DeploymentError", 500, "Deploy step failed"),
-            StepError::Servicing(_) => kind("ServicingError", 500, "Service step failed"),
-            StepError::ProtectedDevice(_) | StepError::Execution(_) | StepError::Cancelled(_) => EXECUTION,
+            ErrorKind::ClockSync => CLOCK_SYNC,
+            ErrorKind::Cleaning => kind("CleaningError", 500, "Clean step failed"),
+            ErrorKind::Deployment => kind("DeploymentError", 500, "Deploy step failed"),
+            ErrorKind::Servicing => kind("ServicingError", 500, "Service step failed"),
+            ErrorKind::Execution | ErrorKind::Cancelled => EXECUTION,
         };
-        Self::new(kind, details)
+        Self::new(kind, error.chain())
     }
 }
 
@@ -159,15 +151,15 @@ mod tests {
 
     #[test]
     fn step_errors_have_the_names_of_the_wire() {
-        let error = Error::from(StepError::BlockDeviceErase("no device was erased".into()));
+        let error = Error::from(ErrorKind::BlockDeviceErase.error("no device was erased"));
         assert_eq!(
             serde_json::to_value(&error).unwrap(),
             json!({"type": "BlockDeviceEraseError", "code": 500, "message": "Error erasing block device",
                    "details": "no device was erased"})
         );
-        let error = Error::from(StepError::UnknownStep("no_such_step".into()));
+        let error = Error::from(ErrorKind::UnknownStep.error("Could not find method: no_such_step"));
         assert_eq!(error.details, "Could not find method: no_such_step");
-        let error = Error::from(StepError::ProtectedDevice("Protected x".into()));
+        let error = Error::from(ErrorKind::ProtectedDevice.error("Protected x"));
         assert_eq!((error.message.as_ref(), error.details.as_str()), ("Protected x", "Protected x"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use ferric_steps::error::chain;
 use ferric_steps::options::Tls;
 use ferric_steps::proxy::Proxies;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -201,24 +202,14 @@ pub fn http_client(conductor: &Conductor, tls: &Tls) -> anyhow::Result<Client> {
 
 /// Status and body; a body that is not JSON becomes a string, an empty one null.
 async fn send(request: RequestBuilder) -> Result<(StatusCode, Value), String> {
-    let response = request.send().await.map_err(|error| with_causes(&error))?;
+    let response = request.send().await.map_err(|error| chain(&error))?;
     let status = response.status();
-    let text = response.text().await.map_err(|error| with_causes(&error))?;
+    let text = response.text().await.map_err(|error| chain(&error))?;
     let body = match text.as_str() {
         "" => Value::Null,
         text => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
     };
     Ok((status, body))
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// What Ironic says in an error: `error_message` is an object, or a text that holds one.

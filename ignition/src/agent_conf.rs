@@ -48,6 +48,15 @@ impl AgentOption {
     }
 }
 
+impl AgentOption {
+    /// Does it have the agent accept any certificate of the conductor?
+    #[must_use]
+    pub fn is_insecure(&self) -> bool {
+        let on = ["true", "yes", "1", "on", "t", "y"].iter().any(|word| self.value.eq_ignore_ascii_case(word));
+        self.section == DEFAULT_SECTION && self.name == "insecure" && on
+    }
+}
+
 impl FromStr for AgentOption {
     type Err = OptionError;
 

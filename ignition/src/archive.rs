@@ -1,23 +1,23 @@
-//! Initramfs archives: what the kernel, and coreos-installer, read from an embed area.
+//! Initramfs archives: what the kernel, and coreos-installer, read from an embed area or a file for network boot.
 //!
 //! Format: cpio "newc", see the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`. Archives may
 //! be plain or compressed, may follow each other, and zeroes may stand between and behind them.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 
+use cpio::newc;
 use liblzma::stream::{Check, Stream};
 use thiserror::Error;
 
-const MAGIC: &[u8] = b"070701";
-const HEADER_BYTES: usize = 110;
-const TRAILER: &str = "TRAILER!!!";
 const DIRECTORY_MODE: u32 = 0o040_755;
 const FILE_MODE: u32 = 0o100_600;
 const FILE_TYPE_MASK: u32 = 0o170_000;
 const REGULAR_FILE: u32 = 0o100_000;
 /// More than any configuration needs, and little enough that a decompression bomb does no harm.
-const MAX_DECODED_BYTES: u64 = 64 << 20;
+const MAX_KEPT_BYTES: u64 = 64 << 20;
+/// More than any live system's initramfs holds.
+const MAX_SCANNED_BYTES: u64 = 8 << 30;
 
 /// Why bytes are not a readable archive.
 #[derive(Debug, Error)]
@@ -25,15 +25,29 @@ pub enum ArchiveError {
     /// The bytes start with no known magic number.
     #[error("not a cpio archive, nor a gzip, xz or zstd one")]
     UnknownFormat,
-    /// A cpio header or what it announces does not fit into the bytes.
-    #[error("truncated or damaged cpio archive: {0}")]
-    Damaged(&'static str),
-    /// A compressed archive grows beyond what is reasonable.
-    #[error("compressed archive holds more than {} MiB", MAX_DECODED_BYTES >> 20)]
+    /// The bytes end too early, or what is in them is no archive.
+    #[error("truncated or damaged archive: {0}")]
+    Damaged(#[source] io::Error),
+    /// Something stands where nothing may.
+    #[error("bytes behind the end of a compressed archive")]
+    Trailing,
+    /// What is wanted of it is more than is reasonable.
+    #[error("the archive holds more than {} MiB", MAX_KEPT_BYTES >> 20)]
     TooLarge,
-    /// The decompressor refused the bytes.
-    #[error("compressed archive: {0}")]
-    Compression(#[from] std::io::Error),
+    /// The source of the bytes failed.
+    #[error("reading the archive: {0}")]
+    Io(#[source] io::Error),
+}
+
+impl From<io::Error> for ArchiveError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::Other => {
+                Self::Damaged(error)
+            }
+            _ => Self::Io(error),
+        }
+    }
 }
 
 /// Regular files by their path in the initramfs (no leading slash).
@@ -48,20 +62,43 @@ impl Archive {
     /// # Errors
     /// Bytes that are neither zero nor an archive.
     pub fn decode(bytes: &[u8]) -> Result<Self, ArchiveError> {
+        Self::read_limited(bytes, |_| true, 2 * MAX_KEPT_BYTES)
+    }
+
+    /// Reads all archives of a source from front to back and keeps the files with wanted names, not more of anything else
+    /// than a buffer.
+    ///
+    /// # Errors
+    /// As [`Archive::decode`]; when the source cannot be read.
+    pub fn read(source: impl BufRead, wanted: impl Fn(&str) -> bool) -> Result<Self, ArchiveError> {
+        Self::read_limited(source, wanted, MAX_SCANNED_BYTES)
+    }
+
+    /// `limit_bytes` is for each compressed archive.
+    fn read_limited(
+        mut source: impl BufRead,
+        wanted: impl Fn(&str) -> bool,
+        limit_bytes: u64,
+    ) -> Result<Self, ArchiveError> {
         let mut archive = Self::default();
-        let mut rest = skip_zeroes(bytes);
-        while !rest.is_empty() {
-            if rest.starts_with(MAGIC) {
-                rest = archive.read_members(rest)?;
-            } else {
-                let (inner, after) = decompress(rest)?;
-                let trailing = archive.read_members(&inner)?;
-                if !skip_zeroes(trailing).is_empty() {
-                    return Err(ArchiveError::Damaged("bytes behind the end of a compressed archive"));
+        let mut members = Members { wanted: &wanted, kept_bytes: 0, archive: &mut archive };
+        while let Some(first) = skip_zeroes(&mut source)? {
+            // The first byte tells the formats apart; their decoders check the rest of the magic number.
+            let decoder: Box<dyn Read> = match first {
+                b'0' => {
+                    members.read(&mut source)?;
+                    continue;
                 }
-                rest = after;
+                0x1f => Box::new(flate2::bufread::GzDecoder::new(&mut source)),
+                0xfd => Box::new(liblzma::bufread::XzDecoder::new(&mut source)),
+                0x28 => Box::new(zstd::stream::read::Decoder::with_buffer(&mut source)?.single_frame()),
+                _ => return Err(ArchiveError::UnknownFormat),
+            };
+            let mut decoded = io::BufReader::new(decoder.take(limit_bytes));
+            members.read(&mut decoded)?;
+            if skip_zeroes(&mut decoded)?.is_some() {
+                return Err(ArchiveError::Trailing);
             }
-            rest = skip_zeroes(rest);
         }
         Ok(archive)
     }
@@ -102,111 +139,83 @@ impl Archive {
         self.files.keys().map(String::as_str)
     }
 
+    /// Is there no file in it?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     fn to_cpio(&self) -> Vec<u8> {
-        let mut cpio = Vec::new();
-        let mut inode = 0;
+        let mut members: Vec<(newc::Builder, io::Cursor<&[u8]>)> = Vec::new();
         let mut made: Vec<&str> = Vec::new();
         for (path, contents) in &self.files {
             for (end, _) in path.match_indices('/') {
                 let directory = &path[..end];
                 if !made.contains(&directory) {
                     made.push(directory);
-                    write_member(&mut cpio, inode, DIRECTORY_MODE, directory, &[]);
-                    inode += 1;
+                    members.push((newc::Builder::new(directory).mode(DIRECTORY_MODE), io::Cursor::new(&[])));
                 }
             }
-            write_member(&mut cpio, inode, FILE_MODE, path, contents);
-            inode += 1;
+            members.push((newc::Builder::new(path).mode(FILE_MODE), io::Cursor::new(contents)));
         }
-        write_member(&mut cpio, 0, 0, TRAILER, &[]);
-        cpio
+        cpio::write_cpio(members.into_iter(), Vec::new()).expect("memory takes all bytes")
     }
+}
 
-    /// Reads up to and including the trailer; returns what follows.
-    fn read_members<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], ArchiveError> {
-        let mut position = 0;
+/// What is taken out of one archive after the other.
+struct Members<'a, W> {
+    wanted: &'a W,
+    kept_bytes: u64,
+    archive: &'a mut Archive,
+}
+
+impl<W: Fn(&str) -> bool> Members<'_, W> {
+    /// Reads up to and including the trailer.
+    fn read(&mut self, mut source: &mut dyn Read) -> Result<(), ArchiveError> {
         loop {
-            let header = bytes.get(position..position + HEADER_BYTES).ok_or(ArchiveError::Damaged("short header"))?;
-            if !header.starts_with(MAGIC) {
-                return Err(ArchiveError::Damaged("member without its magic number"));
+            let mut member = newc::Reader::new(source)?;
+            let entry = member.entry();
+            let is_last = entry.is_trailer();
+            let (name, size) = (entry.name().to_owned(), u64::from(entry.file_size()));
+            if !is_last && entry.mode() & FILE_TYPE_MASK == REGULAR_FILE && (self.wanted)(&name) {
+                self.kept_bytes += size;
+                if self.kept_bytes > MAX_KEPT_BYTES {
+                    return Err(ArchiveError::TooLarge);
+                }
+                let mut contents = Vec::new();
+                member.read_to_end(&mut contents)?;
+                if (contents.len() as u64) < size {
+                    return Err(io::Error::from(ErrorKind::UnexpectedEof).into());
+                }
+                self.archive.files.insert(name, contents);
             }
-            let (mode, size, name_size) = (field(header, 1)?, field(header, 6)?, field(header, 11)?);
-            let name_start = position + HEADER_BYTES;
-            let name = section(bytes, name_start, name_size)?;
-            let name = name.strip_suffix(b"\0").ok_or(ArchiveError::Damaged("name without its final zero"))?;
-            let name = std::str::from_utf8(name).map_err(|_| ArchiveError::Damaged("name is not UTF-8"))?;
-            let data_start = aligned(name_start + name_size as usize);
-            let data = section(bytes, data_start, size)?;
-            position = aligned(data_start + size as usize);
-            if name == TRAILER {
-                return Ok(bytes.get(position..).unwrap_or_default());
-            }
-            if mode & FILE_TYPE_MASK == REGULAR_FILE {
-                self.files.insert(name.to_owned(), data.to_owned());
+            source = member.finish()?;
+            if is_last {
+                return Ok(());
             }
         }
     }
 }
 
-fn write_member(cpio: &mut Vec<u8>, inode: u32, mode: u32, name: &str, contents: &[u8]) {
-    let fields = [inode, mode, 0, 0, 1, 0, contents.len() as u32, 0, 0, 0, 0, name.len() as u32 + 1, 0];
-    cpio.extend_from_slice(MAGIC);
-    for value in fields {
-        cpio.extend_from_slice(format!("{value:08x}").as_bytes());
+/// The first byte that is not zero, which stays in the source; none at the end.
+fn skip_zeroes(source: &mut impl BufRead) -> io::Result<Option<u8>> {
+    loop {
+        let buffer = source.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(None);
+        }
+        match buffer.iter().position(|byte| *byte != 0) {
+            Some(position) => {
+                let first = buffer[position];
+                source.consume(position);
+                return Ok(Some(first));
+            }
+            None => {
+                let length = buffer.len();
+                source.consume(length);
+            }
+        }
     }
-    cpio.extend_from_slice(name.as_bytes());
-    cpio.push(0);
-    cpio.resize(aligned(cpio.len()), 0);
-    cpio.extend_from_slice(contents);
-    cpio.resize(aligned(cpio.len()), 0);
-}
-
-fn field(header: &[u8], index: usize) -> Result<u32, ArchiveError> {
-    let start = MAGIC.len() + index * 8;
-    std::str::from_utf8(&header[start..start + 8])
-        .ok()
-        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-        .ok_or(ArchiveError::Damaged("a header field is not hexadecimal"))
-}
-
-fn section(bytes: &[u8], start: usize, length: u32) -> Result<&[u8], ArchiveError> {
-    start
-        .checked_add(length as usize)
-        .and_then(|end| bytes.get(start..end))
-        .ok_or(ArchiveError::Damaged("a member is longer than the archive"))
-}
-
-fn aligned(position: usize) -> usize {
-    position.next_multiple_of(4)
-}
-
-fn skip_zeroes(bytes: &[u8]) -> &[u8] {
-    let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
-    &bytes[start..]
-}
-
-/// The first compressed archive in `bytes`, unpacked, and the bytes behind it.
-fn decompress(bytes: &[u8]) -> Result<(Vec<u8>, &[u8]), ArchiveError> {
-    let mut rest = bytes;
-    let unpacked = if bytes.starts_with(&[0x1f, 0x8b]) {
-        read_limited(flate2::bufread::GzDecoder::new(&mut rest))?
-    } else if bytes.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
-        read_limited(liblzma::bufread::XzDecoder::new(&mut rest))?
-    } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        read_limited(zstd::stream::read::Decoder::with_buffer(&mut rest)?.single_frame())?
-    } else {
-        return Err(ArchiveError::UnknownFormat);
-    };
-    Ok((unpacked, rest))
-}
-
-fn read_limited(decoder: impl Read) -> Result<Vec<u8>, ArchiveError> {
-    let mut unpacked = Vec::new();
-    decoder.take(MAX_DECODED_BYTES + 1).read_to_end(&mut unpacked)?;
-    if unpacked.len() as u64 > MAX_DECODED_BYTES {
-        return Err(ArchiveError::TooLarge);
-    }
-    Ok(unpacked)
 }
 
 #[cfg(test)]
@@ -267,8 +276,18 @@ mod tests {
     }
 
     #[test]
+    fn only_wanted_files_are_kept() {
+        let mut archive = sample();
+        archive.insert("large", vec![b'x'; 1 << 20]);
+        let found = Archive::read(&archive.encode()[..], |path| path == "config.ign").unwrap();
+        assert_eq!(found.paths().collect::<Vec<_>>(), ["config.ign"]);
+    }
+
+    #[test]
     fn a_bomb_is_stopped() {
-        let bomb = zstd::encode_all(std::io::repeat(0).take(MAX_DECODED_BYTES * 2), 1).unwrap();
+        let mut header = Vec::new();
+        newc::Builder::new("bomb").mode(FILE_MODE).write(&mut header, MAX_KEPT_BYTES as u32 + 1).finish().unwrap();
+        let bomb = zstd::encode_all(header.chain(std::io::repeat(0).take(MAX_KEPT_BYTES * 2)), 1).unwrap();
         assert!(matches!(Archive::decode(&bomb), Err(ArchiveError::TooLarge)));
     }
 }

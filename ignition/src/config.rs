@@ -6,16 +6,22 @@ use url::Url;
 
 use crate::agent_conf::{AgentConf, AgentOption, OptionError};
 use crate::document::{
-    Contents, Document, File, Ignition, Passwd, Proxy, Security, Storage, Systemd, Tls, Unit, User, VERSION,
+    Contents, Document, File, Ignition, Link, Passwd, Proxy, Security, Storage, Systemd, Tls, Unit, User, VERSION,
     Verification,
 };
 use crate::host_name;
-use crate::image_reference::{ImageReference, ReferenceError};
-use crate::unit::{self, Container};
+use crate::image_reference::{ImageReference, ReferenceError, check_location};
+use crate::keyfile::Keyfile;
+use crate::specification::{self, SpecificationError};
+use crate::unit::{self, Container, Service};
 
 const SECRET_MODE: u32 = 0o600;
 const PUBLIC_MODE: u32 = 0o644;
 const PROGRAM_MODE: u32 = 0o755;
+const REGISTRIES_CONF: &str = "/etc/containers/registries.conf.d/50-ferric.conf";
+const CERTS_D: &str = "/etc/containers/certs.d";
+/// Taken up when the live system starts (coreos-update-ca-trust.service).
+const HOST_AUTHORITY: &str = "/etc/pki/ca-trust/source/anchors/ferric.crt";
 const CONNECTIONS: &str = "/etc/NetworkManager/system-connections";
 
 /// What makes a setup impossible.
@@ -55,12 +61,24 @@ pub enum ConfigError {
     /// Not a list of certificates.
     #[error("the certificate authorities are not PEM")]
     Certificates,
-    /// A file that NetworkManager would not read.
-    #[error("network configuration {0:?}: only *.nmconnection files with a plain name are understood")]
-    NetworkFile(String),
+    /// Not a place of images.
+    #[error("the mirror {mirror:?}: {rule}")]
+    Mirror {
+        /// As given.
+        mirror: String,
+        /// Which rule it breaks.
+        #[source]
+        rule: ReferenceError,
+    },
+    /// An image without registry cannot be elsewhere, too.
+    #[error("mirrors are for images of a registry, which {0} does not name")]
+    MirrorOfShortName(String),
     /// An agent option.
     #[error(transparent)]
     Option(#[from] OptionError),
+    /// What was given contradicts itself or what the agent needs.
+    #[error("the config {0}")]
+    Specification(#[from] SpecificationError),
 }
 
 /// Where the agent comes from.
@@ -74,6 +92,8 @@ pub enum Agent {
         insecure_registry: bool,
         /// Credentials, as in podman's `auth.json`.
         pull_secret: Option<String>,
+        /// Where the image may be, too, `HOST[:PORT][/PATH]`; tried first, in this order.
+        mirrors: Vec<String>,
     },
     /// Ignition downloads the static binary, systemd runs it: no registry needed.
     Binary {
@@ -82,15 +102,6 @@ pub enum Agent {
         /// What it must be: 128 hexadecimal digits.
         sha512: String,
     },
-}
-
-/// A NetworkManager keyfile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keyfile {
-    /// File name, `*.nmconnection`.
-    pub name: String,
-    /// Contents.
-    pub contents: Vec<u8>,
 }
 
 /// What differs between sites.
@@ -112,8 +123,21 @@ pub struct Setup {
     pub network: Vec<Keyfile>,
     /// For Ignition, podman and the agent.
     pub proxy: Proxy,
-    /// Certificate authorities, PEM, that Ignition and the agent trust in addition to the usual ones.
+    /// Certificate authorities, PEM, that Ignition, podman, the agent and the host trust in addition to the usual ones.
     pub certificates: Option<String>,
+    /// Further files, links and units of the live system.
+    pub further: Further,
+}
+
+/// Files, links and units that are nothing of the agent's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Further {
+    /// Files.
+    pub files: Vec<File>,
+    /// Symbolic links.
+    pub links: Vec<Link>,
+    /// Units.
+    pub units: Vec<Unit>,
 }
 
 impl Setup {
@@ -121,10 +145,20 @@ impl Setup {
     ///
     /// # Errors
     /// What in the setup cannot work.
+    ///
+    /// # Panics
+    /// Never: a document can be written as JSON.
     pub fn document(&self) -> Result<Document, ConfigError> {
-        Ok(Document {
+        let mut files = self.files()?;
+        files.extend(self.further.files.iter().cloned());
+        let mut links = self.links()?;
+        links.extend(self.further.links.iter().cloned());
+        let mut units = self.units()?;
+        units.extend(self.further.units.iter().cloned());
+        let document = Document {
             ignition: Ignition {
                 version: VERSION,
+                config: None,
                 proxy: self.checked_proxy()?,
                 security: self
                     .certificates
@@ -132,9 +166,17 @@ impl Setup {
                     .map(|pem| Security { tls: Tls { certificate_authorities: vec![Contents::inline(pem)] } }),
             },
             passwd: self.passwd()?,
-            storage: Storage { files: self.files()? },
-            systemd: Systemd { units: vec![Unit { name: unit::NAME, enabled: true, contents: self.unit()? }] },
-        })
+            storage: Storage { files, links },
+            systemd: Systemd { units },
+        };
+        specification::check(&serde_json::to_value(&document).expect("a document is JSON"), None)?;
+        Ok(document)
+    }
+
+    /// Does Ignition download anything, and so need a network before it can write the network's configuration?
+    #[must_use]
+    pub fn is_downloaded(&self) -> bool {
+        matches!(self.agent, Agent::Binary { .. })
     }
 
     fn files(&self) -> Result<Vec<File>, ConfigError> {
@@ -145,19 +187,26 @@ impl Setup {
                 mode: PROGRAM_MODE,
                 overwrite: true,
                 contents: Contents {
+                    compression: None,
                     source: checked_url("agent URL", url, &["http", "https"])?,
                     verification: Some(Verification { hash: format!("sha512-{}", checked_sha512(sha512)?) }),
                 },
             }),
-            Agent::Image { pull_secret: Some(secret), .. } => {
-                let has_auths = serde_json::from_str(secret).is_ok_and(|value: Value| value["auths"].is_object());
-                if !has_auths {
-                    return Err(ConfigError::PullSecret);
+            Agent::Image { reference, pull_secret, mirrors, insecure_registry } => {
+                if let Some(secret) = pull_secret {
+                    let has_auths = serde_json::from_str(secret).is_ok_and(|value: Value| value["auths"].is_object());
+                    if !has_auths {
+                        return Err(ConfigError::PullSecret);
+                    }
+                    files.push(File::inline(unit::PULL_SECRET, SECRET_MODE, secret));
                 }
-                files.push(File::inline(unit::PULL_SECRET, SECRET_MODE, secret));
+                if !mirrors.is_empty() {
+                    let registries = registries_conf(&checked_image(reference)?, mirrors, *insecure_registry)?;
+                    files.push(File::inline(REGISTRIES_CONF, PUBLIC_MODE, registries));
+                }
             }
-            Agent::Image { pull_secret: None, .. } => {}
         }
+        files.push(File::inline(unit::REPORT, PUBLIC_MODE, unit::REPORT_PROGRAM));
         if let Some(pem) = &self.certificates {
             if !pem.contains("-----BEGIN CERTIFICATE-----") {
                 return Err(ConfigError::Certificates);
@@ -167,15 +216,28 @@ impl Setup {
         if let Some(name) = &self.hostname {
             files.push(File::inline("/etc/hostname", PUBLIC_MODE, format!("{}\n", checked_hostname(name)?)));
         }
-        for Keyfile { name, contents } in &self.network {
-            let plain = |character: char| character.is_ascii_alphanumeric() || "._- ".contains(character);
-            let stem = name.strip_suffix(".nmconnection").unwrap_or_default();
-            if stem.is_empty() || !stem.chars().all(plain) {
-                return Err(ConfigError::NetworkFile(name.clone()));
-            }
-            files.push(File::inline(format!("{CONNECTIONS}/{name}"), SECRET_MODE, contents));
+        for keyfile in &self.network {
+            files.push(File::inline(format!("{CONNECTIONS}/{}", keyfile.name()), SECRET_MODE, keyfile.contents()));
         }
         Ok(files)
+    }
+
+    /// podman looks for a registry's authorities by its name; coreos-installer and others go by the host's.
+    fn links(&self) -> Result<Vec<Link>, ConfigError> {
+        if self.certificates.is_none() {
+            return Ok(Vec::new());
+        }
+        let link = |path: String| Link { path, overwrite: true, target: unit::CERTIFICATES.to_owned() };
+        let mut links = vec![link(HOST_AUTHORITY.to_owned())];
+        if let Agent::Image { reference, mirrors, .. } = &self.agent {
+            let image = checked_image(reference)?;
+            let mirrors = mirrors.iter().map(|mirror| mirror.split('/').next().unwrap_or_default());
+            let mut registries: Vec<&str> = image.registry().into_iter().chain(mirrors).collect();
+            registries.sort_unstable();
+            registries.dedup();
+            links.extend(registries.iter().map(|registry| link(format!("{CERTS_D}/{registry}/ca.crt"))));
+        }
+        Ok(links)
     }
 
     fn agent_conf(&self) -> Result<AgentConf, ConfigError> {
@@ -199,18 +261,43 @@ impl Setup {
         Ok(options.into_iter().chain(self.options.iter().cloned()).collect())
     }
 
-    fn unit(&self) -> Result<String, ConfigError> {
-        let environment = self.environment();
+    fn units(&self) -> Result<Vec<Unit>, ConfigError> {
+        let (environment, report) = (self.environment(), self.report());
+        let service = Service { environment: &environment, report: &report };
+        let unit = |name: &str, enabled: bool, contents: String| Unit {
+            name: name.to_owned(),
+            enabled: enabled.then_some(true),
+            contents: Some(contents),
+            dropins: Vec::new(),
+        };
         Ok(match &self.agent {
-            Agent::Binary { .. } => unit::binary(&environment),
-            Agent::Image { reference, insecure_registry, pull_secret } => unit::container(&Container {
-                image: checked_image(reference)?.as_str(),
-                insecure_registry: *insecure_registry,
-                pull_secret: pull_secret.is_some(),
-                certificates: self.certificates.is_some(),
-                environment: &environment,
-            }),
+            Agent::Binary { .. } => vec![unit(unit::NAME, true, unit::binary(&service))],
+            Agent::Image { reference, insecure_registry, pull_secret, .. } => {
+                let image = checked_image(reference)?;
+                let container = Container {
+                    image: image.as_str(),
+                    insecure_registry: *insecure_registry,
+                    pull_secret: pull_secret.is_some(),
+                    certificates: self.certificates.is_some(),
+                };
+                vec![
+                    unit(unit::NAME, false, unit::container(&container, &service)),
+                    unit(unit::IMAGE_NAME, true, unit::image(&container, &service)),
+                ]
+            }
         })
+    }
+
+    /// How the conductor is told that the agent does not run; as the agent trusts it.
+    fn report(&self) -> Vec<(&'static str, String)> {
+        let mut report = vec![("API_URL", self.api_urls.join(","))];
+        if self.certificates.is_some() {
+            report.push(("CAFILE", unit::CERTIFICATES.to_owned()));
+        }
+        if self.options.iter().any(AgentOption::is_insecure) {
+            report.push(("INSECURE", "1".to_owned()));
+        }
+        report
     }
 
     fn environment(&self) -> Vec<(&'static str, String)> {
@@ -270,6 +357,17 @@ fn checked_image(reference: &str) -> Result<ImageReference, ConfigError> {
     reference.parse().map_err(|rule| ConfigError::Image { reference: reference.to_owned(), rule })
 }
 
+/// As containers-registries.conf(5) has it.
+fn registries_conf(image: &ImageReference, mirrors: &[String], insecure: bool) -> Result<String, ConfigError> {
+    let registry = image.registry().ok_or_else(|| ConfigError::MirrorOfShortName(image.to_string()))?;
+    let mut conf = format!("[[registry]]\nlocation = \"{registry}\"\ninsecure = {insecure}\n");
+    for mirror in mirrors {
+        check_location(mirror).map_err(|rule| ConfigError::Mirror { mirror: mirror.clone(), rule })?;
+        conf.push_str(&format!("\n[[registry.mirror]]\nlocation = \"{mirror}\"\ninsecure = {insecure}\n"));
+    }
+    Ok(conf)
+}
+
 fn checked_sha512(digest: &str) -> Result<String, ConfigError> {
     match hex::decode(digest) {
         Ok(bytes) if bytes.len() == 64 => Ok(digest.to_ascii_lowercase()),
@@ -292,6 +390,7 @@ mod tests {
                 reference: "registry.example:5000/ferric/agent:1".to_owned(),
                 insecure_registry: false,
                 pull_secret: None,
+                mirrors: Vec::new(),
             },
             inspect: false,
             options: Vec::new(),
@@ -300,6 +399,7 @@ mod tests {
             network: Vec::new(),
             proxy: Proxy::default(),
             certificates: None,
+            further: Further::default(),
         }
     }
 
@@ -321,10 +421,11 @@ mod tests {
     #[test]
     fn a_registry_is_verified_unless_told_otherwise() {
         let mut setup = setup();
-        assert!(!setup.unit().unwrap().contains("tls-verify"));
+        let pull = |setup: &Setup| setup.units().unwrap()[1].contents.clone().unwrap();
+        assert!(!pull(&setup).contains("tls-verify"));
         let Agent::Image { insecure_registry, .. } = &mut setup.agent else { unreachable!() };
         *insecure_registry = true;
-        assert!(setup.unit().unwrap().contains(" --tls-verify=false "));
+        assert!(pull(&setup).contains(" --tls-verify=false "));
     }
 
     #[test]
@@ -337,7 +438,7 @@ mod tests {
         assert_eq!(program.mode, 0o755);
         let expected = format!("sha512-{}", sha512.to_lowercase());
         assert_eq!(program.contents.verification.as_ref().unwrap().hash, expected);
-        assert!(!document.systemd.units[0].contents.contains("podman"));
+        assert!(!document.systemd.units[0].contents.as_ref().unwrap().contains("podman"));
     }
 
     #[test]
@@ -351,6 +452,7 @@ mod tests {
             reference: reference.to_owned(),
             insecure_registry: false,
             pull_secret: None,
+            mirrors: Vec::new(),
         };
         breaks(&|setup| setup.api_urls = vec!["http://a/\nevil = 1".to_owned()]);
         breaks(&|setup| setup.api_urls = vec!["file:///etc/passwd".to_owned()]);
@@ -362,8 +464,42 @@ mod tests {
         breaks(&|setup| setup.ssh_keys = vec!["not a key".to_owned()]);
         breaks(&|setup| setup.proxy.http_proxy = Some("http://a\nExecStart=/bin/sh".to_owned()));
         breaks(&|setup| setup.certificates = Some("no certificate".to_owned()));
-        breaks(&|setup| {
-            setup.network = vec![Keyfile { name: "../../passwd.nmconnection".to_owned(), contents: Vec::new() }];
-        });
+    }
+
+    #[test]
+    fn authorities_reach_everybody_who_asks_a_registry() {
+        let mut setup = setup();
+        setup.certificates = Some("-----BEGIN CERTIFICATE-----\n".to_owned());
+        let Agent::Image { mirrors, .. } = &mut setup.agent else { unreachable!() };
+        *mirrors = vec!["mirror.example/ferric".to_owned(), "[fd00::1]:5000".to_owned()];
+        let document = setup.document().unwrap();
+        let links: Vec<_> = document.storage.links.iter().map(|link| link.path.as_str()).collect();
+        let expected = [
+            "/etc/pki/ca-trust/source/anchors/ferric.crt",
+            "/etc/containers/certs.d/[fd00::1]:5000/ca.crt",
+            "/etc/containers/certs.d/mirror.example/ca.crt",
+            "/etc/containers/certs.d/registry.example:5000/ca.crt",
+        ];
+        assert_eq!(links, expected);
+        assert!(document.storage.links.iter().all(|link| link.target == unit::CERTIFICATES));
+        let conf = document.storage.files.iter().find(|file| file.path == REGISTRIES_CONF).unwrap();
+        let conf = String::from_utf8(specification::data_url::decode(&conf.contents.source).unwrap()).unwrap();
+        let expected = "[[registry]]\nlocation = \"registry.example:5000\"\ninsecure = false\n\n\
+                        [[registry.mirror]]\nlocation = \"mirror.example/ferric\"\ninsecure = false\n\n\
+                        [[registry.mirror]]\nlocation = \"[fd00::1]:5000\"\ninsecure = false\n";
+        assert_eq!(conf, expected);
+    }
+
+    #[test]
+    fn what_is_added_must_not_stand_where_something_is() {
+        for path in [unit::AGENT_CONF, unit::REPORT, "/etc/systemd/system/ferric-agent.service"] {
+            let mut setup = setup();
+            setup.further.files.push(File::inline(path, 0o644, "x"));
+            let error = setup.document().unwrap_err();
+            assert!(matches!(error, ConfigError::Specification(_)), "{path}: {error}");
+        }
+        let mut setup = setup();
+        setup.further.links.push(Link { path: "/etc/ferric".to_owned(), overwrite: false, target: "/var".to_owned() });
+        assert!(setup.document().unwrap_err().to_string().contains("leads through a link"));
     }
 }

@@ -1,12 +1,19 @@
 //! The part of the Ignition specification that an agent's config needs, version 3.2.0
-//! (<https://coreos.github.io/ignition/configuration-v3_2/>): old enough for every engine in use.
+//! (<https://coreos.github.io/ignition/configuration-v3_2/>): old enough for every engine in use. (The types of the crate
+//! `ignition-config`, by which configs are checked, would write a null for everything that is not there.)
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde::Serialize;
+
+use crate::specification::data_url;
 
 /// Version that documents are written in.
 pub const VERSION: &str = "3.2.0";
+/// What is shorter can be read by people instead.
+const MIN_COMPRESSED_BYTES: usize = 1024;
 
 /// An Ignition config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,8 +24,10 @@ pub struct Document {
     #[serde(skip_serializing_if = "Passwd::is_empty")]
     pub passwd: Passwd,
     /// Files.
+    #[serde(skip_serializing_if = "Storage::is_empty")]
     pub storage: Storage,
     /// Units.
+    #[serde(skip_serializing_if = "Systemd::is_empty")]
     pub systemd: Systemd,
 }
 
@@ -27,12 +36,22 @@ pub struct Document {
 pub struct Ignition {
     /// Version of the specification.
     pub version: &'static str,
+    /// Configs that are laid over this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<Included>,
     /// Proxies for what Ignition itself fetches.
     #[serde(skip_serializing_if = "Proxy::is_empty")]
     pub proxy: Proxy,
     /// Certificate authorities for what Ignition itself fetches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security: Option<Security>,
+}
+
+/// The section `ignition.config`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Included {
+    /// In this order.
+    pub merge: Vec<Contents>,
 }
 
 /// Proxies, as URLs.
@@ -97,10 +116,31 @@ pub struct User {
 }
 
 /// The section `storage`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Storage {
     /// Files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<File>,
+    /// Symbolic links.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+}
+
+impl Storage {
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.links.is_empty()
+    }
+}
+
+/// A symbolic link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// Absolute path.
+    pub path: String,
+    /// Replace what exists there.
+    pub overwrite: bool,
+    /// Where it leads.
+    pub target: String,
 }
 
 /// A file.
@@ -129,16 +169,27 @@ impl File {
 pub struct Contents {
     /// A URL, `data:` included.
     pub source: String,
+    /// `gzip`, or as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<&'static str>,
     /// What must come from there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
 }
 
 impl Contents {
-    /// Contents that travel in the config.
+    /// Contents that travel in the config, compressed when that makes them shorter by far: places for a config are small.
+    ///
+    /// # Panics
+    /// Never: writing into memory does not fail.
     #[must_use]
     pub fn inline(contents: impl AsRef<[u8]>) -> Self {
-        Self { source: format!("data:;base64,{}", STANDARD.encode(contents)), verification: None }
+        let contents = contents.as_ref();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let compressed = encoder.write_all(contents).and_then(|()| encoder.finish()).expect("memory takes all bytes");
+        let is_worth_it = contents.len() >= MIN_COMPRESSED_BYTES && compressed.len() < contents.len() / 4 * 3;
+        let source = data_url::from_bytes(if is_worth_it { &compressed } else { contents });
+        Self { source, compression: is_worth_it.then_some("gzip"), verification: None }
     }
 }
 
@@ -150,19 +201,39 @@ pub struct Verification {
 }
 
 /// The section `systemd`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Systemd {
     /// Units.
     pub units: Vec<Unit>,
+}
+
+impl Systemd {
+    fn is_empty(&self) -> bool {
+        self.units.is_empty()
+    }
 }
 
 /// A systemd unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unit {
     /// File name.
-    pub name: &'static str,
-    /// Start it at boot.
-    pub enabled: bool,
+    pub name: String,
+    /// Start it at boot; a unit that is only changed by drop-ins stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
     /// The unit file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contents: Option<String>,
+    /// Additions to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropins: Vec<Dropin>,
+}
+
+/// A part of a unit's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dropin {
+    /// File name, `*.conf`.
+    pub name: String,
+    /// The file.
     pub contents: String,
 }

@@ -109,6 +109,34 @@ impl<R: Read + Seek> Iso9660<R> {
         Err(not_found())
     }
 
+    /// The files of a directory, by their names in the image.
+    ///
+    /// # Errors
+    /// [`IsoError::NotFound`] when it does not exist.
+    pub fn files(&mut self, path: &str) -> Result<Vec<(String, Extent)>, IsoError> {
+        let mut directory = self.root;
+        for component in path.split('/').filter(|part| !part.is_empty()) {
+            let names = [component.to_uppercase(), level_1_name(component)];
+            match self.entry(directory, &names)? {
+                Some((extent, true)) => directory = extent,
+                _ => return Err(IsoError::NotFound(path.to_owned())),
+            }
+        }
+        let mut files = Vec::new();
+        self.walk(directory, |name, extent, is_directory| {
+            if !is_directory {
+                files.push((String::from_utf8_lossy(name).into_owned(), extent));
+            }
+            None::<()>
+        })?;
+        files.into_iter().map(|(name, extent)| Ok((name, self.inside(extent)?))).collect()
+    }
+
+    /// The image itself.
+    pub fn image(&mut self) -> &mut R {
+        &mut self.image
+    }
+
     /// The bytes of an extent, at most `limit_bytes` long.
     ///
     /// # Errors
@@ -133,6 +161,17 @@ impl<R: Read + Seek> Iso9660<R> {
     }
 
     fn entry(&mut self, directory: Extent, names: &[String]) -> Result<Option<(Extent, bool)>, IsoError> {
+        self.walk(directory, |stored, extent, is_directory| {
+            names.iter().any(|name| stored == name.as_bytes()).then_some((extent, is_directory))
+        })
+    }
+
+    /// Shows the records of a directory one by one (name, extent, whether it is a directory) until something is found.
+    fn walk<T>(
+        &mut self,
+        directory: Extent,
+        mut visit: impl FnMut(&[u8], Extent, bool) -> Option<T>,
+    ) -> Result<Option<T>, IsoError> {
         let records = self.read(directory, MAX_DIRECTORY_BYTES)?;
         // A record never crosses a sector; the rest of the sector behind the last one is zero.
         for sector in records.chunks(SECTOR_BYTES as usize) {
@@ -145,8 +184,9 @@ impl<R: Read + Seek> Iso9660<R> {
                 let record = &rest[..length];
                 let stored = &record[33..33 + name_bytes];
                 let stored = stored.split(|byte| *byte == b';').next().unwrap_or_default();
-                if names.iter().any(|name| stored == name.as_bytes()) {
-                    return Ok(Some((record_extent(record), record[25] & DIRECTORY_FLAG != 0)));
+                let found = visit(stored, record_extent(record), record[25] & DIRECTORY_FLAG != 0);
+                if found.is_some() {
+                    return Ok(found);
                 }
                 rest = &rest[length..];
             }

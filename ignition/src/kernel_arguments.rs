@@ -14,6 +14,9 @@ pub enum KernelArgumentError {
     /// A character or a word that boot loaders act on.
     #[error("kernel argument {0:?} has a meaning of its own to a boot loader")]
     BootLoaderSyntax(String),
+    /// Not `NAME=OLD=NEW`.
+    #[error("{0:?} is not NAME=OLD=NEW")]
+    NotAReplacement(String),
 }
 
 /// One kernel argument, `name` or `name=value`.
@@ -66,6 +69,56 @@ pub fn join(arguments: &[KernelArgument]) -> String {
     arguments.iter().map(KernelArgument::as_str).collect::<Vec<_>>().join(" ")
 }
 
+/// `NAME=OLD=NEW`: the argument `NAME=OLD` becomes `NAME=NEW`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    old: KernelArgument,
+    new: KernelArgument,
+}
+
+impl FromStr for Replacement {
+    type Err = KernelArgumentError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || KernelArgumentError::NotAReplacement(text.to_owned());
+        let (name, values) = text.split_once('=').ok_or_else(error)?;
+        let (old, new) = values.split_once('=').ok_or_else(error)?;
+        Ok(Self { old: KernelArgument::with_value(name, old)?, new: KernelArgument::with_value(name, new)? })
+    }
+}
+
+/// Changes to a command line, made in this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// Taken out wherever they stand; those that are not there are no fault.
+    pub delete: Vec<KernelArgument>,
+    /// Added behind the others.
+    pub append: Vec<KernelArgument>,
+    /// Replaced where they stand.
+    pub replace: Vec<Replacement>,
+}
+
+impl Edit {
+    /// Does it change nothing?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The changed line.
+    #[must_use]
+    pub fn apply(&self, line: &str) -> String {
+        let is_deleted = |word: &&str| !self.delete.iter().any(|argument| argument.as_str() == *word);
+        let kept = line.split_ascii_whitespace().filter(is_deleted);
+        let all = kept.chain(self.append.iter().map(KernelArgument::as_str));
+        let replaced = all.map(|word| {
+            let found = |word: &str, change: &Replacement| change.old.as_str() == word;
+            self.replace.iter().fold(word, |word, change| if found(word, change) { change.new.as_str() } else { word })
+        });
+        replaced.collect::<Vec<_>>().join(" ")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +150,19 @@ mod tests {
             "a\u{85}b",
         ] {
             assert!(text.parse::<KernelArgument>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_edited_word_by_word() {
+        let words = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+        let mut edit = Edit { delete: words(&["quiet", "missing"]), append: words(&["c=1", "d"]), replace: Vec::new() };
+        assert_eq!(edit.apply("a quiet  b=quiet quiet"), "a b=quiet c=1 d");
+        edit.replace = vec!["b=quiet=loud".parse().unwrap(), "c=1=2=3".parse().unwrap()];
+        assert_eq!(edit.apply("a b=quiet"), "a b=loud c=2=3 d");
+        assert_eq!(Edit::default().apply("a b"), "a b");
+        for text in ["a", "a=b", "a=b c=d", "=b=\n"] {
+            assert!(text.parse::<Replacement>().is_err(), "{text:?}");
         }
     }
 }

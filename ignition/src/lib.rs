@@ -1,22 +1,31 @@
 //! The Ignition config that starts the agent, and the ways to bring it to a machine.
 //!
-//! - [`config`]: the config, from few words to JSON; [`document`], [`agent_conf`] and [`mod@unit`] are its parts
+//! - [`config`]: the config, from few words to JSON; [`document`], [`agent_conf`], [`mod@unit`] and
+//!   [`directory`] are its parts
 //! - [`image_reference`]: what names the agent's container image; [`host_name`]: what names a machine
 //! - [`specification`]: what Ignition accepts; [`user_config`]: configs that others wrote; [`user_data`]: what is none
+//! - [`customization`]: what a live system is given; [`keyfile`]: network connections, also from [`nmstate`]
 //! - [`live_iso`]: embed it, and kernel arguments, in an unmodified live ISO; [`archive`], [`iso9660`] and [`patch`]
-//!   are what that needs
+//!   are what that needs; [`minimal_iso`]: an ISO without root file system
 //! - [`uki`]: kernel arguments in a unified kernel image
-//! - [`pxe`]: the same by network, an iPXE script; [`kernel_arguments`] keeps its lines in order
+//! - [`live_initramfs`]: the same for network boot; [`pxe`]: an iPXE script; [`kernel_arguments`] keeps its lines in order
 
 pub mod agent_conf;
 pub mod archive;
 pub mod config;
+pub mod customization;
+pub mod directory;
 pub mod document;
 pub mod host_name;
 pub mod image_reference;
 pub mod iso9660;
 pub mod kernel_arguments;
+pub mod keyfile;
+pub mod live_initramfs;
 pub mod live_iso;
+pub mod minimal_iso;
+#[cfg(feature = "nmstate")]
+pub mod nmstate;
 pub mod patch;
 pub mod pxe;
 pub mod specification;

@@ -40,7 +40,7 @@ impl LivePxe {
         further: Vec<KernelArgument>,
     ) -> Result<Self, PxeError> {
         let mut arguments = vec![
-            KernelArgument::with_value("coreos.live.rootfs_url", &network_url("root file system URL", rootfs_url)?)?,
+            rootfs_argument(rootfs_url)?,
             "ignition.firstboot".parse()?,
             "ignition.platform.id=metal".parse()?,
             KernelArgument::with_value("ignition.config.url", &network_url("Ignition URL", ignition_url)?)?,
@@ -81,6 +81,14 @@ impl LivePxe {
         .expect("a string takes all text");
         script
     }
+}
+
+/// The kernel argument by which a live system fetches its root file system.
+///
+/// # Errors
+/// A URL that is not http, https or tftp, or not one word.
+pub fn rootfs_argument(url: &str) -> Result<KernelArgument, PxeError> {
+    Ok(KernelArgument::with_value("coreos.live.rootfs_url", &network_url("root file system URL", url)?)?)
 }
 
 fn network_url(what: &'static str, url: &str) -> Result<String, ConfigError> {

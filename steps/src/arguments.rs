@@ -42,7 +42,7 @@ pub trait FromArguments: Sized + Send {
     /// Reads the arguments, and what the node says in place of those that are missing.
     ///
     /// # Errors
-    /// [`StepError::InvalidParameters`] when they make no sense; nothing has been done then.
+    /// [`InvalidParameters`](crate::ErrorKind::InvalidParameters) when they make no sense; nothing has been done then.
     fn from_arguments(arguments: &Arguments, step: &Step) -> Result<Self, StepError>;
 }
 

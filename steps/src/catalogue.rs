@@ -10,11 +10,11 @@ use std::cmp::Reverse;
 
 use serde_json::{Map, Value, json};
 
-use crate::StepError;
 use crate::arguments::Arguments;
 use crate::offer::Offer;
 use crate::site::Site;
 use crate::step::{Kind, Step, blocking};
+use crate::{ErrorKind, StepError};
 use managers::Managers;
 
 /// The answer to `get_<kind>_steps`: the steps by hardware manager, and the managers' versions.
@@ -44,20 +44,25 @@ pub fn versions(site: &Site) -> Value {
 /// Runs one step to its end and returns its result (`clean_result` etc.).
 ///
 /// # Errors
-/// What the step reports; [`StepError::UnknownStep`] when there is none of that name.
+/// What the step reports; [`ErrorKind::UnknownStep`] when there is none of that name.
 pub async fn execute(kind: Kind, name: &str, arguments: Arguments, step: Step) -> Result<Value, StepError> {
     let asked = step.site.clone();
     let managers = blocking(move || Ok(Managers::of(&asked))).await?;
     for offer in ranked(&managers.offers, kind, name) {
         offer.check(&arguments)?;
         match offer.action.run(step.clone(), arguments.clone()).await {
-            Err(StepError::Incompatible(reason)) => {
-                tracing::info!(step = name, reason, manager = offer.manager.class, "does not fit this hardware");
+            Err(error) if error.kind == ErrorKind::Incompatible => {
+                tracing::info!(
+                    step = name,
+                    reason = error.chain(),
+                    manager = offer.manager.class,
+                    "does not fit this hardware"
+                );
             }
             result => return result,
         }
     }
-    Err(StepError::UnknownStep(name.to_string()))
+    Err(ErrorKind::UnknownStep.error(format!("Could not find method: {name}")))
 }
 
 /// The offers of one name in the order in which they are tried: highest support, then highest priority, then the
@@ -182,21 +187,21 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_step_is_named() {
         let error = fail(Kind::Clean, "no_such_step", json!({})).await;
-        assert!(matches!(&error, StepError::UnknownStep(_)), "{error:?}");
+        assert_eq!(error.kind, ErrorKind::UnknownStep);
         assert_eq!(error.to_string(), "Could not find method: no_such_step");
     }
 
     #[tokio::test]
     async fn wrong_arguments_are_refused_before_anything_runs() {
         let error = fail(Kind::Clean, "erase_devices", json!({"force": true})).await;
-        assert!(matches!(&error, StepError::Cleaning(_)), "{error:?}");
+        assert_eq!(error.kind, ErrorKind::Cleaning);
         assert_eq!(
             error.to_string(),
             "Unexpected exception performing clean step erase_devices. TypeError: \
              GenericHardwareManager.erase_devices() got an unexpected keyword argument 'force'"
         );
         let error = fail(Kind::Deploy, "apply_configuration", json!({})).await;
-        assert!(matches!(&error, StepError::Deployment(_)), "{error:?}");
+        assert_eq!(error.kind, ErrorKind::Deployment);
         assert!(error.to_string().ends_with("missing 1 required positional argument: 'raid_config'"), "{error}");
     }
 }

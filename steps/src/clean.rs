@@ -25,7 +25,7 @@ use ferric_hardware::open_device::DeviceError;
 use ferric_hardware::watch::Watch;
 
 use crate::step::Step;
-use crate::{StepError, leftover};
+use crate::{ErrorKind, StepError, leftover};
 
 impl Watch for Step {
     fn advance(&self, bytes: u64) {
@@ -107,7 +107,7 @@ impl Failures {
             })
             .collect();
         let text = format!("{what}: {}", list.join("; "));
-        Err(if cancelled { StepError::Cancelled(text) } else { StepError::BlockDeviceErase(text) })
+        Err(if cancelled { StepError::cancelled(text) } else { ErrorKind::BlockDeviceErase.error(text) })
     }
 }
 

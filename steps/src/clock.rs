@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ferric_hardware::tool::Tool;
 
-use crate::StepError;
 use crate::site::Site;
+use crate::{ErrorKind, StepError};
 
 /// How long one time program may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ fn query(server: &str, site: &Site) -> Result<(), String> {
 
 fn judge(result: Result<(), String>, site: &Site) -> Result<(), StepError> {
     match result {
-        Err(reason) if site.options.clock.required => Err(StepError::ClockSync(reason)),
+        Err(reason) if site.options.clock.required => Err(ErrorKind::ClockSync.error(reason)),
         Err(reason) => {
             tracing::warn!(%reason, "the clock may be wrong");
             Ok(())

@@ -13,7 +13,7 @@ use crate::offer::{Action, Manager, Offer};
 use crate::options::Runner;
 use crate::site::Site;
 use crate::step::{Kind, Step};
-use crate::{StepError, loose};
+use crate::{ErrorKind, StepError, loose};
 
 /// Steps that take an image from their arguments; the second is an old name of the first.
 const GENERIC_STEPS: [&str; 2] = ["generic_container_step", "container_clean_step"];
@@ -149,8 +149,9 @@ impl FromArguments for GenericContainer {
     ];
 
     fn from_arguments(arguments: &Arguments, _: &Step) -> Result<Self, StepError> {
-        let image = loose::text(value(arguments, "container_url"))
-            .ok_or_else(|| StepError::InvalidParameters("container_url must be a non-empty string".to_string()))?;
+        let image = loose::text(value(arguments, "container_url")).ok_or_else(|| {
+            ErrorKind::InvalidParameters.error("container_url must be a non-empty string".to_string())
+        })?;
         let words = |name: &str| {
             let words = serde_json::from_value::<Words>(value(arguments, name).clone()).ok()?.list();
             (!words.is_empty()).then_some(words)
@@ -168,7 +169,9 @@ fn run_untrusted(step: &Step, wanted: GenericContainer) -> Result<Value, StepErr
     let allowed = &step.site.options.container.allowed;
     if !allowed.iter().any(|allowed| without_transport(allowed) == without_transport(image)) {
         tracing::error!(image, ?allowed, "the container is not listed in [container]allowed_containers");
-        return Err(StepError::ContainerNotPermitted(image.to_string()));
+        return Err(ErrorKind::ContainerNotPermitted.error(format!(
+            "{image} is not one of [container]allowed_containers, and [container]allow_arbitrary_containers is off"
+        )));
     }
     // Options alone can make an image do anything: whoever may not choose the image may not choose them either.
     pull_and_run(image, None, None, step)
@@ -260,7 +263,7 @@ mod tests {
             let error = run(&fake, policy.clone(), "generic_container_step", json!({"container_url": image}))
                 .await
                 .unwrap_err();
-            assert!(matches!(error, StepError::ContainerNotPermitted(_)), "{error:?}");
+            assert_eq!(error.kind, ErrorKind::ContainerNotPermitted, "{error:?}");
         }
     }
 

@@ -1,99 +1,169 @@
-//! Why a step failed. The agent maps each kind once to the wire's error type.
+//! Why a step failed: a kind, which the agent maps once to the wire's error type; what was being done, on what; and the
+//! cause, with its own type.
 
-/// A failed step. The text is for operators: what failed, on which device or URL, what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StepError {
+use std::error::Error;
+use std::fmt;
+
+use ferric_hardware::open_device::DeviceError;
+use ferric_hardware::tool::ToolError;
+
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
     /// Wrong or missing arguments.
-    #[error("{0}")]
-    InvalidParameters(String),
+    InvalidParameters,
     /// No step of that name.
-    #[error("Could not find method: {0}")]
-    UnknownStep(String),
+    UnknownStep,
     /// No device fits.
-    #[error("{0}")]
-    DeviceNotFound(String),
+    DeviceNotFound,
     /// An image could not be downloaded, after all retries and URLs.
-    #[error("{0}")]
-    ImageDownload(String),
+    ImageDownload,
     /// An image could not be downloaded and retrying cannot help (404, 401…).
-    #[error("{0}")]
-    ImageDownloadFatal(String),
+    ImageDownloadFatal,
     /// The time limit of a download passed.
-    #[error("{0}")]
-    ImageDownloadTimeout(String),
-    /// The image does not fit.
-    #[error("{0}")]
-    ImageOutOfSpace(String),
+    ImageDownloadTimeout,
     /// The digest differs.
-    #[error("{0}")]
-    ImageChecksum(String),
+    ImageChecksum,
     /// Writing to the device failed.
-    #[error("{0}")]
-    ImageWrite(String),
+    ImageWrite,
     /// The image is of a forbidden or broken format.
-    #[error("{0}")]
-    InvalidImage(String),
+    InvalidImage,
     /// A checksum cannot be determined or used.
-    #[error("{0}")]
-    Rest(String),
+    Rest,
     /// Erasing failed.
-    #[error("{0}")]
-    BlockDeviceErase(String),
+    BlockDeviceErase,
     /// A block device failed otherwise.
-    #[error("{0}")]
-    BlockDevice(String),
+    BlockDevice,
     /// Software RAID failed.
-    #[error("{0}")]
-    SoftwareRaid(String),
+    SoftwareRaid,
     /// The device holds something that must not be destroyed.
-    #[error("{0}")]
-    ProtectedDevice(String),
+    ProtectedDevice,
     /// The step does not fit this hardware.
-    #[error("{0}")]
-    Incompatible(String),
+    Incompatible,
     /// Rebooting or powering off failed.
-    #[error("{0}")]
-    Reboot(String),
-    /// The container image of that name is not permitted.
-    #[error("{0} is not one of [container]allowed_containers, and [container]allow_arbitrary_containers is off")]
-    ContainerNotPermitted(String),
-    /// Booting from or reading virtual media failed.
-    #[error("{0}")]
-    VirtualMedia(String),
+    Reboot,
+    /// The container image is not permitted.
+    ContainerNotPermitted,
     /// The clock could not be set.
-    #[error("{0}")]
-    ClockSync(String),
+    ClockSync,
     /// A clean step failed for its own reason.
-    #[error("{0}")]
-    Cleaning(String),
+    Cleaning,
     /// A deploy step failed for its own reason.
-    #[error("{0}")]
-    Deployment(String),
+    Deployment,
     /// A service step failed for its own reason.
-    #[error("{0}")]
-    Servicing(String),
+    Servicing,
     /// Anything else that a command reports.
-    #[error("{0}")]
-    Execution(String),
+    Execution,
     /// The step was cancelled before it ended.
-    #[error("cancelled: {0}")]
-    Cancelled(String),
+    Cancelled,
 }
 
-impl From<ferric_hardware::tool::ToolError> for StepError {
-    fn from(error: ferric_hardware::tool::ToolError) -> Self {
-        match error {
-            ferric_hardware::tool::ToolError::Cancelled { command } => Self::Cancelled(command),
-            other => Self::Execution(other.to_string()),
+impl ErrorKind {
+    /// An error of this kind. The text is for operators: what failed, on which device or URL, what to do.
+    pub fn error(self, context: impl Into<String>) -> StepError {
+        StepError { kind: self, context: Some(context.into()), cause: None }
+    }
+
+    /// An error of this kind, of which the cause says everything.
+    pub fn of(self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> StepError {
+        StepError { kind: self, context: None, cause: Some(cause.into()) }
+    }
+}
+
+/// A failed step.
+#[derive(Debug)]
+pub struct StepError {
+    /// What kind of failure it is.
+    pub kind: ErrorKind,
+    context: Option<String>,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl StepError {
+    /// It was stopped on request.
+    pub(crate) fn cancelled(what: impl fmt::Display) -> Self {
+        ErrorKind::Cancelled.error(format!("cancelled: {what}"))
+    }
+
+    /// The same, because of `cause`.
+    pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Whether the cause is an error of type `E`.
+    pub fn is_caused_by<E: Error + 'static>(&self) -> bool {
+        self.cause.as_ref().is_some_and(|cause| cause.is::<E>())
+    }
+
+    /// The error with all its causes in one line.
+    pub fn chain(&self) -> String {
+        chain(self)
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.context, &self.cause) {
+            (Some(context), _) => f.write_str(context),
+            (None, Some(cause)) => cause.fmt(f),
+            (None, None) => write!(f, "{:?}", self.kind),
         }
     }
 }
 
-impl From<ferric_hardware::open_device::DeviceError> for StepError {
-    fn from(error: ferric_hardware::open_device::DeviceError) -> Self {
+impl Error for StepError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let cause = self.cause.as_deref()?;
+        // Without words of our own, the cause is what is shown already.
+        if self.context.is_some() { Some(cause) } else { cause.source() }
+    }
+}
+
+impl From<ToolError> for StepError {
+    fn from(error: ToolError) -> Self {
         match error {
-            ferric_hardware::open_device::DeviceError::Cancelled { .. } => Self::Cancelled(error.to_string()),
-            other => Self::BlockDevice(other.to_string()),
+            ToolError::Cancelled { command } => Self::cancelled(command),
+            other => ErrorKind::Execution.of(other),
         }
+    }
+}
+
+impl From<DeviceError> for StepError {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::Cancelled { .. } => Self::cancelled(error),
+            other => ErrorKind::BlockDevice.of(other),
+        }
+    }
+}
+
+/// An error with all its causes in one line, as people read it.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn every_cause_is_shown_once() {
+        let full = || io::Error::from_raw_os_error(28);
+        assert_eq!(
+            ErrorKind::Deployment.error("writing x").because(full()).chain(),
+            "writing x: No space left on device (os error 28)"
+        );
+        assert_eq!(ErrorKind::Deployment.of(full()).chain(), "No space left on device (os error 28)");
+        assert!(ErrorKind::Deployment.of(full()).is_caused_by::<io::Error>());
     }
 }

@@ -48,4 +48,4 @@ mod testing;
 pub mod trust;
 pub mod url_secrets;
 
-pub use error::StepError;
+pub use error::{ErrorKind, StepError};

@@ -10,9 +10,9 @@ use ferric_hardware::processes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::StepError;
 use crate::site::Site;
 use crate::url_secrets;
+use crate::{ErrorKind, StepError};
 
 /// How long one program may take; the conductor waits 60 s for everything.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -69,7 +69,7 @@ pub fn collect(request: &Request, site: &Site) -> Result<String, StepError> {
     }
     archive(members, &request.secrets)
         .map(|bytes| STANDARD.encode(bytes))
-        .map_err(|error| StepError::Execution(format!("cannot pack the system logs: {error}")))
+        .map_err(|error| ErrorKind::Execution.error("cannot pack the system logs").because(error))
 }
 
 fn journal(request: &Request, site: &Site) -> Option<Vec<u8>> {

@@ -64,10 +64,10 @@ fn list(program: &Path) -> Result<(Arc<Manager>, Vec<Offer>), String> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::StepError;
     use crate::catalogue;
     use crate::step::Kind;
     use crate::testing::Fake;
+    use crate::{ErrorKind, StepError};
 
     /// A machine with one plugin that lists `listing` and runs `script`.
     fn with_plugin(listing: &Value, script: &str) -> Fake {
@@ -122,14 +122,14 @@ mod tests {
     async fn its_error_is_the_error_of_the_step() {
         let fake = with_plugin(&listing(json!({"step": "greet"})), "echo 'the cat is away' >&2; exit 4");
         let error = run(&fake, "greet", json!({})).await.unwrap_err();
-        assert!(matches!(&error, StepError::Cleaning(text) if text.contains("the cat is away")), "{error:?}");
+        assert!(error.kind == ErrorKind::Cleaning && error.chain().contains("the cat is away"), "{error:?}");
     }
 
     #[tokio::test]
     async fn it_is_stopped_at_its_time_limit() {
         let fake = with_plugin(&listing(json!({"step": "greet", "timeout_seconds": 1})), "exec sleep 600");
-        let error = run(&fake, "greet", json!({})).await.unwrap_err();
-        assert!(error.to_string().contains("within 1 s"), "{error}");
+        let error = run(&fake, "greet", json!({})).await.unwrap_err().chain();
+        assert!(error.contains("within 1 s"), "{error}");
     }
 
     #[tokio::test]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::StepError;
 use crate::site::Site;
+use crate::{ErrorKind, StepError};
 
 /// What the machine is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ const TOOL_LIMIT: Duration = Duration::from_secs(60);
 /// File systems and disks are to be flushed before. A local run ends the process instead.
 ///
 /// # Errors
-/// [`StepError::Reboot`] when nothing works.
+/// [`ErrorKind::Reboot`] when nothing works.
 pub fn change(power: Power, site: &Site) -> Result<Ending, StepError> {
     if site.is_local_run() {
         tracing::warn!(?power, "local run (allowed_devices is set): ending instead of powering off");
@@ -44,9 +44,9 @@ pub fn change(power: Power, site: &Site) -> Result<Ending, StepError> {
         Ok(()) => Ok(Ending::KernelGoesDown),
         Err(reason) => {
             tracing::warn!(%reason, "asking the kernel at once");
-            ask_kernel(power, site)
-                .map(|()| Ending::KernelGoesDown)
-                .map_err(|error| StepError::Reboot(format!("{reason}; sysrq-trigger failed too: {error}. Use the BMC")))
+            ask_kernel(power, site).map(|()| Ending::KernelGoesDown).map_err(|error| {
+                ErrorKind::Reboot.error(format!("{reason}. Use the BMC: sysrq-trigger failed too")).because(error)
+            })
         }
     }
 }
@@ -136,7 +136,7 @@ mod tests {
         let site = machine(root.path(), "echo no bus >&2; exit 1", None);
         std::fs::remove_file(root.path().join("proc/sysrq-trigger")).unwrap();
         std::fs::remove_dir(root.path().join("proc")).unwrap();
-        let error = change(Power::Off, &site).unwrap_err().to_string();
+        let error = change(Power::Off, &site).unwrap_err().chain();
         assert!(error.contains("poweroff") && error.contains("no bus") && error.contains("sysrq"), "{error}");
     }
 }

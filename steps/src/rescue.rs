@@ -7,8 +7,8 @@ use std::path::Path;
 
 use sha_crypt::{PasswordHasher, ShaCrypt};
 
-use crate::StepError;
 use crate::site::Site;
+use crate::{ErrorKind, StepError};
 
 /// Read by the unit that creates the user `rescue`.
 const PASSWORD_FILE: &str = "/etc/ipa-rescue-config/ipa-rescue-password";
@@ -28,17 +28,18 @@ pub fn finalize(password: &str, hashed: bool, site: &Site) -> Result<(), StepErr
     }
     let file = site.machine.path(PASSWORD_FILE);
     write_secret(&file, &hash).map_err(|error| {
-        StepError::Execution(format!("cannot write the rescue password to {}: {error}", file.display()))
+        ErrorKind::Execution.error(format!("cannot write the rescue password to {}", file.display())).because(error)
     })?;
     let marker = site.machine.path(MARKER);
-    fs::write(&marker, "").map_err(|error| StepError::Execution(format!("cannot write {}: {error}", marker.display())))
+    fs::write(&marker, "")
+        .map_err(|error| ErrorKind::Execution.error(format!("cannot write {}", marker.display())).because(error))
 }
 
 fn sha256_crypt(password: &str) -> Result<String, StepError> {
     ShaCrypt::SHA256
         .hash_password(password.as_bytes())
         .map(|hash| hash.to_string())
-        .map_err(|error| StepError::Execution(format!("cannot hash the rescue password: {error}")))
+        .map_err(|error| ErrorKind::Execution.error(format!("cannot hash the rescue password: {error}")))
 }
 
 fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ferric_hardware::tool::Tool;
 use uuid::Uuid;
 
-use crate::StepError;
+use crate::{ErrorKind, StepError};
 
 /// Directory for the file, seen from the program's root.
 const DIRECTORY: &str = "/tmp";
@@ -24,7 +24,7 @@ impl SecretFile {
     /// Writes `text` with mode 0600 into the temporary directory of the program's root.
     ///
     /// # Errors
-    /// [`StepError::Deployment`] when it cannot be written.
+    /// [`ErrorKind::Deployment`] when it cannot be written.
     pub(crate) fn create(reader: &Tool, extension: &str, text: &[u8]) -> Result<Self, StepError> {
         let inside = Path::new(DIRECTORY).join(format!("ferric-{}.{extension}", Uuid::new_v4()));
         let root = reader.root().unwrap_or(Path::new("/"));
@@ -33,7 +33,9 @@ impl SecretFile {
             let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file.path)?;
             opened.write_all(text)
         });
-        written.map_err(|error| StepError::Deployment(format!("cannot write {}: {error}", file.path.display())))?;
+        written.map_err(|error| {
+            ErrorKind::Deployment.error(format!("cannot write {}", file.path.display())).because(error)
+        })?;
         Ok(file)
     }
 

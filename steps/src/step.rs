@@ -6,9 +6,9 @@ use ferric_hardware::block::DevicePolicy;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::StepError;
 use crate::progress::Progress;
 use crate::site::Site;
+use crate::{ErrorKind, StepError};
 
 /// Which of the three step families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,9 +34,9 @@ impl Kind {
     /// The error of a step of this family that failed for its own reason.
     pub fn error(self, text: String) -> StepError {
         match self {
-            Self::Clean => StepError::Cleaning(text),
-            Self::Deploy => StepError::Deployment(text),
-            Self::Service => StepError::Servicing(text),
+            Self::Clean => ErrorKind::Cleaning.error(text),
+            Self::Deploy => ErrorKind::Deployment.error(text),
+            Self::Service => ErrorKind::Servicing.error(text),
         }
     }
 }
@@ -141,6 +141,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, StepError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(StepError::Execution(format!("the step's thread ended abnormally: {error}"))),
+        Err(error) => Err(ErrorKind::Execution.error("the step's thread ended abnormally").because(error)),
     }
 }

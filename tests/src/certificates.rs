@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-/// An authority, a server of 127.0.0.1, and a client; gone when this is dropped.
+/// An authority, a server of this machine (also by the address that guests of QEMU's user network know), and a client; gone when this is dropped.
 #[derive(Debug)]
 pub struct Certificates {
     directory: tempfile::TempDir,
@@ -21,7 +21,7 @@ impl Certificates {
         let key = "openssl req -newkey rsa:2048 -nodes -days 2 -sha256";
         this.shell(&format!(
             "{key} -x509 -keyout ca.key -out ca.pem -subj '/CN=Ferric test authority' && \
-             echo 'subjectAltName=IP:127.0.0.1' > server.ext && echo 'extendedKeyUsage=clientAuth' > client.ext && \
+             echo 'subjectAltName=IP:127.0.0.1,IP:10.0.2.2,DNS:localhost' > server.ext && echo 'extendedKeyUsage=clientAuth' > client.ext && \
              for who in server client; do \
                {key} -keyout $who.key -out $who.csr -subj /CN=$who && \
                openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile $who.ext -out $who.pem || exit; \

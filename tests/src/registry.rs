@@ -1,4 +1,4 @@
-//! The real container registry, without TLS.
+//! The real container registry.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,16 +17,39 @@ pub struct Registry {
     port: u16,
 }
 
+/// Who may pull from [`Registry::start_secure`].
+pub const USER: &str = "user";
+/// By this word.
+pub const PASSWORD: &str = "open sesame";
+/// [`PASSWORD`] for the registry.
+const HTPASSWD: &str = "user:$2b$05$sGwrjogF34BH2QFTfvyIs.N0HQLyklxd9e2Xn1aWvodgj9XAYR02i\n";
+
 impl Registry {
     /// Serves the images in `directory` on `port` of 127.0.0.1.
     ///
     /// # Errors
     /// When it does not start.
     pub fn start(directory: &Path, port: u16) -> Result<Self> {
+        Self::start_with(directory, port, "", "")
+    }
+
+    /// The same by TLS, to those who know the password.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_secure(directory: &Path, port: u16, certificate: &Path, key: &Path) -> Result<Self> {
+        let users = directory.join("htpasswd");
+        std::fs::write(&users, HTPASSWD)?;
+        let tls = format!(", tls: {{certificate: {}, key: {}}}", certificate.display(), key.display());
+        let auth = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", users.display());
+        Self::start_with(directory, port, &tls, &auth)
+    }
+
+    fn start_with(directory: &Path, port: u16, tls: &str, auth: &str) -> Result<Self> {
         let storage = directory.join("storage");
         let config = directory.join("registry.yml");
         let text = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}'{tls}}}\n{auth}",
             storage.display()
         );
         std::fs::write(&config, text)?;

@@ -7,7 +7,7 @@ use ferric_steps::arguments::FromArguments;
 use ferric_steps::deploy::write_image::WriteImage;
 use ferric_steps::power::{self, Power};
 use ferric_steps::step::Kind;
-use ferric_steps::{StepError, catalogue, clock, flush};
+use ferric_steps::{ErrorKind, catalogue, clock, flush};
 use serde_json::Value;
 
 use crate::agent::{self, Agent};
@@ -56,7 +56,7 @@ const ANSWER: Duration = Duration::from_millis(100);
 /// Parameters that the step refuses are refused at once; whatever else is wrong fails the command.
 fn check_image(agent: &Agent, _: Extensions, arguments: &Arguments) -> Result<(), Error> {
     match WriteImage::from_arguments(arguments, &agent.step(&Running::default(), Value::Null)) {
-        Err(error @ StepError::InvalidParameters(_)) => Err(error.into()),
+        Err(error) if error.kind == ErrorKind::InvalidParameters => Err(error.into()),
         Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -1,14 +1,13 @@
 //! `ferric-ignition config`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use ferric_ignition::agent_conf::AgentOption;
-use ferric_ignition::config::{Agent, Keyfile, Setup};
+use ferric_ignition::config::{Agent, Further, Setup};
+use ferric_ignition::directory;
 use ferric_ignition::document::Proxy;
 
-use super::print;
+use super::{input, output, print};
 
 /// Arguments of `config`.
 #[derive(Debug, clap::Args)]
@@ -40,13 +39,22 @@ pub(crate) struct Arguments {
     /// File with the registry's credentials, as podman's auth.json
     #[arg(long, value_name = "FILE", conflicts_with = "binary_url")]
     pull_secret: Option<PathBuf>,
+    /// Where the image may be, too: HOST[:PORT][/PATH] in the place of its registry, tried first; repeatable
+    #[arg(long, value_name = "PLACE", requires = "image")]
+    registry_mirror: Vec<String>,
     /// Host name of the live system
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
     /// Directory of NetworkManager keyfiles (*.nmconnection) for the live system; install_coreos copies them on
     #[arg(long, value_name = "DIR")]
     network: Option<PathBuf>,
-    /// File with certificate authorities (PEM) that Ignition and the agent trust in addition
+    /// Directory laid out like the root of the live system: its files and symbolic links are added
+    #[arg(long, value_name = "DIR")]
+    files: Option<PathBuf>,
+    /// Directory of systemd units, and of drop-ins in NAME.d: those with a section [Install] are enabled
+    #[arg(long, value_name = "DIR")]
+    units: Option<PathBuf>,
+    /// File with certificate authorities (PEM) that Ignition, podman, the agent and the host trust in addition
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Proxy for http URLs: for Ignition, podman and the agent
@@ -58,19 +66,41 @@ pub(crate) struct Arguments {
     /// Host or network to reach without proxy; repeat or separate by commas for more
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     no_proxy: Vec<String>,
+    /// Write the config to this new file (mode 0600); - is standard output
+    #[arg(short, long, value_name = "OUT", default_value = "-")]
+    output: PathBuf,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let document = setup(arguments)?.document()?;
-    Ok(print::text(&serde_json::to_string_pretty(&document)?)?)
+    let setup = setup(arguments)?;
+    let text = serde_json::to_string_pretty(&setup.document()?)? + "\n";
+    if arguments.output == Path::new("-") {
+        print::text(&text)?;
+    } else {
+        output::to(&arguments.output, |out| Ok(out.write_all(text.as_bytes())?))?;
+    }
+    if !setup.network.is_empty() && setup.is_downloaded() {
+        eprintln!(
+            "ferric-ignition: Ignition downloads the agent before it writes the network configuration: without DHCP, give \
+             the keyfiles to the initramfs as well (iso network embed, pxe network wrap)"
+        );
+    }
+    Ok(())
 }
 
 fn setup(arguments: &Arguments) -> anyhow::Result<Setup> {
     let mut ssh_keys = Vec::new();
     for path in &arguments.ssh_key {
-        let text = text(path)?;
+        let text = input::text(path)?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         ssh_keys.extend(lines.map(str::to_owned));
+    }
+    let mut further = Further::default();
+    if let Some(directory) = &arguments.files {
+        directory::add_files(directory, &mut further)?;
+    }
+    if let Some(directory) = &arguments.units {
+        directory::add_units(directory, &mut further)?;
     }
     Ok(Setup {
         api_urls: arguments.api_url.clone(),
@@ -79,13 +109,14 @@ fn setup(arguments: &Arguments) -> anyhow::Result<Setup> {
         options: arguments.option.clone(),
         ssh_keys,
         hostname: arguments.hostname.clone(),
-        network: arguments.network.as_deref().map(keyfiles).transpose()?.unwrap_or_default(),
+        network: arguments.network.as_deref().map(input::keyfiles).transpose()?.unwrap_or_default(),
         proxy: Proxy {
             http_proxy: arguments.http_proxy.clone(),
             https_proxy: arguments.https_proxy.clone(),
             no_proxy: arguments.no_proxy.clone(),
         },
-        certificates: arguments.ca.as_deref().map(text).transpose()?,
+        further,
+        certificates: arguments.ca.as_deref().map(input::text).transpose()?,
     })
 }
 
@@ -95,25 +126,9 @@ fn agent(arguments: &Arguments) -> anyhow::Result<Agent> {
         (_, _, Some(reference)) => Agent::Image {
             reference: reference.clone(),
             insecure_registry: arguments.insecure_registry,
-            pull_secret: arguments.pull_secret.as_deref().map(text).transpose()?,
+            mirrors: arguments.registry_mirror.clone(),
+            pull_secret: arguments.pull_secret.as_deref().map(input::text).transpose()?,
         },
         _ => anyhow::bail!("either --image or --binary-url with --binary-sha512 is needed"),
     })
-}
-
-fn keyfiles(directory: &Path) -> anyhow::Result<Vec<Keyfile>> {
-    let reading = || format!("reading {}", directory.display());
-    let mut keyfiles = Vec::new();
-    for entry in fs::read_dir(directory).with_context(reading)? {
-        let entry = entry.with_context(reading)?;
-        let contents = fs::read(entry.path()).with_context(|| format!("reading {}", entry.path().display()))?;
-        keyfiles.push(Keyfile { name: entry.file_name().to_string_lossy().into_owned(), contents });
-    }
-    keyfiles.sort_by(|one, other| one.name.cmp(&other.name));
-    anyhow::ensure!(!keyfiles.is_empty(), "{} has no network configuration in it", directory.display());
-    Ok(keyfiles)
-}
-
-fn text(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }

@@ -1,17 +1,21 @@
 //! `ferric-ignition iso`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail, ensure};
-use ferric_ignition::kernel_arguments::KernelArgument;
+use anyhow::{Context, ensure};
+use ferric_ignition::kernel_arguments::{Edit, KernelArgument, Replacement};
 use ferric_ignition::live_iso::LiveIso;
-use ferric_ignition::patch::{self, Patch};
-use ferric_ignition::user_config::UserConfig;
-use serde_json::Value;
+use ferric_ignition::patch;
 
-use super::print;
+use super::{customize, input, output};
+
+mod extract;
+mod kargs;
+mod network;
+
+pub(super) use network::extract as extract_keyfiles;
 
 /// Subcommands of `iso`.
 #[derive(Debug, clap::Subcommand)]
@@ -41,42 +45,49 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// The kernel arguments that the ISO boots with
-    #[command(subcommand)]
-    Kargs(Kargs),
-}
-
-/// Subcommands of `iso kargs`.
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum Kargs {
-    /// Write the kernel arguments to standard output
-    Show {
-        /// The live ISO
-        iso: PathBuf,
-    },
-    /// Add kernel arguments behind the present ones
-    Append {
+    /// Give it Ignition configs, network configuration and kernel arguments, in the place of all it was given before
+    Customize {
         /// The live ISO; changed in place unless -o is given
         iso: PathBuf,
-        /// Arguments, each one word
-        #[arg(required = true, value_name = "ARGUMENT")]
-        arguments: Vec<KernelArgument>,
+        #[command(flatten)]
+        customization: customize::Arguments,
+        /// Kernel argument to add; repeatable
+        #[arg(long, value_name = "ARGUMENT")]
+        live_karg_append: Vec<KernelArgument>,
+        /// Kernel argument to take out; repeatable
+        #[arg(long, value_name = "ARGUMENT")]
+        live_karg_delete: Vec<KernelArgument>,
+        /// Kernel argument to change; repeatable
+        #[arg(long, value_name = "NAME=OLD=NEW")]
+        live_karg_replace: Vec<Replacement>,
+        /// Replace what it was given before
+        #[arg(short, long)]
+        force: bool,
         #[command(flatten)]
         output: Output,
     },
-    /// Go back to the kernel arguments that the ISO was made with
+    /// Take out all that it was given
     Reset {
         /// The live ISO; changed in place unless -o is given
         iso: PathBuf,
         #[command(flatten)]
         output: Output,
     },
+    /// The kernel arguments that the ISO boots with
+    #[command(subcommand)]
+    Kargs(kargs::Command),
+    /// Network configuration that is in force before Ignition runs
+    #[command(subcommand)]
+    Network(network::Command),
+    /// Parts of the ISO
+    #[command(subcommand)]
+    Extract(extract::Command),
 }
 
 /// Where the changed ISO goes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Output {
-    /// Write a changed copy and leave the ISO alone; - is standard output
+    /// Write a changed copy (a new file, mode 0600) and leave the ISO alone; - is standard output
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
 }
@@ -84,15 +95,13 @@ pub(crate) struct Output {
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Embed { iso, ignition, force, output } => {
-            let (text, config) = ignition_config(ignition)?;
+            let (text, config) = input::ignition_config(ignition)?;
             change(iso, output, |live| {
                 ensure!(*force || live.ignition().is_none(), "an Ignition config is embedded already: -f replaces it");
-                live.set_ignition(&text);
+                live.set_ignition(text.as_bytes());
                 Ok(())
             })?;
-            for warning in config.warnings() {
-                eprintln!("ferric-ignition: {}: {warning}", ignition.display());
-            }
+            input::warn_about(ignition, &config);
             Ok(())
         }
         Command::Show { iso } => {
@@ -104,13 +113,32 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             live.remove_ignition();
             Ok(())
         }),
-        Command::Kargs(Kargs::Show { iso }) => {
-            Ok(print::text(open(iso)?.1.kernel_arguments().with_context(|| iso.display().to_string())?)?)
+        Command::Customize {
+            iso,
+            customization,
+            live_karg_append,
+            live_karg_delete,
+            live_karg_replace,
+            force,
+            output,
+        } => {
+            let given = customization.customization()?;
+            let edit = Edit {
+                delete: live_karg_delete.clone(),
+                append: live_karg_append.clone(),
+                replace: live_karg_replace.clone(),
+            };
+            change(iso, output, |live| Ok(live.customize(&given, &edit, *force)?))?;
+            customization.warn(&given);
+            Ok(())
         }
-        Command::Kargs(Kargs::Append { iso, arguments, output }) => {
-            change(iso, output, |live| Ok(live.append_kernel_arguments(arguments)?))
-        }
-        Command::Kargs(Kargs::Reset { iso, output }) => change(iso, output, |live| Ok(live.reset_kernel_arguments()?)),
+        Command::Reset { iso, output } => change(iso, output, |live| {
+            live.reset();
+            Ok(())
+        }),
+        Command::Kargs(command) => kargs::run(command),
+        Command::Network(command) => network::run(command),
+        Command::Extract(command) => extract::run(command),
     }
 }
 
@@ -124,35 +152,22 @@ fn change(path: &Path, output: &Output, modify: impl FnOnce(&mut LiveIso) -> any
             let file = file.with_context(|| format!("opening {} for writing", path.display()))?;
             patch::apply(&file, &patches).with_context(|| format!("writing {}", path.display()))
         }
-        Some(copy) if copy == Path::new("-") => Ok(patch::copy(&mut image, &mut io::stdout().lock(), &patches)?),
-        Some(copy) => write_copy(&mut image, copy, &patches).with_context(|| format!("writing {}", copy.display())),
+        Some(copy) => output::to(copy, |mut out| {
+            patch::copy(&mut image, &mut out, &patches).with_context(|| format!("copying {}", path.display()))
+        }),
     }
-}
-
-/// A copy that could not be finished is removed.
-fn write_copy(image: &mut File, copy: &Path, patches: &[Patch]) -> anyhow::Result<()> {
-    let mut file = File::create_new(copy)?;
-    let written = patch::copy(image, &mut file, patches).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        let _ = fs::remove_file(copy);
-        bail!(error);
-    }
-    Ok(())
 }
 
 fn open(path: &Path) -> anyhow::Result<(File, LiveIso)> {
-    let opening = || format!("opening {}", path.display());
-    let image = File::open(path).with_context(opening)?;
-    // A disk that happens to carry a live system is not to be written to.
-    ensure!(image.metadata().with_context(opening)?.is_file(), "{} is not a regular file", path.display());
+    let image = open_image(path)?;
     let live = LiveIso::read(&image).with_context(|| path.display().to_string())?;
     Ok((image, live))
 }
 
-/// Reads a config and makes sure that Ignition would take it.
-fn ignition_config(path: &Path) -> anyhow::Result<(Vec<u8>, UserConfig)> {
-    let read = if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
-    let text = read.with_context(|| format!("reading {}", path.display()))?;
-    let config = UserConfig::read(&Value::from(text.as_str()), None);
-    Ok((text.into_bytes(), config.map_err(|error| anyhow!("{} {error}", path.display()))?))
+fn open_image(path: &Path) -> anyhow::Result<File> {
+    let opening = || format!("opening {}", path.display());
+    let image = File::open(path).with_context(opening)?;
+    // A disk that happens to carry a live system is not to be written to.
+    ensure!(image.metadata().with_context(opening)?.is_file(), "{} is not a regular file", path.display());
+    Ok(image)
 }

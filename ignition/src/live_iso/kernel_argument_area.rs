@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::LiveIsoError;
 use crate::iso9660::{Extent, Iso9660, IsoError, SECTOR_BYTES};
@@ -18,18 +18,20 @@ const MAX_AREA_BYTES: u64 = 2048;
 const HEADER: Extent = Extent { offset: 16 * SECTOR_BYTES - 24 - 72, length: 72 };
 const HEADER_MAGIC: &[u8] = b"coreKarg";
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Description {
     default: String,
     files: Vec<Location>,
     size: u64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Location {
     path: String,
     offset: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pad: Option<char>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<char>,
 }
 
@@ -47,6 +49,9 @@ pub(super) struct KernelArgumentAreas {
     default: String,
     current: String,
     changed: bool,
+    /// Where it is written down, and how; not in old images.
+    description: Option<(Extent, Description)>,
+    default_changed: bool,
 }
 
 impl KernelArgumentAreas {
@@ -68,7 +73,9 @@ impl KernelArgumentAreas {
             };
             areas.push(Area { offset, end: byte(location.end, b'\n')?, pad: byte(location.pad, b'#')? });
         }
-        Self::build(iso, areas, description.size, description.default).map(Some)
+        let mut built = Self::build(iso, areas, description.size, description.default.clone())?;
+        built.description = Some((extent, description));
+        Ok(Some(built))
     }
 
     /// magic, length, offset of the default arguments, up to six offsets of areas: all u64, little-endian.
@@ -99,7 +106,15 @@ impl KernelArgumentAreas {
         found.dedup();
         let [current] = <[String; 1]>::try_from(found)
             .map_err(|_| LiveIsoError::Damaged("its boot loaders do not have one and the same kernel arguments"))?;
-        Ok(Self { areas, length: length as usize, default, current, changed: false })
+        Ok(Self {
+            areas,
+            length: length as usize,
+            default,
+            current,
+            changed: false,
+            description: None,
+            default_changed: false,
+        })
     }
 
     pub(super) fn current(&self) -> &str {
@@ -120,17 +135,36 @@ impl KernelArgumentAreas {
         Ok(())
     }
 
-    pub(super) fn patches(&self) -> Vec<Patch> {
+    /// Changes what [`Self::default_arguments`] are from now on. Old images have no room for that.
+    pub(super) fn set_default(&mut self, line: &str) -> Result<(), LiveIsoError> {
+        let (_, description) = self.description.as_mut().ok_or(LiveIsoError::NoKernelArgumentAreas)?;
+        line.clone_into(&mut description.default);
+        line.clone_into(&mut self.default);
+        self.default_changed = true;
+        Ok(())
+    }
+
+    pub(super) fn patches(&self) -> Result<Vec<Patch>, LiveIsoError> {
         let areas = if self.changed { &self.areas[..] } else { &[] };
-        areas
-            .iter()
-            .map(|area| {
-                let mut bytes = self.current.clone().into_bytes();
-                bytes.push(area.end);
-                bytes.resize(self.length, area.pad);
-                Patch { offset: area.offset, bytes }
-            })
-            .collect()
+        let patches = areas.iter().map(|area| {
+            let mut bytes = self.current.clone().into_bytes();
+            bytes.push(area.end);
+            bytes.resize(self.length, area.pad);
+            Patch { offset: area.offset, bytes }
+        });
+        let mut patches: Vec<Patch> = patches.collect();
+        if let Some((extent, description)) = self.description.as_ref().filter(|_| self.default_changed) {
+            let mut bytes = serde_json::to_vec_pretty(description)
+                .map_err(|cause| LiveIsoError::Description { file: DESCRIPTION, cause })?;
+            if bytes.len() as u64 > extent.length {
+                return Err(LiveIsoError::Damaged(
+                    "the description of the kernel arguments has no room for shorter ones",
+                ));
+            }
+            bytes.resize(extent.length as usize, b' ');
+            patches.push(Patch { offset: extent.offset, bytes });
+        }
+        Ok(patches)
     }
 }
 

@@ -8,9 +8,9 @@ use ferric_hardware::block;
 use ferric_hardware::tool::{Tool, ToolError};
 use serde_json::Value;
 
-use crate::StepError;
 use crate::options::BurnIn;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 pub use network::burnin_network;
 
@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// Loads the processors (stress-ng).
 ///
 /// # Errors
-/// [`StepError::Execution`] when the tool is missing or finds something.
+/// [`ErrorKind::Execution`] when the tool is missing or finds something.
 pub async fn burnin_cpu(step: &Step) -> Result<Value, StepError> {
     step.blocking(|step| {
         let load = BurnIn::of(&step.node).cpu;
@@ -52,7 +52,7 @@ pub async fn burnin_memory(step: &Step) -> Result<Value, StepError> {
 /// Loads every eligible disk, which loses its content (fio), and lets the disks test themselves when that is wanted.
 ///
 /// # Errors
-/// As [`burnin_cpu`]; [`StepError::Cleaning`] when a self-test fails.
+/// As [`burnin_cpu`]; [`ErrorKind::Cleaning`] when a self-test fails.
 pub async fn burnin_disk(step: &Step) -> Result<Value, StepError> {
     step.blocking(|step| {
         let load = BurnIn::of(&step.node).disk;
@@ -97,7 +97,9 @@ pub async fn burnin_gpu(step: &Step) -> Result<Value, StepError> {
             let listed = gpu_burn(&["-l"])?;
             let found = listed.lines().filter(|line| line.trim_start().starts_with("ID ")).count() as u64;
             if found != wanted {
-                return Err(StepError::Execution(format!("gpu-burn: {wanted} GPUs are expected, {found} were found")));
+                return Err(
+                    ErrorKind::Execution.error(format!("gpu-burn: {wanted} GPUs are expected, {found} were found"))
+                );
             }
         }
         step.progress.activity("burning in the GPUs");
@@ -124,8 +126,8 @@ fn invoke(step: &Step, tool: &Tool, arguments: &[&str], what: &str) -> Result<St
 
 fn failed(what: &str, error: ToolError) -> StepError {
     match error {
-        ToolError::Cancelled { .. } => StepError::Cancelled(error.to_string()),
-        _ => StepError::Execution(format!("{what} failed with error {error}")),
+        ToolError::Cancelled { .. } => StepError::cancelled(error),
+        error => ErrorKind::Execution.error(format!("{what} failed with error")).because(error),
     }
 }
 
@@ -134,7 +136,7 @@ fn pause(step: &Step, length: Duration) -> Result<(), StepError> {
     let until = std::time::Instant::now() + length;
     while std::time::Instant::now() < until {
         if step.cancel.is_cancelled() {
-            return Err(StepError::Cancelled("burn-in".to_string()));
+            return Err(StepError::cancelled("burn-in"));
         }
         std::thread::sleep(TICK);
     }
@@ -157,7 +159,9 @@ fn smart_tests(step: &Step, disks: &[String]) -> Result<(), StepError> {
                 SelfTest::Passed => break,
                 SelfTest::Running => pause(step, SMART_POLL)?,
                 SelfTest::Failed(code) => {
-                    return Err(StepError::Cleaning(format!("{disk}: its SMART self-test failed (status {code})")));
+                    return Err(
+                        ErrorKind::Cleaning.error(format!("{disk}: its SMART self-test failed (status {code})"))
+                    );
                 }
             }
         }
@@ -223,10 +227,10 @@ mod tests {
     #[tokio::test]
     async fn a_missing_tool_and_a_failing_one_are_named() {
         let (_none, without) = step(&[], Value::Null);
-        let error = burnin_memory(&without).await.unwrap_err().to_string();
-        assert!(error.starts_with("stress-ng (vm) failed with error stress-ng is not installed"), "{error}");
+        let error = burnin_memory(&without).await.unwrap_err().chain();
+        assert!(error.starts_with("stress-ng (vm) failed with error: stress-ng is not installed"), "{error}");
         let (_directory, step) = step(&[("stress-ng", "echo 'bad memory' >&2; exit 2")], Value::Null);
-        let error = burnin_memory(&step).await.unwrap_err().to_string();
+        let error = burnin_memory(&step).await.unwrap_err().chain();
         assert!(error.contains("bad memory"), "{error}");
     }
 

@@ -17,7 +17,8 @@ use crate::step::Step;
 /// Erases every eligible disk. The result has an entry of value null per device, skipped ones included.
 ///
 /// # Errors
-/// [`StepError::ProtectedDevice`] before anything is touched; [`StepError::BlockDeviceErase`] with every failed device.
+/// [`ProtectedDevice`](crate::ErrorKind::ProtectedDevice) before anything is touched;
+/// [`BlockDeviceErase`](crate::ErrorKind::BlockDeviceErase) with every failed device.
 pub async fn erase_devices(step: &Step) -> Result<Value, StepError> {
     step.blocking(erase_all).await
 }

@@ -6,8 +6,8 @@ use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::partition_table::PartitionTable;
 use ferric_hardware::signature;
 
-use crate::StepError;
 use crate::options::Erase;
+use crate::{ErrorKind, StepError};
 
 /// File systems that several machines mount at once, by libblkid's name.
 const GUARDED_FILE_SYSTEMS: [(&str, &str); 4] = [
@@ -27,19 +27,19 @@ const GUARDED_PARTITIONS: [(&str, &str); 3] = [
 /// Refuses the whole list when one of its devices is protected, before anything has been touched.
 ///
 /// # Errors
-/// [`StepError::ProtectedDevice`] names every protected device; [`StepError::BlockDeviceErase`] when one cannot be read.
+/// [`ErrorKind::ProtectedDevice`] names every protected device; [`ErrorKind::BlockDeviceErase`] when one cannot be read.
 pub fn check(machine: &Machine, disks: &[EligibleDevice], options: &Erase) -> Result<(), StepError> {
     if !options.guard {
         return Ok(());
     }
     let mut protected = Vec::new();
     for disk in disks {
-        protected.extend(of_disk(machine, disk).map_err(|error| StepError::BlockDeviceErase(error.to_string()))?);
+        protected.extend(of_disk(machine, disk).map_err(|error| ErrorKind::BlockDeviceErase.of(error))?);
     }
     if protected.is_empty() {
         return Ok(());
     }
-    Err(StepError::ProtectedDevice(format!(
+    Err(ErrorKind::ProtectedDevice.error(format!(
         "Protected {}. This volume or contents may be a shared block device. Please consult your storage \
          administrator, and restart cleaning after either detaching the volumes, or instructing IPA to not protect \
          contents. See Ironic Python Agent documentation for more information.",

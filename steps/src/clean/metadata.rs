@@ -14,7 +14,8 @@ use crate::step::Step;
 /// `delete_configuration`. Goes on with the other disks when one fails.
 ///
 /// # Errors
-/// [`StepError::ProtectedDevice`] before anything is touched; [`StepError::BlockDeviceErase`] with every failed device.
+/// [`ProtectedDevice`](crate::ErrorKind::ProtectedDevice) before anything is touched;
+/// [`BlockDeviceErase`](crate::ErrorKind::BlockDeviceErase) with every failed device.
 pub async fn erase_devices_metadata(step: &Step) -> Result<Value, StepError> {
     step.blocking(|step| {
         let options = step.site.options.erase.for_node(&step.node);

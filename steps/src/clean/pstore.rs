@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::StepError;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// Removes everything in the persistent store, when one is mounted.
 ///
 /// # Errors
-/// [`StepError::Cleaning`] names the entry that cannot be removed.
+/// [`ErrorKind::Cleaning`] names the entry that cannot be removed.
 pub async fn erase_pstore(step: &Step) -> Result<Value, StepError> {
     step.blocking(|step| {
         let mounts = step.site.machine.read("/proc/mounts").unwrap_or_default();
@@ -17,7 +17,9 @@ pub async fn erase_pstore(step: &Step) -> Result<Value, StepError> {
             return Ok(Value::Null);
         };
         let directory = step.site.machine.path(mount_point);
-        let failed = |path: &std::path::Path, error| StepError::Cleaning(format!("{}: {error}", path.display()));
+        let failed = |path: &std::path::Path, error: std::io::Error| {
+            ErrorKind::Cleaning.error(path.display().to_string()).because(error)
+        };
         for entry in std::fs::read_dir(&directory).map_err(|error| failed(&directory, error))? {
             let path = entry.map_err(|error| failed(&directory, error))?.path();
             let is_tree = path.is_dir() && !path.is_symlink();

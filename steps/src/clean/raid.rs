@@ -18,7 +18,7 @@ use serde_json::Value;
 use self::arrays::Fate;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::step::Step;
-use crate::{StepError, loose};
+use crate::{ErrorKind, StepError, loose};
 
 /// No mdadm call takes that long unless something hangs.
 const MDADM_LIMIT: Duration = Duration::from_secs(300);
@@ -26,7 +26,7 @@ const MDADM_LIMIT: Duration = Duration::from_secs(300);
 /// Creates the arrays of the node's `target_raid_config` and returns it; `{}` when none of them is software RAID.
 ///
 /// # Errors
-/// [`StepError::SoftwareRaid`] for a configuration that cannot be, or when mdadm fails.
+/// [`ErrorKind::SoftwareRaid`] for a configuration that cannot be, or when mdadm fails.
 pub async fn create_configuration(step: &Step) -> Result<Value, StepError> {
     let wanted = step.node["target_raid_config"].clone();
     step.blocking(move |step| create::create(step, &wanted)).await
@@ -35,7 +35,7 @@ pub async fn create_configuration(step: &Step) -> Result<Value, StepError> {
 /// Removes every array but those that `skip_block_devices` keeps by volume name.
 ///
 /// # Errors
-/// [`StepError::SoftwareRaid`] names what is left.
+/// [`ErrorKind::SoftwareRaid`] names what is left.
 pub async fn delete_configuration(step: &Step) -> Result<Value, StepError> {
     step.blocking(|step| {
         delete::delete(step)?;
@@ -100,7 +100,7 @@ fn device_count(step: &Step) -> usize {
 
 /// Runs mdadm.
 fn mdadm(step: &Step, arguments: &[&str]) -> Result<String, StepError> {
-    let failed = |error: ferric_hardware::tool::ToolError| StepError::SoftwareRaid(error.to_string());
+    let failed = |error: ferric_hardware::tool::ToolError| ErrorKind::SoftwareRaid.of(error);
     let tool = step.site.tools.find("mdadm").map_err(failed)?;
     let cancelled = || step.cancel.is_cancelled();
     let run = tool.run(arguments.iter().copied()).timeout(MDADM_LIMIT).cancelled(&cancelled);

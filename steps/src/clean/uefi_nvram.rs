@@ -4,9 +4,9 @@ use ferric_hardware::efi::BootVariables;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use crate::StepError;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// What is deleted unless the step's arguments say otherwise: entries on hard disks, shim and GRUB wherever they are.
 const DEFAULT_PATTERNS: [&str; 3] = [r"^HD\(", r"shim.*\.efi", r"grub.*\.efi"];
@@ -32,14 +32,14 @@ impl FromArguments for CleanUefiNvram {
 /// Deletes every boot entry whose device path matches one of the patterns.
 ///
 /// # Errors
-/// [`StepError::Cleaning`] when the firmware refuses.
+/// [`ErrorKind::Cleaning`] when the firmware refuses.
 pub async fn clean_uefi_nvram(step: &Step, CleanUefiNvram { patterns }: CleanUefiNvram) -> Result<Value, StepError> {
     step.blocking(move |step| {
         if !step.site.machine.path("/sys/firmware/efi").is_dir() {
             tracing::info!("not booted by UEFI: no boot entries to clean");
             return Ok(Value::Null);
         }
-        let failed = |error: ferric_hardware::efi::EfiError| StepError::Cleaning(error.to_string());
+        let failed = |error: ferric_hardware::efi::EfiError| ErrorKind::Cleaning.of(error);
         let variables = BootVariables::of(&step.site.machine).map_err(failed)?;
         for entry in variables.entries().map_err(failed)? {
             let path = entry.option.path.to_string();
@@ -60,7 +60,7 @@ pub async fn clean_uefi_nvram(step: &Step, CleanUefiNvram { patterns }: CleanUef
 
 fn patterns(argument: &Value) -> Result<Vec<Regex>, StepError> {
     let invalid = |detail: String| {
-        StepError::InvalidParameters(format!("The match_patterns must be a list of strings: {detail}"))
+        ErrorKind::InvalidParameters.error(format!("The match_patterns must be a list of strings: {detail}"))
     };
     let compile =
         |text: &str| RegexBuilder::new(text).case_insensitive(true).build().map_err(|error| invalid(error.to_string()));
@@ -95,7 +95,7 @@ mod tests {
     fn patterns_must_be_a_list_of_expressions() {
         for wrong in [json!("a"), json!([1]), json!(["("]), json!({"a": 1})] {
             let error = patterns(&wrong).unwrap_err();
-            assert!(matches!(error, StepError::InvalidParameters(_)), "{wrong}");
+            assert_eq!(error.kind, ErrorKind::InvalidParameters, "{wrong}");
         }
         assert_eq!(patterns(&json!([])).unwrap().len(), 0);
     }

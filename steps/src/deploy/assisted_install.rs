@@ -6,8 +6,8 @@ use std::time::Duration;
 use ferric_hardware::tool::{Tool, ToolError};
 use serde_json::Value;
 
-use crate::StepError;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 const UNIT: &str = "agent.service";
 /// When the unit is looked at for the first time.
@@ -22,29 +22,29 @@ const CALL_LIMIT: Duration = Duration::from_secs(60);
 /// The step `start_assisted_install`: starts `agent.service` on the host and waits for its end.
 ///
 /// # Errors
-/// [`StepError::Deployment`] when it cannot be started or fails.
+/// [`ErrorKind::Deployment`] when it cannot be started or fails.
 pub async fn start_assisted_install(step: &Step) -> Result<Value, StepError> {
     step.blocking(run).await
 }
 
 fn run(step: &Step) -> Result<Value, StepError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        StepError::Deployment(format!("Cannot start the Assisted Installer Agent ({UNIT}): {error}"))
+    let failed = |error: ToolError| {
+        ErrorKind::Deployment.error(format!("Cannot start the Assisted Installer Agent ({UNIT})")).because(error)
     };
-    let systemctl = step.site.tools.find_on_host("systemctl").map_err(|error| failed(&error))?;
+    let systemctl = step.site.tools.find_on_host("systemctl").map_err(failed)?;
     let start = systemctl.run(["start", "--no-block", "--job-mode=fail", UNIT]).timeout(CALL_LIMIT).output();
-    start.map_err(|error| failed(&error))?;
+    start.map_err(failed)?;
     step.progress.activity("waiting for the Assisted Installer Agent");
     let mut pause = FIRST_LOOK;
     loop {
         wait(pause, step)?;
         pause = POLL;
-        let state = show(&systemctl).map_err(|error| failed(&error))?;
+        let state = show(&systemctl).map_err(failed)?;
         match state.get("ActiveState").map(String::as_str) {
             Some("activating" | "active") => {}
             Some("failed") => {
                 let result = state.get("Result").cloned().unwrap_or_default();
-                return Err(StepError::Deployment(format!(
+                return Err(ErrorKind::Deployment.error(format!(
                     "Assisted Installer Agent has failed with result \"{result}\". Check the ramdisk logs for more details."
                 )));
             }
@@ -56,7 +56,7 @@ fn run(step: &Step) -> Result<Value, StepError> {
 fn wait(pause: Duration, step: &Step) -> Result<(), StepError> {
     for _ in 0..pause.as_millis() / TICK.as_millis() {
         if step.cancel.is_cancelled() {
-            return Err(StepError::Cancelled(format!("{UNIT} is no longer waited for; it goes on by itself")));
+            return Err(StepError::cancelled(format!("{UNIT} is no longer waited for; it goes on by itself")));
         }
         std::thread::sleep(TICK);
     }
@@ -88,6 +88,7 @@ mod tests {
         let fake = testing::Fake::new();
         fake.program("systemctl", "printf 'ActiveState=failed\\nResult=exit-code\\n'");
         let error = start_assisted_install(&fake.step()).await.unwrap_err();
-        assert!(matches!(&error, StepError::Deployment(text) if text.contains("result \"exit-code\"")), "{error}");
+        assert_eq!(error.kind, ErrorKind::Deployment);
+        assert!(error.to_string().contains("result \"exit-code\""), "{error}");
     }
 }

@@ -11,7 +11,7 @@ use super::{root_device, write_image};
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::secret_file::SecretFile;
 use crate::step::Step;
-use crate::{StepError, loose};
+use crate::{ErrorKind, StepError, loose};
 
 /// Left free by the root file system: EFI system partition and config drive.
 const RESERVED_MIB: u64 = 768;
@@ -40,7 +40,7 @@ impl FromArguments for ExecuteBootcInstall {
 
     fn from_arguments(arguments: &Arguments, step: &Step) -> Result<Self, StepError> {
         let source = loose::text(value(arguments, "image_source"))
-            .ok_or_else(|| StepError::InvalidParameters("image_source must be a text".to_string()))?;
+            .ok_or_else(|| ErrorKind::InvalidParameters.error("image_source must be a text".to_string()))?;
         let secret = ["oci_pull_secret", "pull_secret"].iter().find_map(|name| arguments.get(*name)?.as_str());
         let secret = secret.filter(|secret| !secret.is_empty());
         let instance_info = arguments.get("instance_info").unwrap_or(&step.node["instance_info"]);
@@ -60,13 +60,12 @@ impl FromArguments for ExecuteBootcInstall {
 /// The step `execute_bootc_install`. `instance_info` may hold `bootc_authorized_keys` and `bootc_tpm2_luks`.
 ///
 /// # Errors
-/// [`StepError::ImageDownload`] when the container cannot be pulled, [`StepError::ImageWrite`] when it does not install
+/// [`ErrorKind::ImageDownload`] when the container cannot be pulled, [`ErrorKind::ImageWrite`] when it does not install
 /// itself; those of `write_image` for what follows.
 pub async fn execute_bootc_install(step: &Step, wanted: ExecuteBootcInstall) -> Result<Value, StepError> {
     if step.site.options.container.disable_bootc {
-        return Err(StepError::Execution(
-            "The bootc deploy interface is administratively disabled. Deployment cannot proceed.".to_string(),
-        ));
+        return Err(ErrorKind::Execution
+            .error("The bootc deploy interface is administratively disabled. Deployment cannot proceed.".to_string()));
     }
     let drive = match &wanted.config_drive {
         None => None,
@@ -102,16 +101,15 @@ struct Install {
 /// `user:password` in base64, as podman wants it; it arrives encoded once more.
 fn registry_secret(encoded: &str) -> Result<String, StepError> {
     let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    decoded.ok_or_else(|| StepError::InvalidParameters("oci_pull_secret is not base64 of a text".to_string()))
+    decoded.ok_or_else(|| ErrorKind::InvalidParameters.error("oci_pull_secret is not base64 of a text".to_string()))
 }
 
 fn install(step: &Step, wanted: &Install, device: &EligibleDevice) -> Result<(), StepError> {
     let podman = step.site.tools.find("podman")?;
     let settings = SecretFile::create(&podman, "conf", NO_PIVOT_ROOT)?;
     step.progress.activity(format!("pulling the container {}", wanted.image));
-    pull(&podman, wanted, &settings, step).map_err(|error| {
-        stopped(error, |text| StepError::ImageDownload(format!("Failed to pull container image: {text}")))
-    })?;
+    pull(&podman, wanted, &settings, step)
+        .map_err(|error| stopped(error, || ErrorKind::ImageDownload.error("Failed to pull container image")))?;
     // The credentials are gone before anything of the container runs.
     let keys = wanted.authorized_keys.as_deref();
     let keys = keys.map(|keys| SecretFile::create(&podman, "keys", keys.as_bytes())).transpose()?;
@@ -119,7 +117,7 @@ fn install(step: &Step, wanted: &Install, device: &EligibleDevice) -> Result<(),
     step.progress.activity(format!("bootc installs {} to {}", wanted.image, device.name));
     let arguments = install_arguments(wanted, device, keys.as_ref(), selinux);
     call(&podman, arguments, &settings, step).map_err(|error| {
-        stopped(error, |text| StepError::ImageWrite(format!("Writing image to device {} failed: {text}", device.name)))
+        stopped(error, || ErrorKind::ImageWrite.error(format!("Writing image to device {} failed", device.name)))
     })
 }
 
@@ -176,9 +174,9 @@ fn call(podman: &Tool, arguments: Vec<String>, settings: &SecretFile, step: &Ste
     run.cancelled(&|| step.cancel.is_cancelled()).on_line(&mut on_line).output().map(|_| ())
 }
 
-fn stopped(error: ToolError, otherwise: impl Fn(String) -> StepError) -> StepError {
+fn stopped(error: ToolError, otherwise: impl Fn() -> StepError) -> StepError {
     match error {
-        ToolError::Cancelled { command } => StepError::Cancelled(command),
-        error => otherwise(error.to_string()),
+        ToolError::Cancelled { command } => StepError::cancelled(command),
+        error => otherwise().because(error),
     }
 }

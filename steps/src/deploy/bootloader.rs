@@ -13,7 +13,7 @@ use self::esp::{EspError, Loader};
 use super::root_device;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::step::Step;
-use crate::{StepError, loose};
+use crate::{ErrorKind, StepError, loose};
 
 /// What a disk without an identifier of its own is called.
 const NO_DISK_ID: &str = "0x00000000";
@@ -55,14 +55,14 @@ impl FromArguments for InstallBootloader {
 /// option `enable_bios_bootloader_install` permits that.
 ///
 /// # Errors
-/// [`StepError::DeviceNotFound`] without an EFI system partition, [`StepError::Execution`] when the firmware refuses the
-/// entry or GRUB fails, [`StepError::InvalidImage`] when the image would need GRUB and that is not permitted.
+/// [`ErrorKind::DeviceNotFound`] without an EFI system partition, [`ErrorKind::Execution`] when the firmware refuses the
+/// entry or GRUB fails, [`ErrorKind::InvalidImage`] when the image would need GRUB and that is not permitted.
 pub async fn install_bootloader(step: &Step, wanted: InstallBootloader) -> Result<Value, StepError> {
     step.blocking(move |step| {
         let ignored = wanted.ignore_failure.unwrap_or(step.site.options.boot.ignore_failure);
         match install(step, &wanted) {
             Err(error) if ignored => {
-                tracing::warn!(%error, "the boot loader was not set up, which is to be ignored");
+                tracing::warn!(error = error.chain(), "the boot loader was not set up, which is to be ignored");
                 Ok(Value::Null)
             }
             result => result.map(|()| Value::Null),
@@ -81,17 +81,17 @@ fn install(step: &Step, wanted: &InstallBootloader) -> Result<(), StepError> {
         return Ok(());
     };
     if !step.site.options.boot.install_for_bios {
-        return Err(StepError::InvalidImage(
+        return Err(ErrorKind::InvalidImage.error(
             "Install of legacy BIOS bootloaders disabled by CONF.enable_bios_bootloader_install as part of \
              CVE-2026-43003 mitigation."
                 .to_string(),
         ));
     }
     if uefi {
-        return Err(StepError::InvalidImage("The image brings no UEFI boot loader in /boot/efi/EFI".to_string()));
+        return Err(ErrorKind::InvalidImage.error("The image brings no UEFI boot loader in /boot/efi/EFI".to_string()));
     }
     if wanted.prep {
-        return Err(StepError::Execution("Installing GRUB2 to a PReP partition is not supported by this agent".into()));
+        return Err(ErrorKind::Execution.error("Installing GRUB2 to a PReP partition is not supported by this agent"));
     }
     grub::install(step, &root_device::choose(step)?, root)
 }
@@ -100,31 +100,30 @@ fn install(step: &Step, wanted: &InstallBootloader) -> Result<(), StepError> {
 fn manage_uefi(step: &Step, wanted: &InstallBootloader) -> Result<bool, StepError> {
     let disk = root_device::choose(step)?;
     let name = disk.name.as_str();
-    let open = OpenDevice::open(&step.site.machine, &disk, Access::Read)
-        .map_err(|error| StepError::BlockDevice(error.to_string()))?;
+    let open = OpenDevice::open(&step.site.machine, &disk, Access::Read)?;
     let uuid = wanted.efi_system_uuid.as_deref();
-    let partition = esp::find(&open, uuid).map_err(|error| failed(name, &error))?.ok_or_else(|| {
-        StepError::DeviceNotFound(format!(
+    let partition = esp::find(&open, uuid).map_err(|error| failed(name, error))?.ok_or_else(|| {
+        ErrorKind::DeviceNotFound.error(format!(
             "No EFI partition could be detected on device {name} and EFI partition UUID has not been recorded during \
              deployment (which is often the case for whole disk images). Are you using a UEFI-compatible image?"
         ))
     })?;
-    let mut loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, &error))?;
+    let mut loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, error))?;
     if let (true, Some(root), Some(system)) = (loaders.is_empty(), &wanted.root_uuid, uuid)
         && assets::install(step, &disk, root, system)?
     {
         // What came through the partition is not what was read through the disk before.
         open.flush()?;
-        loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, &error))?;
+        loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, error))?;
     }
     if loaders.is_empty() {
         tracing::warn!(device = name, "the EFI system partition holds no boot loader");
         return Ok(false);
     }
-    let variables = BootVariables::of(&step.site.machine).map_err(|error| not_configured(name, &error))?;
+    let variables = BootVariables::of(&step.site.machine).map_err(|error| not_configured(name, error))?;
     for (index, loader) in loaders.iter().enumerate() {
         let label = loader.label.clone().unwrap_or_else(|| format!("ironic{}", index + 1));
-        create_entry(&variables, &label, loader, &partition).map_err(|error| not_configured(name, &error))?;
+        create_entry(&variables, &label, loader, &partition).map_err(|error| not_configured(name, error))?;
     }
     Ok(true)
 }
@@ -145,10 +144,10 @@ fn create_entry(
     Ok(())
 }
 
-fn failed(device: &str, error: &EspError) -> StepError {
-    StepError::BlockDevice(format!("{device}: {error}"))
+fn failed(device: &str, error: EspError) -> StepError {
+    ErrorKind::BlockDevice.error(device).because(error)
 }
 
-fn not_configured(device: &str, error: &EfiError) -> StepError {
-    StepError::Execution(format!("Could not configure UEFI boot on device {device}: {error}"))
+fn not_configured(device: &str, error: EfiError) -> StepError {
+    ErrorKind::Execution.error(format!("Could not configure UEFI boot on device {device}")).because(error)
 }

@@ -1,11 +1,11 @@
 //! Which digest the image must have, from the three ways to say it.
 
 use super::image_info::{ImageInfo, is_url};
-use crate::StepError;
 use crate::fetch;
 use crate::image::checksum::{self, FileName};
 use crate::image::{Algorithm, Digest, HttpOptions};
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// A checksum file is a few lines; servers that send more are not serving one.
 const FILE_LIMIT_BYTES: usize = 1 << 20;
@@ -21,20 +21,20 @@ enum Said {
 /// algorithm. Either may be the URL of a checksum file, which is fetched.
 ///
 /// # Errors
-/// [`StepError::Rest`] when there is no usable one; [`StepError::ImageDownload`] when the file cannot be had or has none
-/// for this image; [`StepError::ImageChecksum`] when the value cannot be a digest of its algorithm.
+/// [`ErrorKind::Rest`] when there is no usable one; [`ErrorKind::ImageDownload`] when the file cannot be had or has none
+/// for this image; [`ErrorKind::ImageChecksum`] when the value cannot be a digest of its algorithm.
 pub async fn of_image(info: &ImageInfo, http: &HttpOptions, step: &Step) -> Result<Digest, StepError> {
     let md5_enabled = step.site.options.image.md5;
     match said(info, md5_enabled)? {
         Said::Digest(digest) => Ok(digest),
         Said::File { url, algorithm } => {
-            let failed = |reason: String| {
-                StepError::ImageDownload(format!("Download of image {} failed: checksum file {url}: {reason}", info.id))
-            };
-            let body = fetch::document(&url, http, FILE_LIMIT_BYTES, step).await.map_err(failed)?;
+            let failed =
+                || ErrorKind::ImageDownload.error(format!("Download of image {} failed: checksum file {url}", info.id));
+            let body =
+                fetch::document(&url, http, FILE_LIMIT_BYTES, step).await.map_err(|reason| failed().because(reason))?;
             let name = FileName::of(&info.urls[0]);
             let digest = checksum::find(&String::from_utf8_lossy(&body), &name, algorithm);
-            let digest = digest.map_err(|error| failed(error.to_string()))?;
+            let digest = digest.map_err(|error| failed().because(error))?;
             if digest.algorithm == Algorithm::Md5 && algorithm.is_none() && !md5_enabled {
                 return Err(unidentified(info, MD5_DISABLED));
             }
@@ -68,7 +68,7 @@ fn said(info: &ImageInfo, md5_enabled: bool) -> Result<Said, StepError> {
             };
             read(info, algorithm, value)
         }
-        _ => Err(StepError::Rest(format!(
+        _ => Err(ErrorKind::Rest.error(format!(
             "Unable to verify image {} with available checksums. Please make sure the specified 'os_hash_algo' \
              (currently {}) is supported by this ramdisk, or provide a md5 checksum via the 'checksum' field",
             info.id,
@@ -78,7 +78,7 @@ fn said(info: &ImageInfo, md5_enabled: bool) -> Result<Said, StepError> {
 }
 
 fn unidentified(info: &ImageInfo, reason: &str) -> StepError {
-    StepError::Rest(format!(
+    ErrorKind::Rest.error(format!(
         "Unable to proceed with image {} as the checksum indicator has been used but the algorithm could not be \
          identified. Error: {reason}",
         info.id
@@ -90,7 +90,7 @@ fn read(info: &ImageInfo, algorithm: Algorithm, value: &str) -> Result<Said, Ste
         return Ok(Said::File { url: value.to_string(), algorithm: Some(algorithm) });
     }
     Digest::from_hex(algorithm, without_prefix(value)).map(Said::Digest).map_err(|reason| {
-        StepError::ImageChecksum(format!("The checksum of image {} cannot be used: {reason}", info.id))
+        ErrorKind::ImageChecksum.error(format!("The checksum of image {} cannot be used", info.id)).because(reason)
     })
 }
 
@@ -158,22 +158,28 @@ mod tests {
         assert_eq!(said(&bare, true).unwrap(), Said::File { url: url.into(), algorithm: None });
     }
 
+    fn refusal(info: &ImageInfo, md5_enabled: bool) -> String {
+        let error = said(info, md5_enabled).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Rest);
+        error.to_string()
+    }
+
     #[test]
     fn what_cannot_be_used_is_refused_as_the_python_agent_does() {
         let md5 = info(json!({"checksum": "1".repeat(32)}));
-        let Err(StepError::Rest(text)) = said(&md5, false) else { panic!() };
+        let text = refusal(&md5, false);
         assert!(text.contains("MD5 support is disabled"), "{text}");
         let odd = info(json!({"checksum": "1".repeat(40)}));
-        let Err(StepError::Rest(text)) = said(&odd, true) else { panic!() };
+        let text = refusal(&odd, true);
         assert!(text.contains("Unable to identify checksum algorithm used"), "{text}");
         let unknown = info(json!({"os_hash_algo": "shake_256", "os_hash_value": "1"}));
-        let Err(StepError::Rest(text)) = said(&unknown, true) else { panic!() };
+        let text = refusal(&unknown, true);
         assert!(text.contains("(currently shake_256)"), "{text}");
     }
 
     #[test]
     fn a_value_of_the_wrong_length_is_refused_before_anything_is_downloaded() {
         let short = info(json!({"os_hash_algo": "sha256", "os_hash_value": "abcd"}));
-        assert!(matches!(said(&short, true), Err(StepError::ImageChecksum(_))));
+        assert_eq!(said(&short, true).unwrap_err().kind, ErrorKind::ImageChecksum);
     }
 }

@@ -8,9 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::StepError;
 use crate::image::{Authorization, HttpOptions, oci};
 use crate::options::Options;
+use crate::{ErrorKind, StepError};
 
 /// An image as described by the conductor, checked.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl ImageInfo {
     /// Reads and checks `image_info`. An MD5 `checksum` counts only when `md5_enabled`.
     ///
     /// # Errors
-    /// [`StepError::InvalidParameters`] in the words of the Python agent.
+    /// [`ErrorKind::InvalidParameters`] in the words of the Python agent.
     pub fn parse(info: &Value, md5_enabled: bool) -> Result<Self, StepError> {
         for field in ["id", "urls"] {
             if info.get(field).is_none() {
@@ -124,7 +124,7 @@ impl ImageInfo {
     /// How to ask the image's servers: who we are by the image, else by the options; proxies; certificates.
     ///
     /// # Errors
-    /// [`StepError::ImageDownload`] when user or password is missing.
+    /// [`ErrorKind::ImageDownload`] when user or password is missing.
     pub fn http_options(&self, options: &Options) -> Result<HttpOptions, StepError> {
         let authorization = match self.authorization.clone() {
             Ok(None) => match &options.download.basic_login {
@@ -133,8 +133,9 @@ impl ImageInfo {
             },
             other => other,
         };
-        let authorization = authorization
-            .map_err(|missing| StepError::ImageDownload(format!("Download of image {} failed: {missing}", self.id)))?;
+        let authorization = authorization.map_err(|missing| {
+            ErrorKind::ImageDownload.error(format!("Download of image {} failed", self.id)).because(missing)
+        })?;
         Ok(HttpOptions {
             authorization,
             proxies: self.proxies.clone().into_iter().collect(),
@@ -151,7 +152,7 @@ pub fn is_url(text: &str) -> bool {
 }
 
 fn invalid(details: &str) -> StepError {
-    StepError::InvalidParameters(details.to_string())
+    ErrorKind::InvalidParameters.error(details.to_string())
 }
 
 fn filled(value: &Value) -> Option<String> {
@@ -240,7 +241,7 @@ mod tests {
 
     fn refusal(info: Value, md5_enabled: bool) -> String {
         match ImageInfo::parse(&info, md5_enabled) {
-            Err(StepError::InvalidParameters(details)) => details,
+            Err(error) if error.kind == ErrorKind::InvalidParameters => error.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -307,7 +308,7 @@ mod tests {
             "image_server_user": "me"});
         let error = ImageInfo::parse(&info, false).unwrap().http_options(&Options::default()).unwrap_err();
         assert_eq!(
-            error.to_string(),
+            error.chain(),
             "Download of image i failed: Missing ['password'] fields from HTTP(S) basic auth config"
         );
     }

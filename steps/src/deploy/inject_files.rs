@@ -2,17 +2,19 @@
 
 mod wanted;
 
+use std::error::Error;
+
 use ferric_hardware::block::{self, EligibleDevice};
 use ferric_hardware::partitions;
 use serde_json::Value;
 
 use super::mounted::Mounted;
 use super::root_device;
-use crate::StepError;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::fetch;
 use crate::image::HttpOptions;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 use wanted::{Content, Place, Wanted};
 
 /// A file from a server may be this long.
@@ -42,7 +44,7 @@ impl FromArguments for InjectFiles {
 /// The step `inject_files`: the files of the node property `inject_files`, then those of the argument `files`.
 ///
 /// # Errors
-/// [`StepError::DeviceNotFound`] when no partition has the directory; [`StepError::Execution`] when a file cannot be
+/// [`ErrorKind::DeviceNotFound`] when no partition has the directory; [`ErrorKind::Execution`] when a file cannot be
 /// fetched or written.
 pub async fn inject_files(step: &Step, wanted: InjectFiles) -> Result<Value, StepError> {
     let mut http = HttpOptions::of(&step.site.options.tls);
@@ -55,7 +57,7 @@ pub async fn inject_files(step: &Step, wanted: InjectFiles) -> Result<Value, Ste
             Content::Url(template) => {
                 let url = wanted::fill_in(template, &step.node, &step.ports)?;
                 let body = fetch::document(&url, &http, FILE_LIMIT_BYTES, step).await;
-                Some(body.map_err(|reason| failed(&one, &reason))?)
+                Some(body.map_err(|reason| failed(&one, reason))?)
             }
         };
         files.push((one, content));
@@ -68,8 +70,8 @@ pub async fn inject_files(step: &Step, wanted: InjectFiles) -> Result<Value, Ste
     Ok(Value::Null)
 }
 
-fn failed(file: &Wanted, reason: &dyn std::fmt::Display) -> StepError {
-    StepError::Execution(format!("Failed to process file {}: {reason}", file.path))
+fn failed(file: &Wanted, cause: impl Into<Box<dyn Error + Send + Sync>>) -> StepError {
+    ErrorKind::Execution.error(format!("Failed to process file {}", file.path)).because(cause)
 }
 
 fn inject(step: &Step, file: &Wanted, content: Option<&[u8]>) -> Result<(), StepError> {
@@ -79,24 +81,24 @@ fn inject(step: &Step, file: &Wanted, content: Option<&[u8]>) -> Result<(), Step
         None => mounted.remove(&file.path),
         Some(content) => mounted.write(&file.path, content, &file.attributes),
     };
-    done.map_err(|error| failed(file, &format!("{}: {error}", mounted.device())))
+    done.map_err(|error| failed(file, format!("{}: {error}", mounted.device())))
 }
 
 /// The partition that is named, or the first one that has the directory at the start of the path.
 fn mount(step: &Step, file: &Wanted) -> Result<Mounted, StepError> {
-    let not_found = |reason: String| StepError::DeviceNotFound(reason);
+    let not_found = |reason: String| ErrorKind::DeviceNotFound.error(reason);
     match &file.place {
         Place::Number(number) => {
             let device = partition_names(step, &root_device::choose(step)?);
             let name = device.into_iter().find(|(found, _)| found == number).map(|(_, name)| name);
             let name =
                 name.ok_or_else(|| not_found(format!("The root device has no partition {number} for {}", file.path)))?;
-            Mounted::new(step, &name).map_err(|error| failed(file, &error))
+            Mounted::new(step, &name).map_err(|error| failed(file, error))
         }
         Place::Device(path) => {
             let name = eligible_name(step, path)
                 .ok_or_else(|| not_found(format!("{path} is no partition of a device that may be written to")))?;
-            Mounted::new(step, &name).map_err(|error| failed(file, &error))
+            Mounted::new(step, &name).map_err(|error| failed(file, error))
         }
         Place::Anywhere(directory) => {
             let mut scanned = Vec::new();

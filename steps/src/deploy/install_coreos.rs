@@ -9,6 +9,7 @@ mod installer;
 use std::time::Duration;
 
 use ferric_hardware::block::EligibleDevice;
+use ferric_hardware::efi::EfiError;
 use ferric_hardware::open_device::{Access, OpenDevice};
 use ferric_hardware::{partitions, wipe};
 use ferric_ignition::host_name::Distribution;
@@ -21,7 +22,7 @@ use crate::clean::raid;
 use crate::image::{Algorithm, Digest};
 use crate::secret_file::SecretFile;
 use crate::step::Step;
-use crate::{StepError, loose};
+use crate::{ErrorKind, StepError, loose};
 use ignition::Ignition;
 
 /// How often coreos-installer is run before it is believed.
@@ -74,7 +75,7 @@ impl FromArguments for InstallCoreos {
 /// `instance_info.image_source`, or without it the one inside of the live system. `network_data` is not looked at.
 ///
 /// # Errors
-/// [`StepError::Deployment`] with the installer's own reason; nothing was written when the configuration is refused.
+/// [`ErrorKind::Deployment`] with the installer's own reason; nothing was written when the configuration is refused.
 pub async fn install_coreos(step: &Step, wanted: InstallCoreos) -> Result<Value, StepError> {
     let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let ignition = wanted.ignition.with_hostname(hostname.as_deref(), &distribution(step)).into_bytes();
@@ -101,9 +102,8 @@ fn configdrive(value: &Value) -> Result<Value, StepError> {
         Value::Null => Ok(json!({})),
         Value::Object(_) => Ok(value.clone()),
         Value::String(text) if text.is_empty() => Ok(json!({})),
-        _ => {
-            Err(StepError::Deployment("Cannot use a pre-rendered configdrive, please pass it as JSON data".to_string()))
-        }
+        _ => Err(ErrorKind::Deployment
+            .error("Cannot use a pre-rendered configdrive, please pass it as JSON data".to_string())),
     }
 }
 
@@ -140,7 +140,7 @@ async fn delete_raid(step: &Step) {
 fn install(step: &Step, mut arguments: Vec<String>, ignition: Option<&[u8]>) -> Result<EligibleDevice, StepError> {
     let tool = step.site.tools.find("coreos-installer").map_err(|error| {
         let root = step.site.options.host_root.display();
-        StepError::Deployment(format!("Cannot run coreos-installer, is it installed in {root}? {error}"))
+        ErrorKind::Deployment.error(format!("Cannot run coreos-installer, is it installed in {root}?")).because(error)
     })?;
     let device = root_device::choose(step)?;
     let file = ignition.map(|text| SecretFile::create(&tool, "ign", text)).transpose()?;
@@ -161,9 +161,9 @@ fn install(step: &Step, mut arguments: Vec<String>, ignition: Option<&[u8]>) -> 
             Err(failure) => {
                 if failure.was_stopped {
                     take_off(step, &device);
-                    return Err(StepError::Cancelled(failure.text));
+                    return Err(StepError::cancelled(failure.text));
                 }
-                return Err(StepError::Deployment(failure.text));
+                return Err(ErrorKind::Deployment.error(failure.text));
             }
         }
     }
@@ -189,8 +189,8 @@ async fn boot_entry(step: &Step, device: &EligibleDevice) -> Result<(), StepErro
     let mut attempt = 1;
     loop {
         match bootloader::install_bootloader(step, InstallBootloader::default()).await {
-            Err(StepError::Execution(reason)) if attempt < BOOT_ENTRY_ATTEMPTS => {
-                tracing::warn!(attempt, reason, "no boot entry yet, trying again");
+            Err(error) if error.is_caused_by::<EfiError>() && attempt < BOOT_ENTRY_ATTEMPTS => {
+                tracing::warn!(attempt, error = error.chain(), "no boot entry yet, trying again");
                 attempt += 1;
                 tokio::time::sleep(BOOT_ENTRY_PAUSE).await;
             }

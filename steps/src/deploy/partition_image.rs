@@ -18,9 +18,9 @@ use serde_json::{Map, Value, json};
 use self::file_system::FileSystem;
 use self::layout::{BootMode, Role};
 use super::image_info::ImageInfo;
-use crate::StepError;
 use crate::image::Region;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// Old content at either end of a new partition is zeroed, so that nothing takes it for what it was.
 const END: Bytes = Bytes::mib(1);
@@ -40,8 +40,8 @@ impl Plan {
     /// for them is there. Nothing for an image that is no partition image.
     ///
     /// # Errors
-    /// [`StepError::ImageWrite`] when they do not fit, [`StepError::Deployment`] when the disk is not partitioned as it
-    /// must be to preserve its ephemeral partition or the machine needs a PReP partition, [`StepError::Execution`] when a program is missing.
+    /// [`ErrorKind::ImageWrite`] when they do not fit, [`ErrorKind::Deployment`] when the disk is not partitioned as it
+    /// must be to preserve its ephemeral partition or the machine needs a PReP partition, [`ErrorKind::Execution`] when a program is missing.
     pub(super) fn new(
         step: &Step,
         device: &EligibleDevice,
@@ -69,7 +69,8 @@ impl Plan {
             file_systems.push((*role, FileSystem::new(step, kind, role.label())?));
         }
         let root = partitions.iter().find(|(role, _)| *role == Role::Root).map(|(_, entry)| entry.clone());
-        let root = root.ok_or_else(|| StepError::Deployment(format!("Root device of {} not found", device.name)))?;
+        let root =
+            root.ok_or_else(|| ErrorKind::Deployment.error(format!("Root device of {} not found", device.name)))?;
         Ok(Some(Self { table, partitions, file_systems, root, preserved: wanted.preserve_ephemeral }))
     }
 
@@ -189,5 +190,7 @@ impl Plan {
 fn write_at(disk: &OpenDevice, content: &[u8], at: Bytes) -> Result<(), StepError> {
     use std::os::unix::fs::FileExt;
     let written = disk.file().write_all_at(content, at.0);
-    written.map_err(|error| StepError::Deployment(format!("writing the config drive to {}: {error}", disk.name())))
+    written.map_err(|error| {
+        ErrorKind::Deployment.error(format!("writing the config drive to {}", disk.name())).because(error)
+    })
 }

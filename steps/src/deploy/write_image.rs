@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::configdrive::{self, ConfigDrive};
 use super::image_info::ImageInfo;
 use super::{expected_digest, partition_image, root_device};
-use crate::StepError;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::image::inspect::Permitted;
 use crate::image::{self, FormatChoice, ImageError, Location, Verify, WriteRequest};
 use crate::options::Options;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// Arguments of the step `write_image` and of the command `prepare_image`.
 #[derive(Debug)]
@@ -125,29 +125,30 @@ pub(super) fn finish(step: &Step, device: &EligibleDevice, drive: Option<&[u8]>)
 /// identifier, as `0x%08x`.
 fn adopt_table(disk: &OpenDevice) -> Result<String, StepError> {
     let device = disk.name();
-    let unusable = |error: &dyn std::fmt::Display| {
-        StepError::Deployment(format!(
+    let unusable = || {
+        ErrorKind::Deployment.error(format!(
             "Unable to find a valid partition table on the disk after writing the image. The image may be corrupted or \
-             it uses a different sector size than the device. Error: {device}: {error}"
+             it uses a different sector size than the device. Error: {device}"
         ))
     };
-    let table = PartitionTable::read(disk.file(), disk.size(), disk.block_size()).map_err(|error| unusable(&error))?;
+    let table =
+        PartitionTable::read(disk.file(), disk.size(), disk.block_size()).map_err(|error| unusable().because(error))?;
     let entries = match &table {
-        Some(table) => table.entries(disk.file(), disk.block_size()).map_err(|error| unusable(&error))?,
+        Some(table) => table.entries(disk.file(), disk.block_size()).map_err(|error| unusable().because(error))?,
         // One file system over the whole disk is as good as a partition.
         None if !signature::probe(disk)?.is_empty() => return disk_identifier(disk),
-        None => return Err(unusable(&"there is none")),
+        None => return Err(unusable().because("there is none")),
     };
     if entries.is_empty() {
-        return Err(StepError::Deployment(format!(
-            "No partitions found on the device {device} after writing the image."
-        )));
+        return Err(
+            ErrorKind::Deployment.error(format!("No partitions found on the device {device} after writing the image."))
+        );
     }
     if let Some(PartitionTable::Gpt(mut gpt)) = table
         && !gpt.is_sound()
     {
-        gpt.fit_to_disk().map_err(|error| unusable(&error))?;
-        gpt.write(disk.file()).map_err(|error| unusable(&error))?;
+        gpt.fit_to_disk().map_err(|error| unusable().because(error))?;
+        gpt.write(disk.file()).map_err(|error| unusable().because(error))?;
     }
     disk_identifier(disk)
 }
@@ -156,9 +157,9 @@ fn adopt_table(disk: &OpenDevice) -> Result<String, StepError> {
 fn disk_identifier(disk: &OpenDevice) -> Result<String, StepError> {
     use std::os::unix::fs::FileExt;
     let mut bytes = [0; 4];
-    disk.file()
-        .read_exact_at(&mut bytes, 440)
-        .map_err(|error| StepError::ImageWrite(format!("Reading the disk identifier of {}: {error}", disk.name())))?;
+    disk.file().read_exact_at(&mut bytes, 440).map_err(|error| {
+        ErrorKind::ImageWrite.error(format!("Reading the disk identifier of {}", disk.name())).because(error)
+    })?;
     Ok(format!("{:#010x}", u32::from_le_bytes(bytes)))
 }
 
@@ -171,11 +172,11 @@ fn format_choice(info: &ImageInfo, options: &Options) -> Result<(FormatChoice, P
         _ if !options.image.deep_inspection => Ok((FormatChoice::Auto, Permitted::default())),
         Some("qcow2") => Ok((FormatChoice::Qcow2, permitted)),
         Some("gpt" | "unknown") | None => Ok((FormatChoice::Auto, permitted)),
-        Some(other) if permitted.has(other) => Err(StepError::InvalidImage(format!(
+        Some(other) if permitted.has(other) => Err(ErrorKind::InvalidImage.error(format!(
             "Images of format {other} are permitted, but this agent cannot write them: they have to be converted to raw \
              or qcow2"
         ))),
-        Some(other) => Err(StepError::InvalidImage(format!(
+        Some(other) => Err(ErrorKind::InvalidImage.error(format!(
             "Security: Detected image format was {other}, but only {permitted} are allowed"
         ))),
     }
@@ -185,7 +186,7 @@ fn format_choice(info: &ImageInfo, options: &Options) -> Result<(FormatChoice, P
 fn in_words(error: ImageError, info: &ImageInfo, device: &str) -> StepError {
     let location = info.urls.first().map_or_else(String::new, |url| Location::shown(url));
     if let ImageError::Checksum { expected, actual } = &error {
-        return StepError::ImageChecksum(format!(
+        return ErrorKind::ImageChecksum.error(format!(
             "Image failed to verify against checksum. location: {location}; image ID: {}; image checksum: {}; \
              verification checksum: {}",
             info.id,
@@ -194,21 +195,20 @@ fn in_words(error: ImageError, info: &ImageInfo, device: &str) -> StepError {
         ));
     }
     if let (ImageError::TooLarge { image, .. }, Some(layout)) = (&error, &info.layout) {
-        return StepError::InvalidParameters(format!(
+        return ErrorKind::InvalidParameters.error(format!(
             "Root partition is too small for requested image. Image virtual size: {} MB, Root size: {} MB",
             image.0.div_ceil(1 << 20),
             layout.root_mib
         ));
     }
-    let of_image = |text: String| format!("Download of image {} failed: {text}", info.id);
-    match StepError::from(error) {
-        StepError::ImageDownload(text) => StepError::ImageDownload(of_image(text)),
-        StepError::ImageDownloadFatal(text) => StepError::ImageDownloadFatal(of_image(text)),
-        StepError::ImageDownloadTimeout(text) => StepError::ImageDownloadTimeout(of_image(text)),
-        StepError::ImageWrite(text) => {
-            StepError::ImageWrite(format!("Writing image to device {device} failed: {text}"))
+    let of_image = format!("Download of image {} failed", info.id);
+    let error = StepError::from(error);
+    match error.kind {
+        kind @ (ErrorKind::ImageDownload | ErrorKind::ImageDownloadFatal | ErrorKind::ImageDownloadTimeout) => {
+            kind.error(of_image).because(error)
         }
-        other => other,
+        kind @ ErrorKind::ImageWrite => kind.error(format!("Writing image to device {device} failed")).because(error),
+        _ => error,
     }
 }
 

@@ -6,7 +6,7 @@ use ferric_hardware::units::Bytes;
 
 use super::Digest;
 use super::inspect::table::Misfit;
-use crate::StepError;
+use crate::error::{ErrorKind, StepError, chain};
 
 /// Why an image could not be written. The texts name the URL, the device and the numbers.
 #[derive(Debug, thiserror::Error)]
@@ -97,35 +97,28 @@ pub enum ImageError {
 impl ImageError {
     /// The whole chain of causes as one line, as people read it.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        chain(self)
     }
 }
 
 impl From<ImageError> for StepError {
     fn from(error: ImageError) -> Self {
-        let text = error.chain();
-        match error {
+        let kind = match &error {
             ImageError::Download(_) | ImageError::Changed(_) | ImageError::Damaged(_) | ImageError::File { .. } => {
-                Self::ImageDownload(text)
+                ErrorKind::ImageDownload
             }
-            ImageError::DownloadFatal(_) => Self::ImageDownloadFatal(text),
-            ImageError::DownloadTimeout(_) => Self::ImageDownloadTimeout(text),
-            ImageError::Invalid(_) => Self::InvalidImage(text),
+            ImageError::DownloadFatal(_) => ErrorKind::ImageDownloadFatal,
+            ImageError::DownloadTimeout(_) => ErrorKind::ImageDownloadTimeout,
+            ImageError::Invalid(_) => ErrorKind::InvalidImage,
             ImageError::TooLarge { .. } | ImageError::ReadBack { .. } | ImageError::Disk { .. } => {
-                Self::ImageWrite(text)
+                ErrorKind::ImageWrite
             }
-            ImageError::Misfit(_) => Self::Deployment(text),
-            ImageError::Checksum { .. } | ImageError::DecodedChecksum { .. } => Self::ImageChecksum(text),
-            ImageError::Device(_) => Self::DeviceNotFound(text),
-            ImageError::Cancelled => Self::Cancelled(text),
-        }
+            ImageError::Misfit(_) => ErrorKind::Deployment,
+            ImageError::Checksum { .. } | ImageError::DecodedChecksum { .. } => ErrorKind::ImageChecksum,
+            ImageError::Device(_) => ErrorKind::DeviceNotFound,
+            ImageError::Cancelled => return Self::cancelled(error),
+        };
+        kind.of(error)
     }
 }
 
@@ -141,7 +134,8 @@ mod tests {
             at: Bytes(4096),
             source: std::io::Error::from_raw_os_error(28),
         };
-        let StepError::ImageWrite(text) = StepError::from(error) else { panic!("wrong kind") };
-        assert_eq!(text, "writing /dev/loop9 at byte 4096: No space left on device (os error 28)");
+        let error = StepError::from(error);
+        assert_eq!(error.kind, ErrorKind::ImageWrite);
+        assert_eq!(error.chain(), "writing /dev/loop9 at byte 4096: No space left on device (os error 28)");
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use ferric_hardware::tool::{Tool, ToolError};
 use serde_json::{Value, json};
 
-use crate::StepError;
 use crate::arguments::Arguments;
 use crate::progress::Progress;
 use crate::step::{Kind, Step};
+use crate::{ErrorKind, StepError};
 
 /// Exit code (EX_TEMPFAIL of sysexits.h) of a step that does not fit this machine.
 const DOES_NOT_FIT: i32 = 75;
@@ -52,9 +52,9 @@ pub(super) fn run(
         Ok(_) => {
             result.map_err(|reason| kind.error(format!("Step plugin {} step {name}: {reason}", program.display())))
         }
-        Err(ToolError::Cancelled { command }) => Err(StepError::Cancelled(command)),
-        Err(ToolError::Failed { code: Some(DOES_NOT_FIT), stderr, .. }) => Err(StepError::Incompatible(stderr)),
-        Err(error) => Err(kind.error(format!("Step plugin step {name}: {error}"))),
+        Err(ToolError::Cancelled { command }) => Err(StepError::cancelled(command)),
+        Err(ToolError::Failed { code: Some(DOES_NOT_FIT), stderr, .. }) => Err(ErrorKind::Incompatible.error(stderr)),
+        Err(error) => Err(kind.error(format!("Step plugin step {name}")).because(error)),
     }
 }
 

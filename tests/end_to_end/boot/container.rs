@@ -50,7 +50,22 @@ fn installed(arguments: &[String]) -> Result<(Vec<u8>, Vec<String>)> {
     let unit = document["systemd"]["units"][0]["contents"].as_str().unwrap_or_default();
     let start =
         unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/podman ")).context("no ExecStart")?;
-    Ok((conf, start.split(' ').map(str::to_owned).collect()))
+    Ok((conf, words(start)))
+}
+
+/// A command line of a unit, as systemd takes it apart.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted, mut characters) = (Vec::new(), String::new(), false, line.chars());
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => word.extend(characters.next()),
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(std::mem::take(&mut word)),
+            other => word.push(other),
+        }
+    }
+    words.push(word);
+    words
 }
 
 /// The unit's arguments on this machine: without what it does not have (udev, D-Bus), with the configuration from
@@ -72,6 +87,73 @@ fn adapted(arguments: &[String], conf: &Path, container: &Container) -> Vec<Stri
 fn the_image_is_small() -> Result<()> {
     let size_bytes = fs::metadata(artefact::container()?)?.len();
     assert!(size_bytes < 12 * MEBIBYTE, "{size_bytes} bytes");
+    Ok(())
+}
+
+/// The digests of an archive's manifests, by architecture.
+fn manifests(archive: &Path) -> Result<Vec<(String, String)>> {
+    let read = |name: &str| -> Result<Value> {
+        let output =
+            Command::new("tar").args(["--extract", "--to-stdout", "--file"]).arg(archive).arg(name).output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    };
+    let blob = |digest: &Value| read(&format!("blobs/{}", digest.as_str().unwrap_or_default().replace(':', "/")));
+    let mut found = Vec::new();
+    let index = read("index.json")?;
+    let mut waiting: Vec<Value> = index["manifests"].as_array().cloned().unwrap_or_default();
+    while let Some(entry) = waiting.pop() {
+        let document = blob(&entry["digest"])?;
+        if let Some(inner) = document["manifests"].as_array() {
+            waiting.extend(inner.iter().cloned());
+            continue;
+        }
+        let config = blob(&document["config"]["digest"])?;
+        let architecture = config["architecture"].as_str().unwrap_or_default().to_owned();
+        found.push((architecture, entry["digest"].as_str().unwrap_or_default().to_owned()));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What is in it stands beside it, and for two architectures it is one archive.
+#[test]
+fn two_builds_of_the_image_have_one_digest() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let container = Path::new(env!("CARGO_MANIFEST_DIR")).join("../container");
+    let agent = artefact::static_agent()?;
+    let run = |program: &str, arguments: &[&Path]| -> Result<()> {
+        let output = Command::new(container.join(program)).args(arguments).output()?;
+        ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    };
+    let mut built = Vec::new();
+    for directory in ["one", "two"].map(|name| folder.path().join(name)) {
+        run("build", &[Path::new("amd64"), &agent, &directory])?;
+        built.push(manifests(&directory.join("ferric-agent.oci.tar"))?);
+    }
+    assert_eq!(built[0], built[1]);
+    let one = folder.path().join("one");
+    let labels = Command::new("podman")
+        .args(["image", "inspect", "--format", "{{json .Labels}}", "localhost/ferric-agent:latest"])
+        .output()?;
+    let labels: Value = serde_json::from_slice(&labels.stdout)?;
+    for name in ["title", "description", "licenses", "version", "revision"] {
+        assert!(labels[format!("org.opencontainers.image.{name}")].is_string(), "{labels}");
+    }
+    let sbom: Value = serde_json::from_slice(&fs::read(one.join("ferric-agent.cdx.json"))?)?;
+    let purls: Vec<_> =
+        sbom["components"].as_array().context("no components")?.iter().map(|part| &part["purl"]).collect();
+    for prefix in ["pkg:cargo/tokio@1.", "pkg:cargo/rustls@0.", "pkg:deb/debian/glibc@", "pkg:deb/debian/openssl@"] {
+        assert!(purls.iter().any(|purl| purl.as_str().is_some_and(|purl| purl.starts_with(prefix))), "no {prefix}");
+    }
+
+    // The program is another one; what matters here is where it is said for which machines it is.
+    run("build", &[Path::new("arm64"), Path::new("/bin/true"), &one])?;
+    let (amd64, arm64) = (one.join("ferric-agent.oci.tar"), one.join("ferric-agent-arm64.oci.tar"));
+    let index = one.join("ferric-agent-all.oci.tar");
+    run("index", &[&index, &amd64, &arm64])?;
+    assert_eq!(manifests(&index)?, [manifests(&amd64)?, manifests(&arm64)?].concat());
     Ok(())
 }
 

@@ -8,7 +8,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ferric_tests::artefact;
+use ferric_tests::certificates::Certificates;
 use ferric_tests::conductor::Conductor;
 use ferric_tests::coreos_image::{BootPartition, KERNEL_ARGUMENTS, metal_image};
 use ferric_tests::disk_image::{digest, run};
@@ -16,7 +19,7 @@ use ferric_tests::file_server::FileServer;
 use ferric_tests::ironic::Client;
 use ferric_tests::network::{free_port, wait_for_port};
 use ferric_tests::process::{Process, program};
-use ferric_tests::registry::Registry;
+use ferric_tests::registry::{PASSWORD, Registry, USER};
 use serde_json::json;
 use tokio::net::TcpSocket;
 
@@ -174,5 +177,62 @@ fn its_iso_with_an_embedded_config_runs_the_bare_binary() -> Result<()> {
     let heartbeat = conductor.heartbeat(Duration::from_secs(5))?;
     assert_eq!(heartbeat["callback_url"], "https://10.0.2.15:9999");
     assert!(server.requests().contains("GET /ferric-agent "), "{}", server.requests());
+    Ok(())
+}
+
+/// A registry that is down long enough is no secret; when it comes, with a private authority and for those who have a
+/// password, the agent starts, and the password is gone.
+#[test]
+fn why_the_agent_does_not_start_is_told_to_console_and_conductor() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let directory = |name: &str| -> Result<PathBuf> {
+        fs::create_dir(folder.path().join(name))?;
+        Ok(folder.path().join(name))
+    };
+    let (images, units) = (directory("images")?, directory("units")?);
+    let (conductor, certificates, registry_port) = (Conductor::start()?, Certificates::new()?, free_port()?);
+    Registry::start(&images, registry_port)?.push("localhost/ferric-agent:latest", "ferric/agent:1")?;
+    let down = TcpSocket::new_v4()?;
+    down.set_reuseaddr(true)?;
+    down.bind(([127, 0, 0, 1], registry_port).into())?;
+    let secret = folder.path().join("auth.json");
+    let credentials = STANDARD.encode(format!("{USER}:{PASSWORD}"));
+    let host = format!("{HOST}:{registry_port}");
+    fs::write(&secret, json!({"auths": {&host: {"auth": credentials}}}).to_string())?;
+    let look = "[Unit]\nAfter=ferric-agent-image.service\n[Service]\nType=oneshot\nExecStart=/bin/ls /etc/ferric\n\
+                ExecStart=/bin/echo that was /etc/ferric\n[Install]\nWantedBy=ferric-agent.service\n";
+    fs::write(units.join("look.service"), look)?;
+    let config = ferric_ignition(&[
+        "config",
+        &format!("--api-url=http://{HOST}:{}", conductor.port()),
+        &format!("--image={host}/ferric/agent:1"),
+        &format!("--pull-secret={}", secret.display()),
+        &format!("--ca={}", certificates.file("ca.pem").display()),
+        &format!("--units={}", units.display()),
+    ])?;
+    let (config_file, iso) = (folder.path().join("agent.ign"), folder.path().join("node.iso"));
+    fs::write(&config_file, config)?;
+    let [live, config_file, iso] =
+        [&artefact::live_system("live.iso")?, &config_file, &iso].map(|path| path.display().to_string());
+    ferric_ignition(&["iso", "embed", &live, "-i", &config_file, "-o", &iso])?;
+
+    let mut machine = machine("restrict=off");
+    let mut machine = Process::start(machine.args(["-drive", &format!("file={iso},media=cdrom,readonly=on")]))?;
+    machine.wait_for("ferric: the agent does not run (failure 4): ferric-agent-image.service: exit-code:", BOOT)?;
+    machine.wait_for(&format!("told http://{HOST}:{}: 202 Accepted", conductor.port()), BOOT)?;
+    let reports = conductor.received("/v1/continue_inspection");
+    let logs = || format!("{reports:?}\n{}", machine.log());
+    let error = reports[0]["error"].as_str().unwrap_or_default();
+    assert!(error.starts_with("the agent does not run: ") && error.contains("connection refused"), "{}", logs());
+    assert_eq!(reports[0]["inventory"]["interfaces"][0]["mac_address"], MAC, "{}", logs());
+    assert_eq!(reports.len(), 1, "{}", logs());
+    assert!(conductor.asked("/v1/heartbeat/").is_empty(), "{}", logs());
+
+    drop(down);
+    let (certificate, key) = (certificates.file("server.pem"), certificates.file("server.key"));
+    let registry = Registry::start_secure(&images, registry_port, &certificate, &key)?;
+    conductor.heartbeat(BOOT).map_err(|error| error.context(format!("{}\n{}", registry.log(), machine.log())))?;
+    machine.wait_for("that was /etc/ferric", BOOT)?;
+    assert!(machine.log().contains(": ca.pem") && !machine.log().contains(": pull-secret.json"), "{}", machine.log());
     Ok(())
 }

@@ -60,12 +60,13 @@ fn ignition_accepts_a_container_with_everything() -> Result<()> {
     let expected = [
         "/etc/ironic-python-agent.conf",
         "/etc/ferric/pull-secret.json",
+        "/etc/ferric/report-failure",
         "/etc/hostname",
         "/etc/NetworkManager/system-connections/eth0.nmconnection",
     ];
     assert_eq!(paths(&document), expected);
     assert_eq!(document["passwd"]["users"][0]["sshAuthorizedKeys"].as_array().map(Vec::len), Some(1));
-    let unit = document["systemd"]["units"][0]["contents"].as_str().unwrap_or_default();
+    let unit = document["systemd"]["units"][1]["contents"].as_str().unwrap_or_default();
     for word in ["--tls-verify=false", "--authfile=/etc/ferric/pull-secret.json", "HTTP_PROXY=http://user:p%%25w@"] {
         assert!(unit.contains(word), "{word} is missing in\n{unit}");
     }
@@ -78,7 +79,10 @@ fn ignition_accepts_the_binary_instead_of_a_registry() -> Result<()> {
     let digest = "0123456789abcdef".repeat(8);
     let document =
         accepted(folder.path(), &["--binary-url", "http://192.0.2.1/ferric-agent", "--binary-sha512", &digest])?;
-    assert_eq!(paths(&document), ["/etc/ironic-python-agent.conf", "/usr/local/bin/ferric-agent"]);
+    assert_eq!(
+        paths(&document),
+        ["/etc/ironic-python-agent.conf", "/usr/local/bin/ferric-agent", "/etc/ferric/report-failure"]
+    );
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use ferric_hardware::tool::Tools;
 use ferric_steps::options::Options;
 use ferric_steps::site::Site;
 use ferric_steps::step::{Kind, Step};
-use ferric_steps::{StepError, catalogue};
+use ferric_steps::{ErrorKind, StepError, catalogue};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
 
@@ -123,7 +123,7 @@ fn a_configuration_that_cannot_work_is_refused_before_the_installer_runs() {
         (json!({"configdrive": {"user_data": {"ignition": {"version": "2.2.0"}}}}), "has version 2.2.0"),
     ] {
         let error = live.install(instance_info, json!({})).unwrap_err();
-        assert!(matches!(&error, StepError::Deployment(text) if text.contains(expected)), "{error:?}");
+        assert!(error.kind == ErrorKind::Deployment && error.chain().contains(expected), "{error:?}");
     }
     let error = live.install(json!({}), json!({"colour": "red"})).unwrap_err();
     assert!(error.to_string().contains("unexpected keyword argument 'colour'"), "{error}");
@@ -168,6 +168,6 @@ fn an_installer_that_is_stopped_leaves_a_disk_that_cannot_boot() {
     let execution = catalogue::execute(Kind::Deploy, "install_coreos", serde_json::Map::new(), step);
     let error = tokio::runtime::Runtime::new().unwrap().block_on(execution).unwrap_err();
     stopper.join().unwrap();
-    assert!(matches!(error, StepError::Cancelled(_)), "{error:?}");
+    assert!(error.kind == ErrorKind::Cancelled, "{error:?}");
     assert!(live.disk.read().unwrap()[..1 << 20].iter().all(|byte| *byte == 0));
 }

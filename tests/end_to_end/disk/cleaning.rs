@@ -6,11 +6,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use ferric_hardware::machine::Machine;
-use ferric_steps::StepError;
 use ferric_steps::clean::{erase, express, metadata};
 use ferric_steps::options::Options;
 use ferric_steps::site::Site;
 use ferric_steps::step::Step;
+use ferric_steps::{ErrorKind, StepError};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ fn errors_of_all_steps(disks: &[&LoopDevice], properties: Value) -> [String; 3] 
     step.node = Arc::new(json!({"properties": properties, "driver_internal_info": fast}));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let text = |result: Result<Value, StepError>| match result {
-        Err(StepError::BlockDeviceErase(text)) => text,
+        Err(error) if error.kind == ErrorKind::BlockDeviceErase => error.chain(),
         other => panic!("{other:?}"),
     };
     [

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use ferric_steps::StepError;
+use ferric_steps::ErrorKind;
 use ferric_tests::image::{Packing, State, bootable, state, used_disk};
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::process::program;
@@ -46,7 +46,7 @@ fn refused(path: &Path, disk: &LoopDevice, expected: &str) {
     for format in ["raw", "unknown"] {
         let error = deploy_in(&step(disk), info(path, format), None).unwrap_err();
         check(&format!("the step, as {format}"), &error.to_string());
-        assert!(matches!(error, StepError::InvalidImage(_) | StepError::Deployment(_)), "{error:?}");
+        assert!(matches!(error.kind, ErrorKind::InvalidImage | ErrorKind::Deployment), "{error:?}");
     }
 }
 

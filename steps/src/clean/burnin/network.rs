@@ -6,9 +6,9 @@ use ferric_hardware::tool::ToolError;
 use serde_json::Value;
 
 use super::{failed, pause};
-use crate::StepError;
 use crate::options::{BurnIn, NetworkLoad};
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 const WHAT: &str = "fio (network)";
 /// fio's exit code when the partner does not listen yet.
@@ -24,7 +24,7 @@ enum Role {
 /// Exchanges data with the partner that `agent_burnin_fio_network_config` names, in both directions.
 ///
 /// # Errors
-/// [`StepError::Cleaning`] without a partner; [`StepError::Execution`] when fio is missing or fails.
+/// [`ErrorKind::Cleaning`] without a partner; [`ErrorKind::Execution`] when fio is missing or fails.
 pub async fn burnin_network(step: &Step) -> Result<Value, StepError> {
     step.blocking(|step| {
         let load = BurnIn::of(&step.node).network;
@@ -46,7 +46,7 @@ fn pairing(load: &NetworkLoad) -> Result<(Role, String), StepError> {
         Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
         value => value.clone(),
     };
-    let cleaning = |text: &str| StepError::Cleaning(format!("{WHAT}: {text}"));
+    let cleaning = |text: &str| ErrorKind::Cleaning.error(format!("{WHAT}: {text}"));
     if config.is_null() {
         return Err(match load.pairing_backend_url {
             None => cleaning("dynamic pairing config is missing agent_burnin_fio_network_pairing_backend_url"),

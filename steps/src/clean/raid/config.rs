@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::arrays;
-use crate::{StepError, loose};
+use crate::{ErrorKind, StepError, loose};
 
 /// The levels of the second logical disk.
 const SECOND_LEVELS: [&str; 5] = ["0", "1", "1+0", "5", "6"];
@@ -45,14 +45,14 @@ pub(super) fn logical_disks(config: &Value) -> Vec<LogicalDisk> {
 /// Checks a configuration for software RAID. An empty one is valid: there is nothing to do.
 ///
 /// # Errors
-/// [`StepError::SoftwareRaid`] with everything that is wrong.
+/// [`ErrorKind::SoftwareRaid`] with everything that is wrong.
 pub(super) fn validate(config: &Value, node: &Value, device_count: usize) -> Result<(), StepError> {
     if config.as_object().is_none_or(serde_json::Map::is_empty) {
         return Ok(());
     }
     let disks = config["logical_disks"].as_array().map(Vec::as_slice).unwrap_or_default();
     if disks.is_empty() {
-        return Err(StepError::SoftwareRaid("RAID config contains no logical disks".to_string()));
+        return Err(ErrorKind::SoftwareRaid.error("RAID config contains no logical disks".to_string()));
     }
     let mut problems = Vec::new();
     if disks.len() > 2 {
@@ -75,7 +75,8 @@ pub(super) fn validate(config: &Value, node: &Value, device_count: usize) -> Res
         return Ok(());
     }
     let uuid = node["uuid"].as_str().unwrap_or("this node");
-    Err(StepError::SoftwareRaid(format!("Could not validate Software RAID config for {uuid}: {}", problems.join("; "))))
+    Err(ErrorKind::SoftwareRaid
+        .error(format!("Could not validate Software RAID config for {uuid}: {}", problems.join("; "))))
 }
 
 fn volume_problems(disks: &[Value], node: &Value, problems: &mut Vec<String>) {

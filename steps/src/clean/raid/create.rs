@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ferric_hardware::block::hints::Hints;
+use ferric_hardware::block::hints::{HintError, Hints};
 use ferric_hardware::block::{self, EligibleDevice};
 use ferric_hardware::gpt::{self, Gpt};
 use ferric_hardware::mbr::{self, Mbr};
@@ -17,9 +17,9 @@ use uuid::Uuid;
 use super::arrays::{self, Fate};
 use super::config::{self, LogicalDisk};
 use super::{device_count, mdadm};
-use crate::StepError;
 use crate::capability::capability;
 use crate::step::{MadeArray, Step};
+use crate::{ErrorKind, StepError};
 
 /// Room for the EFI system partition before the first array.
 const UEFI_START: Bytes = Bytes::mib(551);
@@ -74,10 +74,8 @@ fn leave_out_existing(step: &Step, logical: &mut Vec<LogicalDisk>) -> Result<(),
         match volume.filter(|_| fate != Fate::Delete) {
             Some(volume) => logical.retain(|disk| disk.volume.as_ref() != Some(volume)),
             None => {
-                return Err(StepError::SoftwareRaid(format!(
-                    "Existing Software RAID device detected that should not: {}",
-                    array.device
-                )));
+                return Err(ErrorKind::SoftwareRaid
+                    .error(format!("Existing Software RAID device detected that should not: {}", array.device)));
             }
         }
     }
@@ -89,7 +87,7 @@ fn choose<'a>(logical: &LogicalDisk, disks: &'a [EligibleDevice]) -> Result<Vec<
     let Some(hints) = &logical.physical_disks else { return Ok(disks.iter().collect()) };
     let mut chosen: Vec<&EligibleDevice> = Vec::new();
     for hint in hints {
-        let invalid = |error| StepError::SoftwareRaid(format!("physical disk {hint}: {error}"));
+        let invalid = |error: HintError| ErrorKind::SoftwareRaid.error(format!("physical disk {hint}")).because(error);
         let parsed = Hints::parse(hint).map_err(invalid)?;
         let mut candidates = Vec::new();
         for disk in disks {
@@ -98,11 +96,12 @@ fn choose<'a>(logical: &LogicalDisk, disks: &'a [EligibleDevice]) -> Result<Vec<
             }
         }
         if candidates.is_empty() {
-            return Err(StepError::SoftwareRaid(format!("No candidates for physical disk {hint}")));
+            return Err(ErrorKind::SoftwareRaid.error(format!("No candidates for physical disk {hint}")));
         }
         let free = candidates.into_iter().find(|disk| chosen.iter().all(|other| other.name != disk.name));
-        chosen
-            .push(free.ok_or_else(|| StepError::SoftwareRaid(format!("No candidates left for physical disk {hint}")))?);
+        chosen.push(
+            free.ok_or_else(|| ErrorKind::SoftwareRaid.error(format!("No candidates left for physical disk {hint}")))?,
+        );
     }
     Ok(chosen)
 }
@@ -214,7 +213,7 @@ fn assemble(step: &Step, index: usize, wanted: &LogicalDisk, members: &[String])
 }
 
 fn failed(error: DeviceError) -> StepError {
-    StepError::SoftwareRaid(error.to_string())
+    ErrorKind::SoftwareRaid.of(error)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::arrays::{self, Array, Fate};
 use super::mdadm;
 use crate::clean::metadata;
 use crate::step::Step;
-use crate::{StepError, leftover};
+use crate::{ErrorKind, StepError, leftover};
 
 /// Stacked arrays appear one below the other.
 const PASSES: usize = 2;
@@ -38,7 +38,9 @@ pub(super) fn delete(step: &Step) -> Result<(), StepError> {
     }
     let left: Vec<String> = condemned(step, Fate::Delete)?.into_iter().map(|array| array.device).collect();
     if !left.is_empty() {
-        return Err(StepError::SoftwareRaid(format!("Unable to clean all softraid correctly. Remaining {left:?}")));
+        return Err(
+            ErrorKind::SoftwareRaid.error(format!("Unable to clean all softraid correctly. Remaining {left:?}"))
+        );
     }
     for disk in block::list(&step.site.machine, &step.device_policy()).eligible {
         let was_holder = holders.iter().any(|holder| disk.name == format!("/dev/{holder}"));
@@ -82,5 +84,5 @@ fn remove_superblocks(machine: &Machine, disk: &EligibleDevice, was_holder: bool
 }
 
 fn failed(error: DeviceError) -> StepError {
-    StepError::SoftwareRaid(error.to_string())
+    ErrorKind::SoftwareRaid.of(error)
 }

@@ -10,9 +10,9 @@ use ferric_hardware::partition_table::PartitionTable;
 use ferric_hardware::partitions;
 use ferric_hardware::signature;
 
-use crate::StepError;
 use crate::deploy::mounted::{Attributes, Mounted};
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// Where distributions mount the system partition, and so where the files are that belong on it.
 const SOURCE: &str = "/boot/efi/EFI";
@@ -30,10 +30,11 @@ const MOST_FSTAB_BYTES: u64 = 1 << 20;
 /// `/boot/efi` in the image's table of file systems. False when the image brings none.
 ///
 /// # Errors
-/// [`StepError::DeviceNotFound`] when a partition is not there, [`StepError::Execution`] when one cannot be read or written.
+/// [`ErrorKind::DeviceNotFound`] when a partition is not there, [`ErrorKind::Execution`] when one cannot be read or written.
 pub(super) fn install(step: &Step, disk: &EligibleDevice, root_uuid: &str, efi_uuid: &str) -> Result<bool, StepError> {
     let failed = |error: io::Error| {
-        StepError::Execution(format!("Installing the boot loader of the image to device {} failed: {error}", disk.name))
+        let what = format!("Installing the boot loader of the image to device {} failed", disk.name);
+        ErrorKind::Execution.error(what).because(error)
     };
     let root = find(step, disk, root_uuid)?;
     let system = find(step, disk, efi_uuid)?;
@@ -52,7 +53,7 @@ pub(super) fn install(step: &Step, disk: &EligibleDevice, root_uuid: &str, efi_u
 pub(super) fn find(step: &Step, disk: &EligibleDevice, uuid: &str) -> Result<EligibleDevice, StepError> {
     let open = OpenDevice::open(&step.site.machine, disk, Access::Read)?;
     let table = PartitionTable::read(open.file(), open.size(), open.block_size());
-    let table = table.map_err(|error| StepError::BlockDevice(format!("{}: {error}", disk.name)))?;
+    let table = table.map_err(|error| ErrorKind::BlockDevice.error(disk.name.clone()).because(error))?;
     let found = partitions::list(&step.site.machine, disk).into_iter().find(|partition| {
         let content = signature::uuid(&open, partition.start, partition.size).ok().flatten();
         let entry = table.as_ref().and_then(|table| table.partition_uuid(partition.number));
@@ -60,7 +61,7 @@ pub(super) fn find(step: &Step, disk: &EligibleDevice, uuid: &str) -> Result<Eli
     });
     let eligible = found.and_then(|found| disk.partitions().iter().find(|one| one.name == found.name));
     eligible.cloned().ok_or_else(|| {
-        StepError::DeviceNotFound(format!("No partition with UUID {uuid} found on device {}", disk.name))
+        ErrorKind::DeviceNotFound.error(format!("No partition with UUID {uuid} found on device {}", disk.name))
     })
 }
 

@@ -11,9 +11,9 @@ use ferric_hardware::tool::Tools;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::assets;
-use crate::StepError;
 use crate::deploy::mounted::Mounted;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// What GRUB's programs need to see of this system.
 const BOUND: [&str; 4] = ["dev", "proc", "run", "sys"];
@@ -25,7 +25,7 @@ const BY_UUID: &str = "/dev/disk/by-uuid";
 /// Installs the boot loader of the file system `root_uuid` to the disk and has it write its configuration.
 ///
 /// # Errors
-/// [`StepError::DeviceNotFound`] without that partition, [`StepError::Execution`] when the image has no GRUB or that fails.
+/// [`ErrorKind::DeviceNotFound`] without that partition, [`ErrorKind::Execution`] when the image has no GRUB or that fails.
 pub(super) fn install(step: &Step, disk: &EligibleDevice, root_uuid: &str) -> Result<(), StepError> {
     let root = assets::find(step, disk, root_uuid)?;
     run_programs(step, disk, &root, root_uuid)?;
@@ -34,22 +34,21 @@ pub(super) fn install(step: &Step, disk: &EligibleDevice, root_uuid: &str) -> Re
 }
 
 fn run_programs(step: &Step, disk: &EligibleDevice, root: &EligibleDevice, root_uuid: &str) -> Result<(), StepError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        StepError::Execution(format!("Installing GRUB2 boot loader to device {} failed with {error}.", disk.name))
-    };
-    let image = Mounted::with_programs(step, &root.name).map_err(|error| failed(&error))?;
-    let _bound = Bound::below(step, image.point()).map_err(|error| failed(&error))?;
+    let failed = || ErrorKind::Execution.error(format!("Installing GRUB2 boot loader to device {} failed", disk.name));
+    let image = Mounted::with_programs(step, &root.name).map_err(|error| failed().because(error))?;
+    let _bound = Bound::below(step, image.point()).map_err(|error| failed().because(error))?;
     let tools = Tools::in_directories([], Some(image.point()));
     let found = NAMES.into_iter().find_map(|name| Some((name, tools.find(&format!("{name}-install")).ok()?)));
-    let (name, installer) = found.ok_or_else(|| failed(&"the image has neither grub2-install nor grub-install"))?;
+    let (name, installer) =
+        found.ok_or_else(|| failed().because("the image has neither grub2-install nor grub-install"))?;
     step.progress.activity(format!("installing {name} to {}", disk.name));
     let cancelled = || step.cancel.is_cancelled();
-    installer.run([&disk.name]).cancelled(&cancelled).output().map_err(|error| failed(&error))?;
-    let _link = UuidLink::ensure(step, root, root_uuid).map_err(|error| failed(&error))?;
+    installer.run([&disk.name]).cancelled(&cancelled).output().map_err(|error| failed().because(error))?;
+    let _link = UuidLink::ensure(step, root, root_uuid).map_err(|error| failed().because(error))?;
     let configuration = format!("/boot/{name}/grub.cfg");
-    let configure = tools.find(&format!("{name}-mkconfig")).map_err(|error| failed(&error))?;
+    let configure = tools.find(&format!("{name}-mkconfig")).map_err(|error| failed().because(error))?;
     let run = configure.run(["-o", &configuration]).env("GRUB_DISABLE_OS_PROBER", "true");
-    run.env("GRUB_SAVEDEFAULT", "true").cancelled(&cancelled).output().map_err(|error| failed(&error))?;
+    run.env("GRUB_SAVEDEFAULT", "true").cancelled(&cancelled).output().map_err(|error| failed().because(error))?;
     Ok(())
 }
 

@@ -8,11 +8,11 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use super::LIMIT;
-use crate::StepError;
 use crate::deploy::image_info::is_url;
 use crate::fetch;
 use crate::image::HttpOptions;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// Base64 is a third larger than what it carries.
 const FETCH_LIMIT_BYTES: usize = LIMIT.0 as usize * 3 / 2;
@@ -31,7 +31,7 @@ impl ConfigDrive {
     /// The config drive for the node of that UUID; nothing when it is null.
     ///
     /// # Errors
-    /// [`StepError::Deployment`] when it is no text.
+    /// [`ErrorKind::Deployment`] when it is no text.
     pub fn parse(value: &Value, node: &str) -> Result<Option<Self>, StepError> {
         let kind = match value {
             Value::Null => return Ok(None),
@@ -40,15 +40,14 @@ impl ConfigDrive {
             Value::Array(_) => "a list",
             _ => "no text",
         };
-        Err(StepError::Deployment(format!(
-            "The config drive for node {node} is {kind}; it must be base64 of gzip, or a URL"
-        )))
+        Err(ErrorKind::Deployment
+            .error(format!("The config drive for node {node} is {kind}; it must be base64 of gzip, or a URL")))
     }
 
     /// The file system image.
     ///
     /// # Errors
-    /// [`StepError::Deployment`] when it cannot be had, is nothing of these, is empty or larger than 64 MiB.
+    /// [`ErrorKind::Deployment`] when it cannot be had, is nothing of these, is empty or larger than 64 MiB.
     pub async fn fetch(&self, step: &Step) -> Result<Vec<u8>, StepError> {
         let (text, node) = (self.0.as_str(), step.node_uuid());
         if !is_url(text) {
@@ -56,7 +55,8 @@ impl ConfigDrive {
         }
         let body = fetch::document(text, &HttpOptions::of(&step.site.options.tls), FETCH_LIMIT_BYTES, step).await;
         let body = body.map_err(|reason| {
-            StepError::Deployment(format!("Can't download the configdrive content for node {node}: {reason}"))
+            let what = format!("Can't download the configdrive content for node {node}");
+            ErrorKind::Deployment.error(what).because(reason)
         })?;
         if is_file_system(&body) { within_limit(body, node) } else { decode(&body, node) }
     }
@@ -68,37 +68,36 @@ fn decode(encoded: &[u8], node: &str) -> Result<Vec<u8>, StepError> {
     }
     let text: Vec<u8> = encoded.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let decoded = STANDARD.decode(text).map_err(|error| {
-        StepError::Deployment(format!(
-            "Config drive for node {node} is not base64 encoded or the content is malformed. Error: {error}."
-        ))
+        let what = format!("Config drive for node {node} is not base64 encoded or the content is malformed. Error");
+        ErrorKind::Deployment.error(what).because(error)
     })?;
     unzip(&decoded, node)
 }
 
 fn unzip(zipped: &[u8], node: &str) -> Result<Vec<u8>, StepError> {
-    let failed = |error: String| {
-        StepError::Deployment(format!(
-            "Encountered error while decompressing and writing config drive for node {node}. Error: {error}"
+    let failed = |reason: &str| {
+        ErrorKind::Deployment.error(format!(
+            "Encountered error while decompressing and writing config drive for node {node}. Error: {reason}"
         ))
     };
     if !is_gzip(zipped) {
-        return Err(failed(if zipped.is_empty() { "it is empty".into() } else { "Not a gzipped file".into() }));
+        return Err(failed(if zipped.is_empty() { "it is empty" } else { "Not a gzipped file" }));
     }
     let mut content = Vec::new();
     GzDecoder::new(zipped)
         .take(LIMIT.0 + 1)
         .read_to_end(&mut content)
-        .map_err(|error| failed(format!("the gzip data is damaged or cut short: {error}")))?;
+        .map_err(|error| failed("the gzip data is damaged or cut short").because(error))?;
     within_limit(content, node)
 }
 
 fn within_limit(content: Vec<u8>, node: &str) -> Result<Vec<u8>, StepError> {
     if content.is_empty() {
-        return Err(StepError::Deployment(format!("The config drive for node {node} is empty")));
+        return Err(ErrorKind::Deployment.error(format!("The config drive for node {node} is empty")));
     }
     let size = content.len() as u64;
     if size > LIMIT.0 {
-        return Err(StepError::Deployment(format!(
+        return Err(ErrorKind::Deployment.error(format!(
             "Config drive size exceeds maximum limit of 64MiB. Size of the given config drive is {} MiB for node {node}.",
             size.div_ceil(1 << 20)
         )));
@@ -141,7 +140,7 @@ mod tests {
 
     async fn refusal(value: Value) -> String {
         match inline(value).await {
-            Err(StepError::Deployment(text)) => text,
+            Err(error) if error.kind == ErrorKind::Deployment => error.chain(),
             other => panic!("{other:?}"),
         }
     }

@@ -11,7 +11,7 @@ use ferric_hardware::units::{Bytes, Lba};
 use uuid::{Uuid, uuid};
 
 use super::LIMIT;
-use crate::StepError;
+use crate::{ErrorKind, StepError};
 
 /// The label by which cloud-init finds the drive.
 const LABEL: &str = "config-2";
@@ -27,37 +27,40 @@ const MBR_BLOCKS: u64 = u32::MAX as u64;
 /// Writes the config drive of `node` to the disk and makes it durable. Returns where it is.
 ///
 /// # Errors
-/// [`StepError::Deployment`] when the disk has no partition table, no room, several drives, or cannot be written.
+/// [`ErrorKind::Deployment`] when the disk has no partition table, no room, several drives, or cannot be written.
 pub fn place(disk: &OpenDevice, content: &[u8], node: &str) -> Result<TableEntry, StepError> {
     let device = disk.name();
-    let failed = |error: String| {
-        StepError::Deployment(format!("Failed to create config drive on disk {device} for node {node}. Error: {error}"))
+    let failed = || {
+        ErrorKind::Deployment.error(format!("Failed to create config drive on disk {device} for node {node}. Error"))
     };
-    let table = PartitionTable::read(disk.file(), disk.size(), disk.block_size()).map_err(|e| failed(e.to_string()))?;
-    let table = table.ok_or_else(|| failed("the disk has no partition table".into()))?;
-    let entries = table.entries(disk.file(), disk.block_size()).map_err(|e| failed(e.to_string()))?;
+    let table =
+        PartitionTable::read(disk.file(), disk.size(), disk.block_size()).map_err(|error| failed().because(error))?;
+    let table = table.ok_or_else(|| failed().because("the disk has no partition table"))?;
+    let entries = table.entries(disk.file(), disk.block_size()).map_err(|error| failed().because(error))?;
     let found: Vec<&TableEntry> = entries.iter().filter(|entry| is_config_drive(disk, entry)).collect();
     let partition = match found.as_slice() {
         [] => create(disk, table, node).map_err(|error| match error {
             Refusal::Said(said) => said,
-            Refusal::Table(error) => failed(error.to_string()),
+            Refusal::Table(error) => failed().because(error),
         })?,
         [one] => (*one).clone(),
         _ => {
-            return Err(failed(format!("More than one partition with label \"{LABEL}\" exists on device {device}")));
+            return Err(
+                failed().because(format!("More than one partition with label \"{LABEL}\" exists on device {device}"))
+            );
         }
     };
     let size = content.len() as u64;
     if size > partition.size.0 {
-        return Err(failed(format!(
+        return Err(failed().because(format!(
             "it has {} ({size} bytes), partition {} with label \"{LABEL}\" only {}",
             Bytes(size),
             partition.number,
             partition.size
         )));
     }
-    disk.file().write_all_at(content, partition.start.0).map_err(|error| failed(error.to_string()))?;
-    disk.flush().map_err(|error| failed(error.to_string()))?;
+    disk.file().write_all_at(content, partition.start.0).map_err(|error| failed().because(error))?;
+    disk.flush().map_err(|error| failed().because(error))?;
     Ok(partition)
 }
 
@@ -91,7 +94,7 @@ fn create(disk: &OpenDevice, table: PartitionTable, node: &str) -> Result<TableE
         PartitionTable::Mbr(mut mbr) => {
             let primaries = mbr.primaries().len();
             if primaries > 3 {
-                return Err(Refusal::Said(StepError::Deployment(format!(
+                return Err(Refusal::Said(ErrorKind::Deployment.error(format!(
                     "Config drive cannot be created for node {node}. Disk ({}) uses MBR partitioning and already has \
                      {primaries} primary partitions.",
                     disk.name()

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use crate::deploy::mounted::Attributes;
-use crate::{StepError, python};
+use crate::{ErrorKind, StepError, python};
 
 const KNOWN: [&str; 8] = ["path", "partition", "content", "deleted", "mode", "dirmode", "owner", "group"];
 
@@ -63,14 +63,14 @@ pub(super) fn read(of_node: &Value, of_step: &Value) -> Result<Vec<Wanted>, Step
             }
             other => {
                 let text = format!("{what} must be a list, got {}", python::type_name(other));
-                return Err(StepError::InvalidParameters(text));
+                return Err(ErrorKind::InvalidParameters.error(text));
             }
         }
     }
     if failures.is_empty() {
         return Ok(wanted);
     }
-    Err(StepError::InvalidParameters(format!("Validation of files failed: {}", failures.join("; "))))
+    Err(ErrorKind::InvalidParameters.error(format!("Validation of files failed: {}", failures.join("; "))))
 }
 
 fn one(file: &Value) -> Result<Wanted, Vec<String>> {
@@ -161,7 +161,8 @@ pub(super) fn fill_in(template: &str, node: &Value, ports: &Value) -> Result<Str
             rest = &rest[2..];
             continue;
         }
-        let unknown = || StepError::InvalidParameters(format!("{template} names a value that the node does not have"));
+        let unknown =
+            || ErrorKind::InvalidParameters.error(format!("{template} names a value that the node does not have"));
         let (name, after) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).ok_or_else(unknown)?;
         let (root, keys) = name.split_once('[').unwrap_or((name, ""));
         let mut value = match root {
@@ -194,7 +195,9 @@ mod tests {
         let files = json!([{"path": "/x", "content": ""}, {"path": "/etc/a/", "content": ""},
             {"path": "/etc/a", "content": "", "colour": 1, "mode": "0644"}, {"path": "/etc/a"},
             {"path": "/etc/a", "content": "YQ==", "deleted": true}, {"path": "/etc/a", "content": "", "owner": true}]);
-        let Err(StepError::InvalidParameters(text)) = read(&Value::Null, &files) else { panic!() };
+        let error = read(&Value::Null, &files).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidParameters);
+        let text = error.to_string();
         for expected in [
             "/x in root directory requires \"partition\"",
             "directories not supported for /etc/a/",

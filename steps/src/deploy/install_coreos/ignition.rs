@@ -4,7 +4,7 @@ use ferric_ignition::host_name::{self, Distribution};
 use ferric_ignition::user_config::UserConfig;
 use serde_json::Value;
 
-use crate::StepError;
+use crate::{ErrorKind, StepError};
 
 const HOSTNAME: &str = "/etc/hostname";
 const HOSTNAME_MODE: u32 = 0o644;
@@ -17,7 +17,7 @@ impl Ignition {
     /// A configuration as an object or as JSON text; null and empty ones are none.
     ///
     /// # Errors
-    /// [`StepError::Deployment`] when Ignition would not take it.
+    /// [`ErrorKind::Deployment`] when Ignition would not take it.
     pub(super) fn read(value: &Value) -> Result<Self, StepError> {
         match value {
             Value::Null => return Ok(Self(None)),
@@ -26,7 +26,7 @@ impl Ignition {
             _ => {}
         }
         let config = UserConfig::read(value, None)
-            .map_err(|error| StepError::Deployment(format!("The Ignition configuration {error}")))?;
+            .map_err(|error| ErrorKind::Deployment.error(format!("The Ignition configuration {error}")))?;
         for warning in config.warnings() {
             tracing::warn!(%warning, "the Ignition configuration");
         }

@@ -1,9 +1,9 @@
 //! File systems and swap space, by the programs that make them.
 
-use ferric_hardware::tool::Tool;
+use ferric_hardware::tool::{Tool, ToolError};
 
-use crate::StepError;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// How to make one file system.
 #[derive(Debug)]
@@ -16,12 +16,12 @@ impl FileSystem {
     /// Finds the program for this kind (`ext4`, `vfat`, `swap`…).
     ///
     /// # Errors
-    /// [`StepError::InvalidParameters`] for what cannot be the name of a file system, [`StepError::Execution`] when its
+    /// [`ErrorKind::InvalidParameters`] for what cannot be the name of a file system, [`ErrorKind::Execution`] when its
     /// program is missing.
     pub(super) fn new(step: &Step, kind: &str, label: &str) -> Result<Self, StepError> {
         // It becomes a part of the name of a program.
         if kind.is_empty() || !kind.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(StepError::InvalidParameters(format!("{kind:?} is no file system")));
+            return Err(ErrorKind::InvalidParameters.error(format!("{kind:?} is no file system")));
         }
         let program = if kind == "swap" { "mkswap".to_string() } else { format!("mkfs.{kind}") };
         let mut arguments = Vec::new();
@@ -39,14 +39,14 @@ impl FileSystem {
     /// Makes it on the partition with this node.
     ///
     /// # Errors
-    /// [`StepError::Deployment`] with what the program said.
+    /// [`ErrorKind::Deployment`] with what the program said.
     pub(super) fn make(&self, step: &Step, node: &str) -> Result<(), StepError> {
         let cancelled = || step.cancel.is_cancelled();
         let run = self.program.run(self.arguments.iter().map(String::as_str)).arg(node).cancelled(&cancelled);
         match run.output() {
             Ok(_) => Ok(()),
-            Err(ferric_hardware::tool::ToolError::Cancelled { command }) => Err(StepError::Cancelled(command)),
-            Err(error) => Err(StepError::Deployment(error.to_string())),
+            Err(ToolError::Cancelled { command }) => Err(StepError::cancelled(command)),
+            Err(error) => Err(ErrorKind::Deployment.of(error)),
         }
     }
 }
@@ -65,7 +65,7 @@ mod tests {
         let step = Step::new(Site::new(Machine::at("/nonexistent"), Options::default()));
         for kind in ["", "../sh", "ext4 -c", "a/b"] {
             let error = FileSystem::new(&step, kind, "ephemeral0").unwrap_err();
-            assert!(matches!(error, StepError::InvalidParameters(_)), "{kind}: {error:?}");
+            assert_eq!(error.kind, ErrorKind::InvalidParameters, "{kind}");
         }
     }
 

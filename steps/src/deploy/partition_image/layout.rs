@@ -8,11 +8,11 @@ use ferric_hardware::table_error::TableError;
 use ferric_hardware::units::{Bytes, Lba};
 use uuid::Uuid;
 
-use crate::StepError;
 use crate::capability::capability;
 use crate::deploy::image_info::{ImageInfo, PartitionLayout};
 use crate::options::Partitions;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// Room for the table before the first partition.
 const START: Bytes = Bytes::mib(1);
@@ -55,13 +55,13 @@ impl BootMode {
 /// Refuses a machine that boots from a PReP partition.
 ///
 /// # Errors
-/// [`StepError::Deployment`] on POWER.
+/// [`ErrorKind::Deployment`] on POWER.
 pub(super) fn refuse_prep(step: &Step) -> Result<(), StepError> {
     let architecture = step.site.machine.read("/proc/sys/kernel/arch").unwrap_or_default();
     if !architecture.starts_with("ppc64") {
         return Ok(());
     }
-    Err(StepError::Deployment(format!(
+    Err(ErrorKind::Deployment.error(format!(
         "Partition images on {architecture} need a PReP partition, which this agent does not make. The disk was not touched."
     )))
 }
@@ -142,7 +142,7 @@ pub(super) fn roles(
 /// A new table with these partitions, one behind the other.
 ///
 /// # Errors
-/// [`StepError::ImageWrite`] when they do not fit on the disk.
+/// [`ErrorKind::ImageWrite`] when they do not fit on the disk.
 pub(super) fn make(
     disk: &OpenDevice,
     boot: BootMode,
@@ -151,14 +151,15 @@ pub(super) fn make(
     let block = disk.block_size();
     let needed: u64 = roles.iter().fold(START.0, |sum, (_, size)| sum.saturating_add(size.0));
     let failed = |error: TableError| {
-        StepError::ImageWrite(format!(
+        let what = format!(
             "Writing image to device {} failed: its partitions need {} ({needed} bytes) and room for the table, the disk \
-             has {} ({} bytes): {error}",
+             has {} ({} bytes)",
             disk.name(),
             Bytes(needed),
             disk.size(),
             disk.size().0
-        ))
+        );
+        ErrorKind::ImageWrite.error(what).because(error)
     };
     if needed > disk.size().0 {
         return Err(failed(TableError::NoSpace(Bytes(needed))));
@@ -195,14 +196,14 @@ pub(super) fn make(
 /// The table that is on the disk, which must be one that this agent or the Python one made for these partitions.
 ///
 /// # Errors
-/// [`StepError::Deployment`] with the difference.
+/// [`ErrorKind::Deployment`] with the difference.
 pub(super) fn present(
     disk: &OpenDevice,
     roles: &[(Role, Bytes)],
     drive_bytes: u64,
 ) -> Result<(PartitionTable, Vec<(Role, TableEntry)>), StepError> {
     let differs = |what: String| {
-        StepError::Deployment(format!(
+        ErrorKind::Deployment.error(format!(
             "The ephemeral partition of {} cannot be preserved: {what}. The disk was not touched.",
             disk.name()
         ))
