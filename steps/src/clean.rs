@@ -20,8 +20,10 @@ pub mod raid;
 mod samples;
 pub mod uefi_nvram;
 
-use ferric_hardware::block::{Listing, Reason};
-use ferric_hardware::open_device::DeviceError;
+use ferric_hardware::block::{EligibleDevice, Listing, Reason};
+use ferric_hardware::machine::Machine;
+use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
+use ferric_hardware::signature;
 use ferric_hardware::watch::Watch;
 
 use crate::step::Step;
@@ -47,10 +49,25 @@ pub enum Outcome {
 }
 
 /// The devices that may be erased, and those that may not. Volumes that a former system left active are taken down.
-pub(crate) fn erasable(step: &Step) -> Result<Listing, StepError> {
+pub(crate) fn erasable(step: &Step, spared: raid::Spared) -> Result<Listing, StepError> {
     let mut listing = leftover::list_without(step);
-    raid::leave_protected(step, &mut listing.eligible)?;
+    raid::leave_protected(step, spared, &mut listing)?;
     Ok(listing)
+}
+
+/// Whether the disk or one of its partitions belongs to a software RAID, assembled or not.
+fn holds_raid_member(machine: &Machine, disk: &EligibleDevice) -> Result<bool, DeviceError> {
+    for device in std::iter::once(disk).chain(disk.partitions()) {
+        if signature::is_raid_member(&OpenDevice::open(machine, device, Access::Read)?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a disk may be erased because another one is: it is among those to be erased, and no RAID needs it.
+fn may_go(machine: &Machine, disks: &[EligibleDevice], name: &str) -> bool {
+    disks.iter().any(|disk| disk.name == name && matches!(holds_raid_member(machine, disk), Ok(false)))
 }
 
 /// The disks that keep a former user's data although nobody asked for that, as failures: a cleaning that passes over

@@ -199,7 +199,7 @@ options! {
     GUARD_SPECIAL_FILESYSTEMS: "Do not erase disks that hold cluster file systems"
         = option("guard_special_filesystems", Kind::Bool).default("true").kernel("ipa-guard-special-filesystems")
             .alias("DEFAULT", "guard-special-filesystems");
-    ENABLE_DISCARD_ERASE: "Allow discard instead of overwriting"
+    ENABLE_DISCARD_ERASE: "Discard a disk whose own erase command failed"
         = option("enable_discard_erase", Kind::Bool).default("false").kernel("ipa-enable-discard-erase");
     MD5_ENABLED: "Accept MD5 image checksums; Ironic may override it"
         = option("md5_enabled", Kind::Bool).default("false");

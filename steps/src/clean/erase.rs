@@ -5,11 +5,12 @@ use std::sync::Mutex;
 
 use ferric_hardware::block::{EligibleDevice, Reason};
 use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
-use ferric_hardware::{ata, nvme, partitions, signature};
+use ferric_hardware::{ata, nvme, partitions};
 use serde_json::{Map, Value};
 
+use super::raid::Spared;
 use super::samples::Samples;
-use super::{Outcome, discard, erasable, guard, not_erasable, overwrite};
+use super::{Outcome, discard, erasable, guard, holds_raid_member, may_go, not_erasable, overwrite};
 use crate::StepError;
 use crate::options::Erase;
 use crate::step::Step;
@@ -25,7 +26,7 @@ pub async fn erase_devices(step: &Step) -> Result<Value, StepError> {
 
 fn erase_all(step: &Step) -> Result<Value, StepError> {
     let options = step.site.options.erase.for_node(&step.node);
-    let listing = erasable(step)?;
+    let listing = erasable(step, Spared::Kept)?;
     let disks = &listing.eligible;
     guard::check(&step.site.machine, disks, &options)?;
     step.progress.activity("erasing devices");
@@ -37,7 +38,7 @@ fn erase_all(step: &Step) -> Result<Value, StepError> {
     if !options.skip_read_only {
         read_only.iter().for_each(|name| add(name, is_read_only(name)));
     }
-    let may_go = |name: &str| disks.iter().any(|disk| disk.name == name);
+    let may_go = |name: &str| may_go(&step.site.machine, disks, name);
     let queue = Mutex::new(groups(disks));
     std::thread::scope(|scope| {
         for _ in 0..options.concurrency {
@@ -59,7 +60,8 @@ fn erase_all(step: &Step) -> Result<Value, StepError> {
     Ok(Value::Object(names.map(|name| (name.to_string(), Value::Null)).collect::<Map<_, _>>()))
 }
 
-/// Erases one disk completely: by its own command, else by discard when that is permitted, else by overwriting.
+/// Erases one disk completely: by its own command; when that fails, by discard or by overwriting, as far as that is
+/// permitted; by overwriting when it has none.
 /// `may_go` says of the other namespaces of an NVMe controller whether they may be erased with it.
 ///
 /// # Errors
@@ -73,33 +75,24 @@ pub fn erase_disk(
     if step.cancel.is_cancelled() {
         return Err(DeviceError::Cancelled { device: disk.name.clone() });
     }
-    for device in std::iter::once(disk).chain(disk.partitions()) {
-        if signature::is_raid_member(&OpenDevice::open(&step.site.machine, device, Access::Read)?)? {
-            tracing::info!(member = %device.name, "skipped: member of a software RAID");
-            return Ok(Outcome::RaidMember);
-        }
+    if holds_raid_member(&step.site.machine, disk)? {
+        tracing::info!("skipped: member of a software RAID");
+        return Ok(Outcome::RaidMember);
     }
     match by_itself(step, disk, options, may_go) {
-        Ok(true) => {
-            step.progress.add(disk.size_bytes);
-            return forget_partitions(step, disk);
-        }
-        Ok(false) => {}
+        Ok(true) => step.progress.add(disk.size_bytes),
+        Ok(false) => overwrite::overwrite(&step.site.machine, disk, options, step)?,
         Err(error @ DeviceError::Cancelled { .. }) => return Err(error),
-        Err(error) if !options.continue_if_secure_erase_failed && !options.discard => return Err(error),
+        // A discard is looked at in samples only: it stands in for a command that failed, not for overwriting.
         Err(error) => {
             tracing::warn!(%error, "the device could not erase itself");
-            if by_discard(step, disk, options)? {
-                return forget_partitions(step, disk);
-            }
-            if !options.continue_if_secure_erase_failed {
-                return Err(error);
+            if !by_discard(step, disk, options)? {
+                if !options.continue_if_secure_erase_failed {
+                    return Err(error);
+                }
+                overwrite::overwrite(&step.site.machine, disk, options, step)?;
             }
         }
-    }
-    if !by_discard(step, disk, options)? {
-        overwrite::overwrite(&step.site.machine, disk, options, step)?;
-        tracing::info!("overwritten");
     }
     forget_partitions(step, disk)
 }

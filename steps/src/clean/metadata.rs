@@ -6,6 +6,7 @@ use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::{partitions, signature, wipe};
 use serde_json::Value;
 
+use super::raid::Spared;
 use super::{Outcome, erasable, guard, not_erasable};
 use crate::StepError;
 use crate::step::Step;
@@ -19,7 +20,7 @@ use crate::step::Step;
 pub async fn erase_devices_metadata(step: &Step) -> Result<Value, StepError> {
     step.blocking(|step| {
         let options = step.site.options.erase.for_node(&step.node);
-        let listing = erasable(step)?;
+        let listing = erasable(step, Spared::KeptAndNeighbours)?;
         guard::check(&step.site.machine, &listing.eligible, &options)?;
         let mut failures = not_erasable(&listing);
         for disk in &listing.eligible {

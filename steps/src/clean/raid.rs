@@ -12,10 +12,11 @@ mod delete;
 
 use std::time::Duration;
 
-use ferric_hardware::block::{self, EligibleDevice};
+use ferric_hardware::block::{self, Listing};
 use serde_json::Value;
 
 use self::arrays::Fate;
+use super::holds_raid_member;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::step::Step;
 use crate::{ErrorKind, StepError, loose};
@@ -80,16 +81,35 @@ pub async fn apply_configuration(step: &Step, wanted: ApplyConfiguration) -> Res
     .await
 }
 
-/// Takes the arrays that `skip_block_devices` protects by volume name out of a list of devices to be erased.
-pub(super) fn leave_protected(step: &Step, devices: &mut Vec<EligibleDevice>) -> Result<(), StepError> {
+/// What `skip_block_devices` spares when it names an array by its volume name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spared {
+    /// The array.
+    Kept,
+    /// The array, and those that share disks with it.
+    KeptAndNeighbours,
+}
+
+/// Takes the arrays that `skip_block_devices` protects by volume name out of a list of devices; and disks with members of
+/// arrays that nobody assembled, which could be protected ones.
+///
+/// # Errors
+/// [`ErrorKind::SoftwareRaid`] when the name of an array cannot be learnt.
+pub(crate) fn leave_protected(step: &Step, spared: Spared, listing: &mut Listing) -> Result<(), StepError> {
     let protected = arrays::protected_volumes(&step.node);
     if protected.is_empty() {
         return Ok(());
     }
     let all = arrays::list(step)?;
+    let stays = |fate: Fate| fate == Fate::Keep || (fate == Fate::Wipe && spared == Spared::KeptAndNeighbours);
     let fates = arrays::fates(&all, &protected);
-    let kept = |name: &str| all.iter().zip(&fates).any(|(array, fate)| array.device == name && *fate == Fate::Keep);
-    devices.retain(|device| !kept(&device.name));
+    let staying: Vec<&str> =
+        all.iter().zip(fates).filter(|(_, fate)| stays(*fate)).map(|(array, _)| array.device.as_str()).collect();
+    listing.rejected.retain(|rejection| !staying.contains(&rejection.device.name.as_str()));
+    listing.eligible.retain(|device| {
+        let unassembled = || matches!(holds_raid_member(&step.site.machine, device), Ok(true));
+        !staying.contains(&device.name.as_str()) && !unassembled()
+    });
     Ok(())
 }
 
@@ -105,4 +125,28 @@ fn mdadm(step: &Step, arguments: &[&str]) -> Result<String, StepError> {
     let cancelled = || step.cancel.is_cancelled();
     let run = tool.run(arguments.iter().copied()).timeout(MDADM_LIMIT).cancelled(&cancelled);
     Ok(run.output().map_err(failed)?.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clean::erasable;
+    use crate::testing::Fake;
+
+    #[test]
+    fn what_is_kept_by_volume_name_is_left_alone_and_so_are_its_neighbours_by_a_fast_erase() {
+        let machine = Fake::new();
+        machine.arrays_on_shared_disks();
+        let left = |skip: Value, spared: Spared| {
+            let step = machine.step_with(|_| {}, json!({"properties": {"skip_block_devices": skip}}));
+            let listing = erasable(&step, spared).unwrap();
+            listing.eligible.iter().map(|device| device.name.clone()).collect::<Vec<_>>()
+        };
+        let data = json!([{"volume_name": "data"}]);
+        assert_eq!(left(json!([]), Spared::KeptAndNeighbours), ["/dev/sdc", "/dev/md0", "/dev/md1", "/dev/md2"]);
+        assert_eq!(left(data.clone(), Spared::Kept), ["/dev/sdc", "/dev/md1", "/dev/md2"]);
+        assert_eq!(left(data, Spared::KeptAndNeighbours), ["/dev/sdc", "/dev/md2"]);
+    }
 }

@@ -5,12 +5,13 @@ use ferric_hardware::block::hints::{HintError, Hints};
 use ferric_hardware::block::root_device;
 use serde_json::Value;
 
+use crate::clean::raid::{self, Spared};
 use crate::step::Step;
 use crate::{ErrorKind, StepError, leftover};
 
 /// The array that was made to be installed to (`is_root_volume`); else the eligible device that the node's hints choose;
 /// without hints, the smallest that is large enough. Arrays that were made for other things do not count, nor do their
-/// disks.
+/// disks, nor does what `skip_block_devices` keeps.
 ///
 /// # Errors
 /// [`ErrorKind::DeviceNotFound`] with the reason of every device, or what is wrong with the hints.
@@ -29,6 +30,7 @@ pub fn choose(step: &Step) -> Result<EligibleDevice, StepError> {
         return device
             .ok_or_else(|| ErrorKind::DeviceNotFound.error(format!("the root volume {} cannot be used", root.device)));
     }
+    raid::leave_protected(step, Spared::Kept, &mut listing)?;
     listing
         .eligible
         .retain(|device| !arrays.iter().any(|array| array.device == device.name || array.disks.contains(&device.name)));
@@ -58,6 +60,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::testing::Fake;
+
+    #[test]
+    fn an_array_that_is_kept_by_its_volume_name_is_not_installed_to() {
+        let machine = Fake::new();
+        machine.arrays_on_shared_disks();
+        let chosen = |properties: Value| {
+            let step = machine.step_with(|_| {}, json!({"properties": properties}));
+            choose(&step).map(|device| device.name.clone())
+        };
+        let md0 = json!({"name": "/dev/md0"});
+        assert_eq!(chosen(json!({"root_device": md0})).unwrap(), "/dev/md0");
+        let refused = chosen(json!({"root_device": md0, "skip_block_devices": [{"volume_name": "data"}]}));
+        assert_eq!(refused.unwrap_err().kind, ErrorKind::DeviceNotFound);
+    }
 
     #[test]
     fn the_instance_s_hints_come_before_the_node_s() {

@@ -17,8 +17,8 @@ pub struct Erase {
     pub nvme: bool,
     /// Let ATA devices erase themselves (`agent_enable_ata_secure_erase`).
     pub ata: bool,
-    /// Discard instead of overwriting, when zeros then read back (option `enable_discard_erase`, for one node
-    /// `agent_enable_discard_erase`).
+    /// Discard a device whose own erase command failed, which counts when zeros then read back (option
+    /// `enable_discard_erase`, for one node `agent_enable_discard_erase`).
     pub discard: bool,
     /// Devices erased at the same time (`disk_erasure_concurrency`).
     pub concurrency: usize,

@@ -89,6 +89,20 @@ fn a_disk_with_swap_space_in_use_fails_the_step() {
     assert!(!has_file_system(&free));
 }
 
+/// A discard is proven by samples only: it stands in for an erase command that failed, and a loop device has none.
+#[test]
+fn a_disk_without_an_erase_command_is_overwritten_and_not_discarded() {
+    let disk = disk("kept");
+    let mut options = Options { allowed_devices: Some(vec![disk.path().to_path_buf()]), ..Options::default() };
+    options.erase.discard = true;
+    let mut step = Step::new(Site::new(Machine::host(), options));
+    let nothing = json!({"agent_erase_devices_iterations": 0, "agent_erase_devices_zeroize": false});
+    step.node = Arc::new(json!({"driver_internal_info": nothing}));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(erase::erase_devices(&step)).unwrap();
+    assert!(has_file_system(&disk), "discarded");
+}
+
 #[test]
 fn a_skip_list_that_cannot_be_understood_fails_the_step_before_any_disk_is_touched() {
     let disk = disk("kept");

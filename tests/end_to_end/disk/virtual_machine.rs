@@ -12,7 +12,7 @@ use ferric_hardware::efi::{BootVariables, DevicePath, HardDrive, LoadOption, Sig
 use ferric_hardware::machine::Machine as Host;
 use ferric_hardware::units::Lba;
 use ferric_steps::arguments::Arguments;
-use ferric_steps::clean::{erase, metadata, raid};
+use ferric_steps::clean::{erase, express, metadata, raid};
 use ferric_steps::deploy::bootloader::{self, InstallBootloader};
 use ferric_steps::deploy::root_device;
 use ferric_steps::options::Options;
@@ -122,12 +122,30 @@ fn inside() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         failing_disk::inside().await;
+        a_member_of_an_array_that_nobody_assembled_is_not_formatted().await;
         nvme_erases_itself_and_the_others_are_overwritten().await;
         a_volume_group_of_a_former_user_goes_with_its_disks().await;
         an_array_is_made_left_alone_and_deleted().await;
         the_firmware_gets_and_loses_entries().await;
         partition_image_boot::deploy_in_the_machine().await;
     });
+}
+
+/// Express erase formats NVMe devices: not those that an array needs, and really the others.
+async fn a_member_of_an_array_that_nobody_assembled_is_not_formatted() {
+    let mdadm = |arguments: &[&str]| run(Command::new("mdadm").args(arguments));
+    let others = [json!({"name": "/dev/vda"}), json!({"name": "/dev/sda"}), json!({"name": "/dev/sdb"})];
+    let step = step(json!({"uuid": "n", "properties": {"skip_block_devices": others}}));
+    mdadm(&["--create", "/dev/md9", "--run", "--level=1", "--raid-devices=2", "/dev/nvme0n1", "missing"]);
+    mdadm(&["--stop", "/dev/md9"]);
+    express::erase_devices_express(&step).await.unwrap();
+    let data = first_bytes("/dev/nvme0n1");
+    assert!(data.iter().any(|byte| *byte != 0), "a member was formatted");
+    mdadm(&["--zero-superblock", "/dev/nvme0n1"]);
+    assert_eq!(first_bytes("/dev/nvme0n1"), data);
+    express::erase_devices_express(&step).await.unwrap();
+    assert!(first_bytes("/dev/nvme0n1").iter().all(|byte| *byte == 0), "only its metadata is gone");
+    fs::write("/dev/nvme0n1", "former user's data. ".repeat((DISK / 20) as usize)).unwrap();
 }
 
 async fn nvme_erases_itself_and_the_others_are_overwritten() {
