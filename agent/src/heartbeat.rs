@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferric_steps::error::chain;
+use ferric_steps::http::Request;
 use rand::RngExt;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -38,7 +40,7 @@ pub async fn run(agent: Arc<Agent>, ironic: Arc<Ironic>, callback_url: String) {
             }
             Err(failure) => {
                 failures += 1;
-                warn!(%failure, "heartbeat failed");
+                warn!(failure = chain(&failure), "heartbeat failed");
                 after_failure(&failure, failures)
             }
         };
@@ -103,7 +105,7 @@ async fn send(agent: &Agent, ironic: &Ironic, callback_url: &str) -> Result<(), 
     let version = ironic.version().await;
     let body = body(agent, version, callback_url);
     let path = format!("/v1/heartbeat/{uuid}");
-    let prepare = |request: reqwest::RequestBuilder| request.json(&body);
+    let prepare = |request: Request| request.json(&body);
     ironic.call(Method::POST, &path, ironic::AGENT_VERIFY_CA, StatusCode::ACCEPTED, prepare).await?;
     info!(node = uuid, "heartbeat sent");
     Ok(())

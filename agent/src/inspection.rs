@@ -5,13 +5,14 @@ mod data;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferric_steps::error::chain;
 use reqwest::StatusCode;
 use serde_json::Value;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
 use crate::config::settings::Inspection;
-use crate::ironic;
+use crate::ironic::{self, JsonClient};
 
 /// Pauses between attempts.
 const PAUSES_SECONDS: [u64; 6] = [1, 2, 4, 5, 6, 12];
@@ -42,20 +43,16 @@ pub fn targets(inspection: &Inspection, api_urls: &[String]) -> Vec<String> {
 ///
 /// # Errors
 /// No URL could be reached, the node stayed locked, or the server kept failing.
-pub async fn run(
-    agent: &Arc<Agent>,
-    http: &reqwest::Client,
-    targets: &[String],
-) -> Result<Option<String>, Undelivered> {
+pub async fn run(agent: &Arc<Agent>, client: &JsonClient, targets: &[String]) -> Result<Option<String>, Undelivered> {
     let data = data::collect(agent).await;
     let mut pauses = PAUSES_SECONDS.into_iter();
-    match post(http, targets, &data, &mut pauses).await? {
+    match post(client, targets, &data, &mut pauses).await? {
         Reply::Accepted(answer) => return Ok(accepted(&data, &answer)),
         Reply::Refused(reason) => warn!(reason, "inspection failed"),
         Reply::Unexpected(reason) => {
             info!(reason, "no inspection is under way, going on");
-            let (http, targets) = (http.clone(), targets.to_vec());
-            tokio::spawn(async move { keep_offering(&http, &targets, &data, pauses).await });
+            let (client, targets) = (client.clone(), targets.to_vec());
+            tokio::spawn(async move { keep_offering(&client, &targets, &data, pauses).await });
         }
     }
     Ok(None)
@@ -74,15 +71,10 @@ fn accepted(data: &Value, answer: &Value) -> Option<String> {
 }
 
 /// Posts again after each pause until the data are taken. At most boots they are not, and that is no failure.
-async fn keep_offering(
-    http: &reqwest::Client,
-    targets: &[String],
-    data: &Value,
-    mut pauses: impl Iterator<Item = u64>,
-) {
+async fn keep_offering(client: &JsonClient, targets: &[String], data: &Value, mut pauses: impl Iterator<Item = u64>) {
     while let Some(seconds) = pauses.next() {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
-        match post(http, targets, data, &mut pauses).await {
+        match post(client, targets, data, &mut pauses).await {
             Ok(Reply::Unexpected(_)) => {}
             Ok(Reply::Accepted(answer)) => {
                 accepted(data, &answer);
@@ -106,13 +98,13 @@ enum Reply {
 
 /// Posts to each URL in turn until one answers, again after a pause when that may help.
 async fn post(
-    http: &reqwest::Client,
+    client: &JsonClient,
     targets: &[String],
     data: &Value,
     pauses: &mut impl Iterator<Item = u64>,
 ) -> Result<Reply, Undelivered> {
     loop {
-        let reason = match post_once(http, targets, data).await {
+        let reason = match post_once(client, targets, data).await {
             Ok((status, answer)) if status.is_success() => return Ok(Reply::Accepted(answer)),
             Ok((status, answer)) => {
                 let reason = format!("error {}: {}", status.as_u16(), ironic::error_text(&answer));
@@ -131,12 +123,12 @@ async fn post(
     }
 }
 
-async fn post_once(http: &reqwest::Client, targets: &[String], data: &Value) -> Result<(StatusCode, Value), String> {
+async fn post_once(client: &JsonClient, targets: &[String], data: &Value) -> Result<(StatusCode, Value), String> {
     let mut reason = "there is no URL for inspection data".to_string();
     for url in targets {
-        match ironic::post(http, url, data).await {
+        match client.post(url, data).await {
             Ok(answer) => return Ok(answer),
-            Err(failure) => reason = failure.to_string(),
+            Err(failure) => reason = chain(&failure),
         }
     }
     Err(reason)
@@ -163,10 +155,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_cannot_be_reached_is_given_up() {
-        let http = ironic::http_client(&Config::with_defaults().settings().conductor, &Tls::default()).unwrap();
+        let client = JsonClient::new(&Config::with_defaults().settings().conductor, &Tls::default()).unwrap();
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut pauses = [0, 0].into_iter();
-        let outcome = post(&http, &[format!("http://{closed}/x")], &Value::Null, &mut pauses).await;
+        let outcome = post(&client, &[format!("http://{closed}/x")], &Value::Null, &mut pauses).await;
         assert!(outcome.err().unwrap().to_string().contains("cannot reach"));
         assert_eq!(pauses.next(), None);
     }

@@ -2,16 +2,14 @@
 
 use std::sync::Mutex;
 
-use ferric_steps::error::chain;
+use ferric_steps::http::{self, Client, HttpError, HttpOptions, Limit, Request};
 use ferric_steps::options::Tls;
-use ferric_steps::proxy::Proxies;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use reqwest::header::{ACCEPT, HeaderName};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tracing::{info, warn};
 
 use crate::config::settings::Conductor;
-use crate::tls;
 
 /// An API version: major, minor.
 pub type Version = (u32, u32);
@@ -26,19 +24,23 @@ pub const AGENT_TOKEN: Version = (1, 62);
 /// From here on `agent_verify_ca` is known.
 pub const AGENT_VERIFY_CA: Version = (1, 68);
 
-const VERSION_HEADER: &str = "x-openstack-ironic-api-version";
-const REQUEST_ID_HEADER: &str = "x-openstack-request-id";
+const VERSION_HEADER: HeaderName = HeaderName::from_static("x-openstack-ironic-api-version");
+const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-openstack-request-id");
+
+/// Answers of Ironic hold one node at most.
+const ANSWER_LIMIT: Limit = Limit::bytes(16 << 20);
 
 /// Why a request came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// No URL could be reached.
-    #[error("cannot reach {url}: {reason}")]
+    #[error("cannot reach {url}")]
     Connection {
         /// The last URL.
         url: String,
-        /// The cause, with its causes.
-        reason: String,
+        /// The cause.
+        #[source]
+        source: HttpError,
     },
     /// Another answer than expected.
     #[error("error {status}: {text}")]
@@ -66,7 +68,7 @@ impl Failure {
 /// A client of Ironic.
 #[derive(Debug)]
 pub struct Ironic {
-    http: Client,
+    client: JsonClient,
     urls: Mutex<Vec<String>>,
     version: Mutex<Option<Version>>,
 }
@@ -78,7 +80,7 @@ impl Ironic {
     /// The options for TLS are not usable.
     pub fn new(conductor: &Conductor, tls: &Tls) -> anyhow::Result<Self> {
         Ok(Self {
-            http: http_client(conductor, tls)?,
+            client: JsonClient::new(conductor, tls)?,
             urls: Mutex::new(conductor.urls.list().to_vec()),
             version: Mutex::new(conductor.api_version),
         })
@@ -122,11 +124,11 @@ impl Ironic {
         path: &str,
         ceiling: Version,
         expected: StatusCode,
-        prepare: impl Fn(RequestBuilder) -> RequestBuilder,
+        prepare: impl Fn(Request) -> Request,
     ) -> Result<Value, Failure> {
         let version = self.version().await.min(ceiling);
         let header = format!("{}.{}", version.0, version.1);
-        let prepared = |request: RequestBuilder| prepare(request.header(VERSION_HEADER, &header));
+        let prepared = |request: Request| prepare(request.header(VERSION_HEADER, &header));
         match self.request(method, path, prepared).await? {
             (status, body) if status == expected => Ok(body),
             (status, body) => Err(Failure::Status { status: status.as_u16(), text: error_text(&body) }),
@@ -138,16 +140,21 @@ impl Ironic {
         &self,
         method: Method,
         path: &str,
-        prepare: impl Fn(RequestBuilder) -> RequestBuilder,
+        prepare: impl Fn(Request) -> Request,
     ) -> Result<(StatusCode, Value), Failure> {
         let mut failure = Failure::Content("no URL of Ironic is known".to_string());
         for url in self.urls() {
-            match send(prepare(self.http.request(method.clone(), format!("{url}{path}")))).await {
+            let request = http::url(&format!("{url}{path}")).map(|url| prepare(Request::new(method.clone(), &url)));
+            let answer = match request {
+                Ok(request) => self.client.send(request).await,
+                Err(error) => Err(error),
+            };
+            match answer {
                 Ok(answer) => {
                     self.prefer(&url);
                     return Ok(answer);
                 }
-                Err(reason) => failure = Failure::Connection { url, reason },
+                Err(source) => failure = Failure::Connection { url, source },
             }
         }
         Err(failure)
@@ -159,57 +166,50 @@ impl Ironic {
             urls[..=at].rotate_right(1);
         }
     }
+}
 
-    /// Posts a document to a full URL without naming an API version.
+/// How Ironic, and whoever takes inspection data, is spoken to: documents out, documents in.
+#[derive(Debug, Clone)]
+pub struct JsonClient {
+    client: Client,
+    request_id: Option<String>,
+}
+
+impl JsonClient {
+    /// With the options for TLS, and its time limit for connecting and for every silence.
+    ///
+    /// # Errors
+    /// The options for TLS are not usable.
+    pub fn new(conductor: &Conductor, tls: &Tls) -> anyhow::Result<Self> {
+        let client = Client::new(&HttpOptions::of(tls), conductor.timeout)?;
+        Ok(Self { client, request_id: conductor.request_id.clone() })
+    }
+
+    /// Posts a document without naming an API version.
     ///
     /// # Errors
     /// The connection fails.
     pub async fn post(&self, url: &str, body: &Value) -> Result<(StatusCode, Value), Failure> {
-        post(&self.http, url, body).await
+        let failed = |source| Failure::Connection { url: url.to_string(), source };
+        let parsed = http::url(url).map_err(failed)?;
+        self.send(Request::new(Method::POST, &parsed).json(body)).await.map_err(failed)
     }
-}
 
-/// Posts a document to a full URL without naming an API version.
-///
-/// # Errors
-/// The connection fails.
-pub async fn post(http: &Client, url: &str, body: &Value) -> Result<(StatusCode, Value), Failure> {
-    send(http.post(url).json(body)).await.map_err(|reason| Failure::Connection { url: url.to_string(), reason })
-}
-
-/// A client with the options for TLS, timeouts and the headers that every request carries.
-///
-/// # Errors
-/// The options for TLS are not usable.
-pub fn http_client(conductor: &Conductor, tls: &Tls) -> anyhow::Result<Client> {
-    let timeout = conductor.timeout;
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    if let Some(id) = conductor.request_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
-        headers.insert(REQUEST_ID_HEADER, id);
+    /// Status and body; a body that is not JSON becomes a string, an empty one null.
+    async fn send(&self, request: Request) -> Result<(StatusCode, Value), HttpError> {
+        let mut request = request.header(ACCEPT, "application/json");
+        if let Some(id) = &self.request_id {
+            request = request.header(REQUEST_ID_HEADER, id);
+        }
+        let answer = self.client.ask(&request).await?;
+        let status = answer.status();
+        let body = answer.collect(ANSWER_LIMIT).await?;
+        let body = match String::from_utf8_lossy(&body).as_ref() {
+            "" => Value::Null,
+            text => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+        };
+        Ok((status, body))
     }
-    let client = Proxies::from_environment()
-        .apply(Client::builder())
-        .tls_backend_preconfigured(tls::client_config(tls)?)
-        .connect_timeout(timeout)
-        .read_timeout(timeout)
-        .default_headers(headers)
-        .user_agent(concat!("ferric-agent/", env!("CARGO_PKG_VERSION")))
-        .build()?;
-    Ok(client)
-}
-
-/// Status and body; a body that is not JSON becomes a string, an empty one null.
-async fn send(request: RequestBuilder) -> Result<(StatusCode, Value), String> {
-    let response = request.send().await.map_err(|error| chain(&error))?;
-    let status = response.status();
-    let text = response.text().await.map_err(|error| chain(&error))?;
-    let body = match text.as_str() {
-        "" => Value::Null,
-        text => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
-    };
-    Ok((status, body))
 }
 
 /// What Ironic says in an error: `error_message` is an object, or a text that holds one.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ferric_steps::error::chain;
+use ferric_steps::http::Request;
 use rand::RngExt;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -56,14 +58,14 @@ pub async fn run(
             Err(reason) => reason,
         };
         if !before.is_null() {
-            warn!(%reason, "look-up failed, going on as the agent that ran before");
+            warn!(reason = chain(&reason), "look-up failed, going on as the agent that ran before");
             return Ok(apply(agent, before));
         }
         if started.elapsed() >= timeout {
-            return Err(NotFound { after: started.elapsed(), reason: reason.to_string() });
+            return Err(NotFound { after: started.elapsed(), reason: chain(&reason) });
         }
         let pause = pause(attempt, interval.as_secs_f64());
-        warn!(%reason, seconds = pause.as_secs_f64(), "look-up failed, trying again");
+        warn!(reason = chain(&reason), seconds = pause.as_secs_f64(), "look-up failed, trying again");
         tokio::time::sleep(pause).await;
     }
     unreachable!("attempts are not limited by number")
@@ -78,7 +80,7 @@ fn pause(attempt: u32, interval: f64) -> Duration {
 async fn ask(ironic: &Ironic, macs: &[String], node_uuid: Option<&str>) -> Result<Value, Failure> {
     let mut query = vec![("addresses", macs.join(","))];
     query.extend(node_uuid.map(|uuid| ("node_uuid", uuid.to_string())));
-    let prepare = |request: reqwest::RequestBuilder| request.query(&query);
+    let prepare = |request: Request| request.query(&query);
     let answer = ironic.call(Method::GET, "/v1/lookup", ironic::AGENT_TOKEN, StatusCode::OK, prepare).await?;
     parse(answer).map_err(Failure::Content)
 }
@@ -170,7 +172,7 @@ pub async fn refresh(agent: &Arc<Agent>) {
     let Some((ironic, uuid)) = agent.ironic().zip(agent.node_uuid()) else { return };
     match ask(&ironic, &[], Some(&uuid)).await {
         Ok(answer) => agent.set_node(answer["node"].clone()),
-        Err(reason) => warn!(%reason, "cannot refresh the node, using what is known"),
+        Err(reason) => warn!(reason = chain(&reason), "cannot refresh the node, using what is known"),
     }
 }
 

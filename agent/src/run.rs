@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Ending};
-use crate::ironic::{self, Ironic};
+use crate::ironic::{self, Ironic, JsonClient};
 use crate::lookup::Admission;
 use crate::tls::{self, Certificate};
 use crate::{VERSION, address, api, discovery, disks, heartbeat, inspection, inventory, lookup, server, vlans};
@@ -86,8 +86,8 @@ async fn prepare(agent: &Arc<Agent>) -> Result<Role> {
     let mut inspected = None;
     if !targets.is_empty() {
         disks::wait(agent).await;
-        let http = ironic::http_client(&settings.conductor, &options.tls)?;
-        inspected = inspection::run(agent, &http, &targets).await?;
+        let client = JsonClient::new(&settings.conductor, &options.tls)?;
+        inspected = inspection::run(agent, &client, &targets).await?;
     }
     if urls.is_empty() {
         warn!("no api_url is set: nothing to look up, nobody to tell");

@@ -1,14 +1,13 @@
-//! TLS: our self-signed certificate, what is served, and whom we trust as a client.
+//! TLS as a server: our self-signed certificate, and what is served.
 
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use ferric_steps::image::HttpOptions;
+use ferric_steps::http::tls::{provider, versions};
 use ferric_steps::options::Tls;
-use ferric_steps::trust::{self, Permitted, TrustError};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
@@ -40,9 +39,6 @@ pub enum TlsError {
     /// Certificate, key, versions or cipher suites do not fit together.
     #[error("cannot set up TLS: {0}")]
     Setup(#[from] rustls::Error),
-    /// A client certificate or a list of authorities is not usable.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
 }
 
 /// A certificate with its key, as PEM.
@@ -118,9 +114,8 @@ fn server_config(tls: &Tls, certificates: &[u8], key: &[u8], path: &str) -> Resu
     let error = |reason: rustls_pki_types::pem::Error| TlsError::File { path: path.into(), reason: reason.to_string() };
     let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>().map_err(error)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(error)?;
-    let permitted = Permitted::of(tls);
-    let server = ServerConfig::builder_with_provider(permitted.provider())
-        .with_protocol_versions(permitted.versions())?
+    let server = ServerConfig::builder_with_provider(provider(tls))
+        .with_protocol_versions(versions(tls))?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     Ok(Arc::new(server))
@@ -128,14 +123,6 @@ fn server_config(tls: &Tls, certificates: &[u8], key: &[u8], path: &str) -> Resu
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|error| TlsError::File { path: path.display().to_string(), reason: error.to_string() })
-}
-
-/// The configuration of connections to servers, after the options `insecure`, `cafile`, `certfile` and `keyfile`.
-///
-/// # Errors
-/// A client certificate or authority file that cannot be used.
-pub fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
-    Ok(trust::client_config(&HttpOptions::of(tls))?)
 }
 
 #[cfg(test)]

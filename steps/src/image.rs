@@ -39,9 +39,5 @@ pub use error::ImageError;
 pub use extent::{Content, Emit, Extent, Finished, Format, RandomAccess};
 pub use find::{Found, find};
 pub use qcow2::Qcow2;
-pub use request::{
-    Authorization, Decoded, FormatChoice, HttpOptions, Location, ReadBack, Region, Seconds, Verify, WriteRequest,
-    WriteSummary,
-};
-pub(crate) use source::http;
+pub use request::{Decoded, FormatChoice, Location, ReadBack, Region, Seconds, Verify, WriteRequest, WriteSummary};
 pub use write::write;

@@ -13,8 +13,7 @@
 //! - `leftover`: volumes of the disks' last owner, which stand in the way
 //! - [`power`], [`flush`], [`clock`], [`lockdown`], [`rescue`], [`logs`]: what commands do to the machine outside of steps
 //! - [`python`]: the words that errors share with the Python agent
-//! - [`proxy`]: which requests pass a proxy
-//! - [`trust`]: which servers are believed to be who they say; [`url_secrets`]: what of a URL nobody should read
+//! - [`http`]: HTTP as a client; [`fetch()`]: documents that steps need by it; [`url_secrets`]: what of a URL nobody should read
 //! - [`error`]: why a step failed
 
 pub mod arguments;
@@ -27,6 +26,7 @@ pub mod deploy;
 pub mod error;
 pub mod fetch;
 pub mod flush;
+pub mod http;
 pub mod image;
 mod leftover;
 pub mod lockdown;
@@ -37,7 +37,6 @@ pub mod options;
 pub mod plugin;
 pub mod power;
 pub mod progress;
-pub mod proxy;
 pub mod python;
 pub mod rescue;
 mod secret_file;
@@ -45,7 +44,6 @@ pub mod site;
 pub mod step;
 #[cfg(test)]
 mod testing;
-pub mod trust;
 pub mod url_secrets;
 
 pub use error::{ErrorKind, StepError};

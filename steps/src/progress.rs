@@ -16,6 +16,7 @@ struct Record {
     done_bytes: AtomicU64,
     total_bytes: AtomicU64,
     activity: std::sync::Mutex<String>,
+    trouble: std::sync::Mutex<Option<String>>,
 }
 
 /// What [`Progress`] says at one moment; the `progress` object of a command.
@@ -31,6 +32,9 @@ pub struct Snapshot {
     pub rate_bytes_per_second: u64,
     /// Seconds left at this rate, when the total is known.
     pub eta_seconds: Option<u64>,
+    /// What holds it up now, `connection refused, attempt 3 of 10, next in 4 s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 impl Default for Progress {
@@ -40,6 +44,7 @@ impl Default for Progress {
             done_bytes: AtomicU64::new(0),
             total_bytes: AtomicU64::new(0),
             activity: std::sync::Mutex::default(),
+            trouble: std::sync::Mutex::default(),
         }))
     }
 }
@@ -48,6 +53,11 @@ impl Progress {
     /// Names what is being done from now on.
     pub fn activity(&self, text: impl Into<String>) {
         *self.0.activity.lock().unwrap_or_else(|e| e.into_inner()) = text.into();
+    }
+
+    /// Names what holds it up, or says that nothing does any more.
+    pub fn trouble(&self, text: Option<String>) {
+        *self.0.trouble.lock().unwrap_or_else(|e| e.into_inner()) = text;
     }
 
     /// Sets the total in bytes; 0 means unknown.
@@ -81,6 +91,7 @@ impl Progress {
             total_bytes: (total > 0).then_some(total),
             rate_bytes_per_second: rate,
             eta_seconds: (total > 0 && rate > 0).then(|| total.saturating_sub(done_bytes) / rate),
+            trouble: self.0.trouble.lock().unwrap_or_else(|e| e.into_inner()).clone(),
         })
     }
 }

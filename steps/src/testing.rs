@@ -1,5 +1,7 @@
 //! A machine in a directory, with programs that are shell scripts: what unit tests of this crate work on.
 
+pub(crate) mod server;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;

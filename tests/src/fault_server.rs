@@ -40,11 +40,11 @@ pub enum Fault {
 
 /// How the server is when nothing goes wrong.
 #[derive(Debug, Clone)]
-pub struct Manners {
+pub struct Behaviour {
     /// The ETag, if it sends one.
     pub etag: Option<String>,
-    /// Whether it serves ranges.
-    pub ranges: bool,
+    /// How it serves ranges.
+    pub ranges: Ranges,
     /// Whether it announces the length; else the body is chunked.
     pub length: bool,
     /// The `Content-Encoding` that it says the file is in.
@@ -54,25 +54,46 @@ pub struct Manners {
     /// Where it redirects all requests to.
     pub redirect: Option<String>,
     /// Looks at a request before anything else.
-    pub doorman: Option<Doorman>,
+    pub handler: Option<Handler>,
+}
+
+/// How a server answers requests for ranges of bytes. Each of these was seen in the field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ranges {
+    /// As asked for.
+    Served,
+    /// By the whole file.
+    Ignored,
+    /// By this status, except for those that begin with the first byte.
+    Refused(u16),
+    /// By this status, all of them.
+    RefusedAll(u16),
+    /// By the range that begins this much earlier.
+    Earlier(usize),
+    /// By no more than so many bytes.
+    Capped(usize),
+    /// By all that follows the first byte asked for, without a word on which bytes they are.
+    Unlabelled,
+    /// By the first bytes of the file, labelled as those asked for.
+    Lying,
 }
 
 /// Answers some requests itself, and lets the others pass to the file.
 #[derive(Clone)]
-pub struct Doorman(Arc<Answer>);
+pub struct Handler(Arc<Answer>);
 
 type Answer = dyn Fn(&Request) -> Option<Reply> + Send + Sync;
 
-impl Doorman {
+impl Handler {
     /// One that asks `answer`.
     pub fn new(answer: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static) -> Self {
         Self(Arc::new(answer))
     }
 }
 
-impl fmt::Debug for Doorman {
+impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Doorman")
+        f.write_str("Handler")
     }
 }
 
@@ -87,16 +108,16 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-impl Default for Manners {
+impl Default for Behaviour {
     fn default() -> Self {
         Self {
             etag: Some("\"1\"".into()),
-            ranges: true,
+            ranges: Ranges::Served,
             length: true,
             coding: None,
             authorization: None,
             redirect: None,
-            doorman: None,
+            handler: None,
         }
     }
 }
@@ -125,7 +146,7 @@ pub struct FaultServer {
 #[derive(Debug)]
 struct Shared {
     content: Vec<u8>,
-    manners: Manners,
+    behaviour: Behaviour,
     faults: Mutex<VecDeque<Fault>>,
     /// What goes wrong when `faults` is empty.
     always: Fault,
@@ -138,24 +159,24 @@ impl FaultServer {
     ///
     /// # Errors
     /// When no port is free.
-    pub fn start(content: Vec<u8>, manners: Manners, faults: Vec<Fault>) -> Result<Self> {
-        Self::serve(content, manners, faults, Fault::None)
+    pub fn start(content: Vec<u8>, behaviour: Behaviour, faults: Vec<Fault>) -> Result<Self> {
+        Self::serve(content, behaviour, faults, Fault::None)
     }
 
     /// Serves `content` under every path; every request meets `fault`.
     ///
     /// # Errors
     /// When no port is free.
-    pub fn always(content: Vec<u8>, manners: Manners, fault: Fault) -> Result<Self> {
-        Self::serve(content, manners, Vec::new(), fault)
+    pub fn always(content: Vec<u8>, behaviour: Behaviour, fault: Fault) -> Result<Self> {
+        Self::serve(content, behaviour, Vec::new(), fault)
     }
 
-    fn serve(content: Vec<u8>, manners: Manners, faults: Vec<Fault>, always: Fault) -> Result<Self> {
+    fn serve(content: Vec<u8>, behaviour: Behaviour, faults: Vec<Fault>, always: Fault) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             content,
-            manners,
+            behaviour,
             faults: Mutex::new(faults.into()),
             always,
             journal: Mutex::default(),
@@ -204,15 +225,15 @@ impl Shared {
     fn answer(&self, stream: &TcpStream) -> Result<()> {
         let Some(request) = read_request(stream)? else { return Ok(()) };
         lock(&self.journal).push(request.clone());
-        if let Some(reply) = self.manners.doorman.as_ref().and_then(|doorman| (doorman.0)(&request)) {
+        if let Some(reply) = self.behaviour.handler.as_ref().and_then(|handler| (handler.0)(&request)) {
             let length = ("Content-Length", reply.body.len().to_string());
             head(stream, reply.status, &reply.header.into_iter().chain([length]).collect::<Vec<_>>())?;
             return Ok((&*stream).write_all(&reply.body)?);
         }
-        if let Some(target) = &self.manners.redirect {
+        if let Some(target) = &self.behaviour.redirect {
             return head(stream, 302, &[("Location", target.clone()), ("Content-Length", "0".into())]);
         }
-        if self.manners.authorization.is_some() && self.manners.authorization != request.authorization {
+        if self.behaviour.authorization.is_some() && self.behaviour.authorization != request.authorization {
             return head(stream, 401, &[("Content-Length", "0".into())]);
         }
         let fault = lock(&self.faults).pop_front().unwrap_or_else(|| self.always.clone());
@@ -221,7 +242,7 @@ impl Shared {
 
     fn send(&self, stream: &TcpStream, request: &Request, fault: &Fault) -> Result<()> {
         let mut content = self.content.clone();
-        let mut etag = self.manners.etag.clone();
+        let mut etag = self.behaviour.etag.clone();
         match fault {
             Fault::Drop(0) => return Ok(stream.shutdown(Shutdown::Both)?),
             Fault::Status(status) => {
@@ -237,12 +258,20 @@ impl Shared {
             _ => {}
         }
         let same = request.if_range.is_none() || request.if_range == etag;
+        let ranges = self.behaviour.ranges;
         let wanted = request
             .range
             .as_deref()
             .and_then(parse_range)
-            .filter(|_| self.manners.ranges && same && *fault != Fault::NoRange);
+            .filter(|_| ranges != Ranges::Ignored && same && *fault != Fault::NoRange);
         let total = content.len();
+        match (ranges, wanted) {
+            (Ranges::RefusedAll(status), Some(_)) => return head(stream, status, &[("Content-Length", "0".into())]),
+            (Ranges::Refused(status), Some((first, _))) if first > 0 => {
+                return head(stream, status, &[("Content-Length", "0".into())]);
+            }
+            _ => {}
+        }
         let (first, end) = match wanted {
             Some((first, _)) if first >= total => {
                 return head(
@@ -251,19 +280,30 @@ impl Shared {
                     &[("Content-Range", format!("bytes */{total}")), ("Content-Length", "0".into())],
                 );
             }
-            Some((first, last)) => (first, last.map_or(total, |last| (last + 1).min(total))),
+            Some((first, last)) => {
+                let end = last.map_or(total, |last| (last + 1).min(total));
+                match ranges {
+                    Ranges::Earlier(less) => (first.saturating_sub(less), end),
+                    Ranges::Capped(most) => (first, end.min(first + most)),
+                    Ranges::Lying => {
+                        content.rotate_right(first);
+                        (first, end)
+                    }
+                    _ => (first, end),
+                }
+            }
             None => (0, total),
         };
         let mut headers = Vec::new();
         headers.extend(etag.map(|etag| ("ETag", etag)));
-        headers.extend(self.manners.coding.clone().map(|coding| ("Content-Encoding", coding)));
+        headers.extend(self.behaviour.coding.clone().map(|coding| ("Content-Encoding", coding)));
         let status = if wanted.is_some() { 206 } else { 200 };
-        if wanted.is_some() {
+        if wanted.is_some() && ranges != Ranges::Unlabelled {
             let announced = if let Fault::WrongRange(other) = fault { *other } else { first };
             headers.push(("Content-Range", format!("bytes {announced}-{}/{total}", end - 1)));
         }
         let longer = if let Fault::Longer(more) = fault { *more } else { 0 };
-        if self.manners.length {
+        if self.behaviour.length {
             headers.push(("Content-Length", (end as u64 - first as u64 + longer).to_string()));
         } else {
             headers.push(("Transfer-Encoding", "chunked".into()));
@@ -286,14 +326,14 @@ impl Shared {
             while !self.stop.load(Ordering::Relaxed) && is_open(stream) {
                 std::thread::sleep(Duration::from_millis(20));
             }
-        } else if at == end && !self.manners.length {
+        } else if at == end && !self.behaviour.length {
             (&*stream).write_all(b"0\r\n\r\n")?;
         }
         Ok(stream.shutdown(Shutdown::Both)?)
     }
 
     fn body(&self, mut stream: &TcpStream, piece: &[u8]) -> Result<()> {
-        if self.manners.length {
+        if self.behaviour.length {
             return Ok(stream.write_all(piece)?);
         }
         write!(stream, "{:x}\r\n", piece.len())?;

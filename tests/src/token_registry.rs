@@ -11,7 +11,7 @@ use ferric_steps::image::{Algorithm, Digest};
 use serde_json::json;
 
 use crate::certificates::Certificates;
-use crate::fault_server::{Doorman, Fault, FaultServer, Manners, Reply, Request};
+use crate::fault_server::{Behaviour, Fault, FaultServer, Handler, Reply, Request};
 use crate::network::{free_port, wait_for_port};
 use crate::process::Process;
 
@@ -61,8 +61,8 @@ impl TokenRegistry {
         let manifest = manifest.to_string().into_bytes();
         let door = Arc::new(Door { rules, challenge, manifest, inside: Mutex::default() });
         let asked = Arc::clone(&door);
-        let doorman = Doorman::new(move |request| asked.answer(request));
-        let server = FaultServer::start(blob, Manners { doorman: Some(doorman), ..Manners::default() }, faults)?;
+        let handler = Handler::new(move |request| asked.answer(request));
+        let server = FaultServer::start(blob, Behaviour { handler: Some(handler), ..Behaviour::default() }, faults)?;
         let front = front(certificates.directory(), port, &server.url(""))?;
         Ok(Self { _front: front, _server: server, port, digest, door })
     }

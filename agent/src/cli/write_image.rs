@@ -9,11 +9,11 @@ use clap::Args;
 use clap::error::ErrorKind;
 use ferric_hardware::block::{self, DevicePolicy};
 use ferric_hardware::machine::Machine;
-use ferric_steps::fetch;
+use ferric_steps::http::document::{RetryContext, document};
+use ferric_steps::http::{HttpOptions, Limit};
 use ferric_steps::image::checksum::{self, FileName};
 use ferric_steps::image::{
-    self, Decoded, Digest, FormatChoice, HttpOptions, ImageError, Location, Retries, Verify, WriteRequest,
-    WriteSummary, oci,
+    self, Decoded, Digest, FormatChoice, ImageError, Location, Retries, Verify, WriteRequest, WriteSummary, oci,
 };
 use ferric_steps::progress::Progress;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ use self::display::Style;
 use super::print;
 
 /// A checksum file is a few lines; servers that send more are not serving one.
-const CHECKSUM_FILE_LIMIT_BYTES: usize = 1 << 20;
+const CHECKSUM_FILE_LIMIT: Limit = Limit::bytes(1 << 20);
 
 /// Arguments of `write-image`.
 #[derive(Debug, Args)]
@@ -94,7 +94,9 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
         (None, None) => None,
     };
     let urls = [arguments.url.clone()];
-    let found = image::find(&urls, HttpOptions::default(), &Retries::default(), &cancel).await.map_err(failed)?;
+    let (http, retries, progress) = (HttpOptions::default(), Retries::default(), Progress::default());
+    let context = RetryContext { retries: &retries, progress: &progress, cancel: &cancel };
+    let found = image::find(&urls, &http, context).await.map_err(failed)?;
     let verify = match (expected, &found.digest) {
         (Some(expected), _) => Verify::Digest(found.agree(expected).map_err(failed)?),
         (None, Some(digest)) if !arguments.no_checksum => Verify::Digest(digest.clone()),
@@ -108,11 +110,11 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
         },
         decoded: arguments.decoded_checksum,
         read_back: arguments.read_back,
-        http: found.http,
+        http,
+        login: found.login,
         ..WriteRequest::new(found.locations, device, verify)
     };
 
-    let progress = Progress::default();
     let interrupted = cancel.clone();
     tokio::spawn(async move {
         // Without a handler for it, Ctrl-C simply ends the process: that is safe as well.
@@ -128,9 +130,9 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
 
 /// The digest of `image` in the checksum file behind `url`.
 async fn listed(url: &str, image: &str) -> anyhow::Result<Digest> {
-    let (http, retries) = (HttpOptions::default(), Retries::default());
-    let body = fetch::body(url, &http, CHECKSUM_FILE_LIMIT_BYTES, &retries, &CancellationToken::new()).await;
-    let body = body.map_err(|reason| anyhow!("checksum file: {reason}"))?;
+    let (http, retries, progress, cancel) = Default::default();
+    let context = RetryContext { retries: &retries, progress: &progress, cancel: &cancel };
+    let body = document(url, &http, CHECKSUM_FILE_LIMIT, context).await.context("checksum file")?;
     checksum::find(&String::from_utf8_lossy(&body), &FileName::of(image), None)
         .with_context(|| format!("checksum file {url}"))
 }

@@ -305,7 +305,9 @@ impl Drop for Agent {
 /// A client that follows nothing and uses no proxy.
 pub(crate) fn plain() -> reqwest::Client {
     reqwest::Client::builder()
-        .tls_backend_preconfigured(ferric_agent::tls::client_config(&ferric_steps::options::Tls::default()).unwrap())
+        .tls_backend_preconfigured(
+            ferric_steps::http::tls::client_config(&ferric_steps::options::Tls::default()).unwrap(),
+        )
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .build()

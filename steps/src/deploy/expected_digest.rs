@@ -1,9 +1,10 @@
 //! Which digest the image must have, from the three ways to say it.
 
 use super::image_info::{ImageInfo, is_url};
-use crate::fetch;
+use crate::fetch::fetch;
+use crate::http::HttpOptions;
 use crate::image::checksum::{self, FileName};
-use crate::image::{Algorithm, Digest, HttpOptions};
+use crate::image::{Algorithm, Digest, Location};
 use crate::step::Step;
 use crate::{ErrorKind, StepError};
 
@@ -28,10 +29,11 @@ pub async fn of_image(info: &ImageInfo, http: &HttpOptions, step: &Step) -> Resu
     match said(info, md5_enabled)? {
         Said::Digest(digest) => Ok(digest),
         Said::File { url, algorithm } => {
-            let failed =
-                || ErrorKind::ImageDownload.error(format!("Download of image {} failed: checksum file {url}", info.id));
-            let body =
-                fetch::document(&url, http, FILE_LIMIT_BYTES, step).await.map_err(|reason| failed().because(reason))?;
+            let failed = || {
+                let file = Location::shown(&url);
+                ErrorKind::ImageDownload.error(format!("Download of image {} failed: checksum file {file}", info.id))
+            };
+            let body = fetch(&url, http, FILE_LIMIT_BYTES, step).await.map_err(|error| failed().because(error))?;
             let name = FileName::of(&info.urls[0]);
             let digest = checksum::find(&String::from_utf8_lossy(&body), &name, algorithm);
             let digest = digest.map_err(|error| failed().because(error))?;

@@ -8,7 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::image::{Authorization, HttpOptions, oci};
+use crate::http::{Authorization, HttpOptions};
+use crate::image::oci;
 use crate::options::Options;
 use crate::{ErrorKind, StepError};
 

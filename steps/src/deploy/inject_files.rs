@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::mounted::Mounted;
 use super::root_device;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
-use crate::fetch;
-use crate::image::HttpOptions;
+use crate::fetch::fetch;
+use crate::http::HttpOptions;
 use crate::step::Step;
 use crate::{ErrorKind, StepError};
 use wanted::{Content, Place, Wanted};
@@ -47,8 +47,8 @@ impl FromArguments for InjectFiles {
 /// [`ErrorKind::DeviceNotFound`] when no partition has the directory; [`ErrorKind::Execution`] when a file cannot be
 /// fetched or written.
 pub async fn inject_files(step: &Step, wanted: InjectFiles) -> Result<Value, StepError> {
-    let mut http = HttpOptions::of(&step.site.options.tls);
-    http.insecure |= !wanted.verify_ca;
+    let mut options = HttpOptions::of(&step.site.options.tls);
+    options.tls.insecure |= !wanted.verify_ca;
     let mut files = Vec::new();
     for one in wanted.files {
         let content = match &one.content {
@@ -56,8 +56,8 @@ pub async fn inject_files(step: &Step, wanted: InjectFiles) -> Result<Value, Ste
             Content::Bytes(bytes) => Some(bytes.clone()),
             Content::Url(template) => {
                 let url = wanted::fill_in(template, &step.node, &step.ports)?;
-                let body = fetch::document(&url, &http, FILE_LIMIT_BYTES, step).await;
-                Some(body.map_err(|reason| failed(&one, reason))?)
+                let body = fetch(&url, &options, FILE_LIMIT_BYTES, step).await;
+                Some(body.map_err(|error| failed(&one, error))?)
             }
         };
         files.push((one, content));

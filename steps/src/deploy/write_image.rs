@@ -10,6 +10,7 @@ use super::configdrive::{self, ConfigDrive};
 use super::image_info::ImageInfo;
 use super::{expected_digest, partition_image, root_device};
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
+use crate::http::document::RetryContext;
 use crate::image::inspect::Permitted;
 use crate::image::{self, FormatChoice, ImageError, Location, Verify, WriteRequest};
 use crate::options::Options;
@@ -50,7 +51,7 @@ impl FromArguments for WriteImage {
 pub async fn write_image(step: &Step, WriteImage { info, config_drive }: WriteImage) -> Result<Value, StepError> {
     let (format, permitted) = format_choice(&info, &step.site.options)?;
     let http = info.http_options(&step.site.options)?;
-    let found = image::find(&info.urls, http, &step.site.options.download.retries, &step.cancel).await;
+    let found = image::find(&info.urls, &http, RetryContext::of(step)).await;
     let found = found.map_err(|error| in_words(error, &info, "the registry"))?;
     let device = step.blocking(root_device::choose).await?;
     // Everything that can be wrong without the disk is found out before the disk is touched.
@@ -73,7 +74,8 @@ pub async fn write_image(step: &Step, WriteImage { info, config_drive }: WriteIm
     request.region = plan.as_ref().map(partition_image::Plan::region);
     request.format = format;
     request.permitted = permitted;
-    request.http = found.http;
+    request.http = http;
+    request.login = found.login;
     request.buffer_budget = step.site.options.image.buffer_budget;
     request.retries = step.site.options.download.retries.clone();
     let summary = image::write(request, &step.progress, &step.cancel)
@@ -185,13 +187,14 @@ fn format_choice(info: &ImageInfo, options: &Options) -> Result<(FormatChoice, P
 /// The pipeline's error with the image and the device in the places where the Python agent has them.
 fn in_words(error: ImageError, info: &ImageInfo, device: &str) -> StepError {
     let location = info.urls.first().map_or_else(String::new, |url| Location::shown(url));
-    if let ImageError::Checksum { expected, actual } = &error {
+    if let ImageError::Checksum { expected, actual, coding } = &error {
         return ErrorKind::ImageChecksum.error(format!(
             "Image failed to verify against checksum. location: {location}; image ID: {}; image checksum: {}; \
-             verification checksum: {}",
+             verification checksum: {}{}",
             info.id,
             expected.hex(),
-            actual.hex()
+            actual.hex(),
+            image::error::of_coding(*coding)
         ));
     }
     if let (ImageError::TooLarge { image, .. }, Some(layout)) = (&error, &info.layout) {

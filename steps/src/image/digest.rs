@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 
-use self::hasher::Hasher;
+pub(crate) use self::hasher::Hasher;
 use super::Chunk;
 
 /// A checksum algorithm that an image may be verified with.

@@ -1,16 +1,18 @@
 //! From the URLs of an image to where its bytes are: an image in a registry is looked up there.
 
-use tokio_util::sync::CancellationToken;
+use std::sync::Arc;
 
-use super::{Digest, HttpOptions, ImageError, Location, Retries, oci};
+use super::{Digest, ImageError, Location, oci};
+use crate::http::document::RetryContext;
+use crate::http::{HttpOptions, Login};
 
 /// Where the bytes of an image are, and how to ask for them.
 #[derive(Debug)]
 pub struct Found {
     /// The same bytes, in each place.
     pub locations: Vec<Location>,
-    /// How to ask for them.
-    pub http: HttpOptions,
+    /// Who we are to their registry, if they are in one.
+    pub login: Option<Arc<Login>>,
     /// Their digest, where a registry knows it.
     pub digest: Option<Digest>,
 }
@@ -23,7 +25,7 @@ impl Found {
     pub fn agree(&self, expected: Digest) -> Result<Digest, ImageError> {
         match &self.digest {
             Some(actual) if actual.algorithm == expected.algorithm && *actual != expected => {
-                Err(ImageError::Checksum { expected, actual: actual.clone() })
+                Err(ImageError::Checksum { expected, actual: actual.clone(), coding: None })
             }
             _ => Ok(expected),
         }
@@ -33,23 +35,21 @@ impl Found {
 /// Looks an image in a registry up there, by `http`; takes all other URLs, and paths, as they are.
 ///
 /// # Errors
-/// As [`oci::resolve`]; [`ImageError::Download`] when a URL cannot be read.
-pub async fn find(
-    urls: &[String],
-    http: HttpOptions,
-    retries: &Retries,
-    cancel: &CancellationToken,
-) -> Result<Found, ImageError> {
+/// As [`oci::resolve`]; [`ImageError::Location`] when a URL cannot be read.
+pub async fn find(urls: &[String], http: &HttpOptions, context: RetryContext<'_>) -> Result<Found, ImageError> {
     match urls {
         [url] if url.starts_with(oci::SCHEME) => {
-            let found = oci::resolve(url, &http, retries, cancel).await?;
+            let found = oci::resolve(url, http, context).await?;
             tracing::info!(image = Location::shown(url), blob = %found.url, "found in the registry");
-            Ok(Found { locations: vec![Location::Http(found.url)], http: found.http, digest: Some(found.digest) })
+            Ok(Found {
+                locations: vec![Location::Http(found.url)],
+                login: Some(found.login),
+                digest: Some(found.digest),
+            })
         }
         urls => {
-            let locations = urls.iter().map(|url| Location::parse(url)).collect::<Result<_, _>>();
-            let locations = locations.map_err(|reason| ImageError::Download(vec![reason]))?;
-            Ok(Found { locations, http, digest: None })
+            let locations = urls.iter().map(|url| Location::parse(url)).collect::<Result<_, _>>()?;
+            Ok(Found { locations, login: None, digest: None })
         }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn open(
         let stage = Box::new(Raw::default());
         return Ok(Open { name: "raw", stage, disk_bytes: decoded_bytes, head, notes: Vec::new() });
     }
-    let source = access.and_then(Access::open);
+    let source = access.and_then(|access| access.open(first));
     let qcow2 = Qcow2::open(first, decoded_bytes, source.as_deref())?;
     Ok(Open {
         name: "qcow2",

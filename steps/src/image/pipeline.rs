@@ -166,13 +166,23 @@ impl Passes<'_> {
             Some(error) => Err(error),
             None => sink.end(),
         };
-        let digest = hashing.map(Hashing::finish);
-        if let (Verify::Digest(expected), Some((actual, _))) = (&self.plan.verify, &digest)
-            && expected != actual
-        {
-            return Err(ImageError::Checksum { expected: expected.clone(), actual: actual.clone() });
-        }
+        let digest = match hashing.map(Hashing::finish) {
+            Some((actual, busy)) => Some((self.verify(actual, &received)?, busy)),
+            None => None,
+        };
         Ok((received, digest, ended?))
+    }
+
+    /// The digest that was promised, if the content of the file has it, or what was sent of it in a coding of HTTP: that is
+    /// what the file was when somebody wrote its checksum down.
+    fn verify(&self, actual: Digest, received: &Received) -> Result<Digest, ImageError> {
+        let Verify::Digest(expected) = &self.plan.verify else { return Ok(actual) };
+        let sent = received.coded.as_ref().and_then(|coded| coded.digest.as_ref());
+        if actual == *expected || sent == Some(expected) {
+            return Ok(expected.clone());
+        }
+        let coding = received.coded.as_ref().map(|coded| coded.name);
+        Err(ImageError::Checksum { expected: expected.clone(), actual, coding })
     }
 }
 

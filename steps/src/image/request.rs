@@ -11,10 +11,9 @@ use serde::Serialize;
 use url::Url;
 
 use super::inspect::Permitted;
-use super::oci::Login;
 use super::{Algorithm, Digest};
-use crate::options::{self, Retries, Tls};
-use crate::trust;
+use crate::http::{self, HttpOptions, Login};
+use crate::options::{self, Retries};
 use crate::url_secrets;
 
 /// An image, a device, and how to bring one to the other.
@@ -36,6 +35,8 @@ pub struct WriteRequest {
     pub permitted: Permitted,
     /// How to speak to HTTP servers.
     pub http: HttpOptions,
+    /// Who we are to the registry that all requests go to; it counts instead of what `http` says.
+    pub login: Option<Arc<Login>>,
     /// How often, how soon and how long to try.
     pub retries: Retries,
     /// Memory for buffers in flight.
@@ -56,6 +57,7 @@ impl WriteRequest {
             format: FormatChoice::Auto,
             permitted: Permitted::default(),
             http: HttpOptions::default(),
+            login: None,
             retries: Retries::default(),
             buffer_budget: options::Image::default().buffer_budget,
             read_back: false,
@@ -76,16 +78,17 @@ impl Location {
     /// An `http`, `https` or `file` URL, or a path.
     ///
     /// # Errors
-    /// A sentence for the operator when it is a URL of another scheme or cannot be read.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// When it is a URL of another scheme or cannot be read.
+    pub fn parse(text: &str) -> Result<Self, LocationError> {
         if !text.contains("://") {
             return Ok(Self::File(PathBuf::from(text)));
         }
-        let url = Url::parse(text).map_err(|e| format!("{:?} is not a URL: {e}", url_secrets::hide(text)))?;
+        let shown = || url_secrets::hide(text);
+        let url = Url::parse(text).map_err(|source| LocationError::NoUrl { text: shown(), source })?;
         match url.scheme() {
             "http" | "https" => Ok(Self::Http(url)),
-            "file" => url.to_file_path().map(Self::File).map_err(|()| format!("{text:?} names no file here")),
-            other => Err(format!("images cannot be read by {other}: {}", url_secrets::hide(text))),
+            "file" => url.to_file_path().map(Self::File).map_err(|()| LocationError::NoFile(shown())),
+            other => Err(LocationError::Scheme { scheme: other.to_string(), text: shown() }),
         }
     }
 
@@ -95,17 +98,37 @@ impl Location {
     }
 }
 
+/// Why a text does not say where an image is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LocationError {
+    /// It looks like a URL and is none.
+    #[error("{text:?} is not a URL")]
+    NoUrl {
+        /// The text, without secrets.
+        text: String,
+        /// The cause.
+        #[source]
+        source: url::ParseError,
+    },
+    /// A file URL of another machine.
+    #[error("{0:?} names no file here")]
+    NoFile(String),
+    /// A URL of a scheme that images are not read by.
+    #[error("images cannot be read by {scheme}: {text}")]
+    Scheme {
+        /// The scheme.
+        scheme: String,
+        /// The text, without secrets.
+        text: String,
+    },
+}
+
 impl fmt::Display for Location {
     /// Without user name, password and signature.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
-            Self::Http(url) => {
-                let mut url = url.clone();
-                // Both succeed for every URL that has a host, which http URLs have.
-                let _ = (url.set_username(""), url.set_password(None));
-                f.write_str(&url_secrets::hide(url.as_str()))
-            }
+            Self::Http(url) => f.write_str(&http::shown(url)),
         }
     }
 }
@@ -173,55 +196,6 @@ pub enum FormatChoice {
     Raw,
     /// qcow2.
     Qcow2,
-}
-
-/// How to speak to HTTP servers.
-#[derive(Debug, Clone, Default)]
-pub struct HttpOptions {
-    /// Who we are, for the origin of the URL only: not sent on when a redirect leads to another host.
-    pub authorization: Option<Authorization>,
-    /// Who we are to the registry that all requests go to; it counts instead of `authorization`.
-    pub login: Option<Arc<Login>>,
-    /// Proxies by scheme of the URL: `("https", "http://proxy:3128")`.
-    pub proxies: Vec<(String, String)>,
-    /// Hosts that are asked without proxy, separated by commas.
-    pub no_proxy: Option<String>,
-    /// Do not verify certificates.
-    pub insecure: bool,
-    /// PEM file of the authorities to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// PEM files of our certificate and its key.
-    pub client_certificate: Option<(PathBuf, PathBuf)>,
-    /// TLS versions and cipher suites.
-    pub tls: trust::Permitted,
-}
-
-impl HttpOptions {
-    /// Nothing but the agent's options about TLS.
-    pub fn of(tls: &Tls) -> Self {
-        Self {
-            insecure: tls.insecure,
-            ca_file: tls.authorities.clone(),
-            client_certificate: tls.client_certificate.clone(),
-            tls: trust::Permitted::of(tls),
-            ..Self::default()
-        }
-    }
-}
-
-/// Who we are. Not printed.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Authorization {
-    /// User and password.
-    Basic(String, String),
-    /// The `Authorization` header, verbatim.
-    Header(String),
-}
-
-impl fmt::Debug for Authorization {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// What came of a [`WriteRequest`].
@@ -294,7 +268,7 @@ mod tests {
         assert_eq!(Location::parse("/srv/a.raw"), Ok(Location::File("/srv/a.raw".into())));
         assert_eq!(Location::parse("file:///srv/a.raw"), Ok(Location::File("/srv/a.raw".into())));
         assert!(matches!(Location::parse("https://host/x"), Ok(Location::Http(_))));
-        assert!(Location::parse("ftp://host/x").unwrap_err().contains("ftp"));
+        assert!(Location::parse("ftp://host/x").unwrap_err().to_string().contains("ftp"));
     }
 
     #[test]
@@ -312,7 +286,5 @@ mod tests {
         assert_eq!(location.to_string(), "http://host/x");
         assert_eq!(Location::shown("http://token@host/x"), "http://host/x");
         assert_eq!(Location::shown("oci://me:secret@host/os:1"), "oci://<...>@host/os:1");
-        let authorization = Authorization::Basic("user".into(), "secret".into());
-        assert!(!format!("{authorization:?}").contains("secret"));
     }
 }

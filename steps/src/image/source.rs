@@ -1,23 +1,43 @@
 //! Bytes from one or many URLs or a file, in order, in full buffers.
 
-mod backoff;
-mod coding;
+mod coded;
 mod file;
-pub(crate) mod http;
 mod object;
 mod transfer;
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::coded::Coded;
 use self::file::{FileAccess, FileSource};
 use self::transfer::{HttpAccess, Transfer};
 use super::buffer::Buffer;
 use super::decode::Members;
-use super::{Chunk, HttpOptions, ImageError, Location, Pool, RandomAccess, Retries};
+use super::{Algorithm, Chunk, ImageError, Location, Pool, RandomAccess};
+use crate::http::{HttpOptions, Login};
+use crate::options::Retries;
+use crate::progress::Progress;
+
+/// How servers are asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// Who we are, whom we believe, which way.
+    pub(crate) http: HttpOptions,
+    /// Who we are to a registry.
+    pub(crate) login: Option<Arc<Login>>,
+    /// When to try again, and when to give up.
+    pub(crate) retries: Retries,
+    /// The algorithm of the digest that will be compared; bytes of different servers may be joined only then.
+    pub(crate) algorithm: Option<Algorithm>,
+    /// Where trouble is shown.
+    pub(crate) progress: Progress,
+    /// Stops it.
+    pub(crate) cancel: CancellationToken,
+}
 
 /// An open source: its first answer is there, none of its bytes are read.
 pub(crate) enum Source {
@@ -36,20 +56,15 @@ pub(crate) struct Received {
     pub(crate) busy: Duration,
     /// Where the last bytes came from.
     pub(crate) location: String,
+    /// The coding of HTTP that the bytes came in, or were said to come in.
+    pub(crate) coded: Option<Coded>,
     /// What was out of the ordinary.
     pub(crate) notes: Vec<String>,
 }
 
 impl Source {
-    /// Opens the first of `locations` that answers. `checked` says that a digest will be compared, so that bytes
-    /// of different servers may be joined.
-    pub(crate) async fn open(
-        locations: &[Location],
-        checked: bool,
-        http: &HttpOptions,
-        retries: &Retries,
-        cancel: &CancellationToken,
-    ) -> Result<Self, ImageError> {
+    /// Opens the first of `locations` that answers.
+    pub(crate) async fn open(locations: &[Location], terms: &Terms) -> Result<Self, ImageError> {
         let file = locations.iter().find_map(|location| match location {
             Location::File(path) => Some(path),
             Location::Http(_) => None,
@@ -57,7 +72,7 @@ impl Source {
         match file {
             // What is here already needs no network.
             Some(path) => FileSource::open(path).map(Self::File),
-            None => Ok(Self::Http(Box::new(Transfer::open(locations, checked, http, retries, cancel).await?))),
+            None => Ok(Self::Http(Box::new(Transfer::open(locations, terms.clone()).await?))),
         }
     }
 
@@ -112,10 +127,10 @@ pub(crate) enum Access {
 }
 
 impl Access {
-    /// Random access, where the source has it. Blocks: a server is asked for one byte.
-    pub(crate) fn open(self) -> Option<Box<dyn RandomAccess>> {
+    /// Random access, where the source has it; the file begins with `known`. Blocks: a server is asked for a part of that.
+    pub(crate) fn open(self, known: &[u8]) -> Option<Box<dyn RandomAccess>> {
         match self {
-            Self::Http(access) => access.filter(|access| access.works()).map(|access| access as _),
+            Self::Http(access) => access.filter(|access| access.works(known)).map(|access| access as _),
             Self::File(access) => access.map(|access| Box::new(access) as _),
         }
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::disk::{BlockTarget, Target};
 use super::inspect::Expected;
 use super::pipeline::{self, Outcome, Plan};
-use super::source::Source;
+use super::source::{Source, Terms};
 use super::{ImageError, Location, Seconds, Verify, WriteRequest, WriteSummary};
 use crate::progress::Progress;
 
@@ -79,14 +79,24 @@ async fn attempt(
     // When this future or the try ends, what still runs for it ends too.
     let cancel = cancel.child_token();
     let _stop = cancel.clone().drop_guard();
-    let checked = matches!(plan.verify, Verify::Digest(_));
-    let source = Source::open(locations, checked, &request.http, &request.retries, &cancel).await;
+    let terms = Terms {
+        http: request.http.clone(),
+        login: request.login.clone(),
+        retries: request.retries.clone(),
+        algorithm: match &plan.verify {
+            Verify::Digest(digest) => Some(digest.algorithm),
+            Verify::Unchecked => None,
+        },
+        progress: progress.clone(),
+        cancel: cancel.clone(),
+    };
+    let source = Source::open(locations, &terms).await;
     let source = source.map_err(|error| (error, None))?;
     let used = source.location();
     let (plan, progress, handle) = (Arc::clone(plan), progress.clone(), Handle::current());
-    let (locations, http, retries) = (locations.to_vec(), request.http.clone(), request.retries.clone());
+    let locations = locations.to_vec();
     let work = tokio::task::spawn_blocking(move || {
-        let reopen = || handle.block_on(Source::open(&locations, checked, &http, &retries, &cancel));
+        let reopen = || handle.block_on(Source::open(&locations, &terms));
         pipeline::run(&plan, source, &reopen, &progress, &cancel, &handle)
     });
     match work.await {

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use ferric_tests::fault_server::{Fault, FaultServer, Manners};
+use ferric_tests::fault_server::{Behaviour, Fault, FaultServer};
 use ferric_tests::image::{Packing, State, bootable, state, used_disk};
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::process::program;
@@ -26,7 +26,7 @@ pub(super) fn run(command: &mut Command, disk: &LoopDevice, arguments: &[&str]) 
 #[test]
 fn a_written_image_is_summed_up_as_json() {
     let image = bootable(IMAGE_BYTES);
-    let server = FaultServer::start(image.clone(), Manners::default(), vec![Fault::Drop(3 << 20)]).unwrap();
+    let server = FaultServer::start(image.clone(), Behaviour::default(), vec![Fault::Drop(3 << 20)]).unwrap();
     let disk = used_disk(8 << 20).unwrap();
     let output = write_image(&disk, &["--url", &server.url("/a.raw"), "--checksum", &sha256(&image), "--read-back"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -49,7 +49,7 @@ fn a_written_image_is_summed_up_as_json() {
 #[test]
 fn plain_http_needs_no_certificate_authorities() {
     let image = bootable(IMAGE_BYTES);
-    let server = FaultServer::start(image.clone(), Manners::default(), Vec::new()).unwrap();
+    let server = FaultServer::start(image.clone(), Behaviour::default(), Vec::new()).unwrap();
     let disk = used_disk(8 << 20).unwrap();
     let mut command = Command::new(program("ferric-agent"));
     command.env("SSL_CERT_FILE", "/nonexistent");
@@ -73,7 +73,7 @@ fn a_file_needs_no_server() {
 #[test]
 fn failures_say_why_on_the_first_line_and_leave_no_bootable_disk() {
     let image = bootable(IMAGE_BYTES);
-    let server = FaultServer::start(image.clone(), Manners::default(), Vec::new()).unwrap();
+    let server = FaultServer::start(image.clone(), Behaviour::default(), Vec::new()).unwrap();
     let url = server.url("/a.raw");
     let wrong = sha256(b"another file");
     let disk = used_disk(8 << 20).unwrap();
@@ -105,10 +105,10 @@ fn failures_say_why_on_the_first_line_and_leave_no_bootable_disk() {
 #[test]
 fn the_digest_may_be_in_a_file_beside_the_image() {
     let image = bootable(IMAGE_BYTES);
-    let server = FaultServer::start(image.clone(), Manners::default(), Vec::new()).unwrap();
+    let server = FaultServer::start(image.clone(), Behaviour::default(), Vec::new()).unwrap();
     let digits = sha256(&image).replace("sha256:", "");
     let sums = format!("{}  other.raw\n{digits}  a.raw\n", "0".repeat(64));
-    let sums = FaultServer::start(sums.into_bytes(), Manners::default(), Vec::new()).unwrap();
+    let sums = FaultServer::start(sums.into_bytes(), Behaviour::default(), Vec::new()).unwrap();
     let disk = used_disk(IMAGE_BYTES as u64).unwrap();
     let url = sums.url("/SHA256SUMS");
     let output = write_image(&disk, &["--url", &server.url("/a.raw?x=1"), "--checksum-url", &url]);
@@ -123,7 +123,7 @@ fn the_digest_may_be_in_a_file_beside_the_image() {
 fn the_image_behind_its_compression_may_have_a_digest_of_its_own() {
     let image = bootable(IMAGE_BYTES);
     let packed = Packing::Zstd.pack(&image).unwrap();
-    let server = FaultServer::start(packed.clone(), Manners::default(), Vec::new()).unwrap();
+    let server = FaultServer::start(packed.clone(), Behaviour::default(), Vec::new()).unwrap();
     let (url, served) = (server.url("/a.raw.zst"), sha256(&packed));
     let disk = used_disk(8 << 20).unwrap();
     let output = write_image(&disk, &["--url", &url, "--checksum", &served, "--decoded-checksum", "sha256"]);
@@ -146,7 +146,7 @@ fn the_image_behind_its_compression_may_have_a_digest_of_its_own() {
 #[test]
 fn no_digest_is_needed_when_nobody_wants_one() {
     let image = bootable(IMAGE_BYTES);
-    let server = FaultServer::start(image.clone(), Manners::default(), Vec::new()).unwrap();
+    let server = FaultServer::start(image.clone(), Behaviour::default(), Vec::new()).unwrap();
     let disk = used_disk(IMAGE_BYTES as u64).unwrap();
     let output = write_image(&disk, &["--url", &server.url("/a.raw"), "--no-checksum"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));

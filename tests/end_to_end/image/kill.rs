@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ferric_tests::fault_server::{Fault, FaultServer, Manners};
+use ferric_tests::fault_server::{Behaviour, Fault, FaultServer};
 use ferric_tests::image::{State, bootable, fill_with_old, state, used_disk};
 use ferric_tests::process::{Process, program};
 
@@ -15,7 +15,7 @@ fn a_killed_writer_never_leaves_half_an_image_that_boots() {
     let image = bootable(8 << 20);
     let digest = ferric_steps::image::Digest::of(ferric_steps::image::Algorithm::Sha256, &image).to_string();
     let drip = Fault::Drip(64 << 10, Duration::from_millis(1));
-    let server = FaultServer::always(image.clone(), Manners::default(), drip).unwrap();
+    let server = FaultServer::always(image.clone(), Behaviour::default(), drip).unwrap();
     let disk = used_disk(image.len() as u64).unwrap();
     let start = || {
         let mut command = Command::new(program("ferric-agent"));

@@ -9,7 +9,7 @@ use ferric_hardware::tool::Tools;
 use ferric_hardware::units::Bytes;
 use ferric_steps::ErrorKind;
 use ferric_steps::step::Step;
-use ferric_tests::fault_server::{Fault, FaultServer, Manners};
+use ferric_tests::fault_server::{Behaviour, Fault, FaultServer};
 use ferric_tests::image::{Packing, fill_with_old};
 use ferric_tests::loop_device::LoopDevice;
 use serde_json::{Value, json};
@@ -195,7 +195,7 @@ fn every_packing_ends_up_in_the_root_partition_and_what_is_behind_it_is_not_touc
 
 /// A server that serves the image with one wrong bit.
 fn damaging(image: &Image) -> FaultServer {
-    FaultServer::start(std::fs::read(image.path()).unwrap(), Manners::default(), vec![Fault::Flip(20 * MIB)]).unwrap()
+    FaultServer::start(std::fs::read(image.path()).unwrap(), Behaviour::default(), vec![Fault::Flip(20 * MIB)]).unwrap()
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl RandomAccess for LocalFile {
         let mut bytes = vec![0; len];
         match self.0.read_exact_at(&mut bytes, at.0) {
             Ok(()) => Ok(bytes),
-            Err(e) => Err(ImageError::DownloadFatal(e.to_string())),
+            Err(source) => Err(ImageError::File { path: "image".into(), source }),
         }
     }
 }

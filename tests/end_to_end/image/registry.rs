@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use ferric_steps::ErrorKind;
 use ferric_tests::certificates::Certificates;
-use ferric_tests::fault_server::{Fault, FaultServer, Manners};
+use ferric_tests::fault_server::{Behaviour, Fault, FaultServer};
 use ferric_tests::image::{Packing, State, bootable, state, used_disk};
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::process::program;
@@ -92,7 +92,7 @@ fn a_storage_behind_the_registry_sees_no_token_and_each_signature_once() {
     let lab = Lab::new();
     let blob = lab.packed(Packing::Raw);
     let half = blob.len() / 2;
-    let storage = FaultServer::start(blob.clone(), Manners::default(), vec![Fault::Drop(half)]).unwrap();
+    let storage = FaultServer::start(blob.clone(), Behaviour::default(), vec![Fault::Drop(half)]).unwrap();
     let rules = Rules { uses: 2, storage: Some(storage.url("/blob")), ..Rules::default() };
     let registry = lab.registry(blob.clone(), rules, Vec::new());
     lab.target.deploy(&registry.image(":one"), of_registry()).unwrap();
@@ -103,7 +103,7 @@ fn a_storage_behind_the_registry_sees_no_token_and_each_signature_once() {
     assert_eq!(registry.tokens(), 2);
 
     // That the storage does not let us in has nothing to do with the token.
-    let closed = Manners { authorization: Some("another".into()), ..Manners::default() };
+    let closed = Behaviour { authorization: Some("another".into()), ..Behaviour::default() };
     let storage = FaultServer::start(blob.clone(), closed, Vec::new()).unwrap();
     let rules = Rules { storage: Some(storage.url("/blob")), ..Rules::default() };
     let registry = lab.registry(blob, rules, Vec::new());

@@ -205,7 +205,10 @@ fn no_coding_is_asked_for_and_what_was_stored_in_one_is_decoded() {
     // This server would compress for everybody who takes that.
     target.deploy(&nginx.url(nginx.plain, "image.raw"), json!({})).unwrap();
     target.deploy(&nginx.url(nginx.plain, "stored"), json!({})).unwrap();
-    target.refused(&nginx.url(nginx.plain, "mislabelled"), json!({}), "Content-Encoding gzip");
+    target.deploy(&nginx.url(nginx.plain, "mislabelled"), json!({})).unwrap();
+    let wrong = json!({"os_hash_value": "0".repeat(64)});
+    let error = target.deploy(&nginx.url(nginx.plain, "stored"), wrong).unwrap_err();
+    assert!(format!("{error:?}").contains("Content-Encoding gzip"), "{error:?}");
 }
 
 /// The registry, with what was pushed to it.

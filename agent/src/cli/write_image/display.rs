@@ -122,6 +122,7 @@ mod tests {
             total_bytes: Some(2 << 30),
             rate_bytes_per_second: 512 << 20,
             eta_seconds: Some(2),
+            trouble: None,
         }
     }
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::LIMIT;
 use crate::deploy::image_info::is_url;
-use crate::fetch;
-use crate::image::HttpOptions;
+use crate::fetch::fetch;
+use crate::http::HttpOptions;
 use crate::step::Step;
 use crate::{ErrorKind, StepError};
 
@@ -53,10 +53,10 @@ impl ConfigDrive {
         if !is_url(text) {
             return decode(text.as_bytes(), node);
         }
-        let body = fetch::document(text, &HttpOptions::of(&step.site.options.tls), FETCH_LIMIT_BYTES, step).await;
-        let body = body.map_err(|reason| {
+        let body = fetch(text, &HttpOptions::of(&step.site.options.tls), FETCH_LIMIT_BYTES, step).await;
+        let body = body.map_err(|error| {
             let what = format!("Can't download the configdrive content for node {node}");
-            ErrorKind::Deployment.error(what).because(reason)
+            ErrorKind::Deployment.error(what).because(error)
         })?;
         if is_file_system(&body) { within_limit(body, node) } else { decode(&body, node) }
     }

@@ -51,8 +51,8 @@ struct Annotations {
 }
 
 impl Manifest {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(body).map_err(|error| format!("not a manifest: {error}"))
+    pub(super) fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body)
     }
 
     /// The digests of the manifests of an index that may hold our image, the best first; nothing when this is no index.

@@ -7,10 +7,12 @@ use ferric_hardware::units::{BlockSize, Bytes};
 use tokio_util::sync::CancellationToken;
 
 use super::{Plan, run};
+use crate::http::HttpOptions;
 use crate::image::disk::Target;
 use crate::image::inspect::Expected;
-use crate::image::source::Source;
-use crate::image::{Algorithm, Digest, HttpOptions, ImageError, Location, Retries, Verify};
+use crate::image::source::{Source, Terms};
+use crate::image::{Algorithm, Digest, ImageError, Location, Verify};
+use crate::options::Retries;
 use crate::progress::Progress;
 
 const DISK_BYTES: u64 = 5 << 20;
@@ -145,8 +147,16 @@ fn write(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let cancel = CancellationToken::new();
-    let (locations, http, retries) = ([Location::File(file.path().into())], HttpOptions::default(), Retries::default());
-    let open = || runtime.block_on(Source::open(&locations, true, &http, &retries, &cancel));
+    let locations = [Location::File(file.path().into())];
+    let terms = Terms {
+        http: HttpOptions::default(),
+        login: None,
+        retries: Retries::default(),
+        algorithm: Some(Algorithm::Sha256),
+        progress: Progress::default(),
+        cancel: cancel.clone(),
+    };
+    let open = || runtime.block_on(Source::open(&locations, &terms));
     run(&plan, open().unwrap(), &open, &Progress::default(), &cancel, runtime.handle())
 }
 

@@ -3,8 +3,7 @@
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 
-use super::coding;
-use crate::image::decode::Compression;
+use crate::http::coding::Coding;
 
 /// What a server said of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,19 +11,18 @@ pub(crate) struct Object {
     /// Its size, as coded, unless it is sent in chunks of unknown number.
     pub(crate) total: Option<u64>,
     /// How it is coded. All positions are those of the coded bytes.
-    pub(crate) coding: Option<Compression>,
+    pub(crate) coding: Option<Coding>,
     etag: Option<String>,
     last_modified: Option<String>,
 }
 
 impl Object {
     /// From the headers of a 200 or 206 answer.
-    pub(crate) fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+    pub(crate) fn of(status: StatusCode, headers: &HeaderMap, coding: Option<Coding>) -> Self {
         let total = match status {
             StatusCode::PARTIAL_CONTENT => ContentRange::of(headers).and_then(|range| range.total),
             _ => text(headers, &CONTENT_LENGTH).and_then(|length| length.parse().ok()),
         };
-        let coding = coding::of(headers).ok().flatten();
         Self { total, coding, etag: text(headers, &ETAG), last_modified: text(headers, &LAST_MODIFIED) }
     }
 
@@ -51,7 +49,7 @@ impl Object {
     /// Why `other`, from another server, cannot be a copy.
     pub(crate) fn differs_in_bytes(&self, other: &Self) -> Option<String> {
         if self.coding != other.coding {
-            let name = |coding: Option<Compression>| coding.map_or("identity", Compression::name);
+            let name = |coding: Option<Coding>| coding.map_or("identity", Coding::name);
             return Some(format!("its Content-Encoding was {} and is {}", name(self.coding), name(other.coding)));
         }
         match (self.total, other.total) {
@@ -90,13 +88,11 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::CONTENT_ENCODING;
-
     use super::*;
 
     fn object(headers: &[(HeaderName, &str)]) -> Object {
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-        Object::of(StatusCode::OK, &headers)
+        Object::of(StatusCode::OK, &headers, None)
     }
 
     #[test]
@@ -114,7 +110,7 @@ mod tests {
         assert_eq!(before.differs(&object(&[(CONTENT_LENGTH, "10")])), None);
         assert!(before.differs(&object(&[(ETAG, "\"2\"")])).unwrap().contains("ETag"));
         assert!(before.differs(&object(&[(CONTENT_LENGTH, "11")])).unwrap().contains("11"));
-        let coded = object(&[(CONTENT_LENGTH, "10"), (CONTENT_ENCODING, "gzip")]);
+        let coded = Object { coding: Some(Coding::Gzip), ..object(&[(CONTENT_LENGTH, "10")]) };
         assert!(before.differs_in_bytes(&coded).unwrap().contains("identity and is gzip"));
     }
 

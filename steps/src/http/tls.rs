@@ -1,8 +1,8 @@
-//! Whom we trust as a client. Reading the authorities of the system costs time and memory, and a small system has none,
-//! so it is put off until a server really asks for trust: most agents only ever see plain HTTP or have verification
-//! switched off.
+//! TLS as a client: whose certificates are believed, and what is spoken. Reading the authorities of the system costs time
+//! and memory, and a small system has none, so it is put off until a server really shows a certificate: most agents only
+//! ever see plain HTTP or have verification switched off.
 
-mod permitted;
+mod protocol;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -14,8 +14,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::image::HttpOptions;
-pub use permitted::Permitted;
+pub use self::protocol::{provider, versions};
+use crate::options::Tls;
 
 /// Where systems keep their authorities.
 const SYSTEM_BUNDLES: [&str; 4] = [
@@ -27,7 +27,7 @@ const SYSTEM_BUNDLES: [&str; 4] = [
 
 /// Why connections cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TrustError {
+pub enum TlsError {
     /// A file with certificates or a key is missing or holds none.
     #[error("cannot use {path}: {reason}")]
     File {
@@ -41,38 +41,38 @@ pub enum TrustError {
     Setup(#[from] rustls::Error),
 }
 
-/// The configuration of connections to servers, after `insecure`, `ca_file`, `client_certificate` and `tls` of `options`.
+/// The configuration of connections to servers.
 ///
 /// # Errors
 /// A client certificate or authority file that cannot be used.
-pub fn client_config(options: &HttpOptions) -> Result<ClientConfig, TrustError> {
-    let provider = options.tls.provider();
-    let trust = match options.insecure {
-        true => Trust::Anybody,
-        false => Trust::Authorities { file: options.ca_file.clone(), verifier: OnceLock::new() },
+pub fn client_config(options: &Tls) -> Result<ClientConfig, TlsError> {
+    let provider = provider(options);
+    let believed = match options.insecure {
+        true => Believed::Everybody,
+        false => Believed::Authorities { file: options.authorities.clone(), verifier: OnceLock::new() },
     };
-    let verifier = Verifier { provider: provider.clone(), trust };
-    if let Trust::Authorities { file: Some(_), .. } = &verifier.trust {
+    let verifier = Verifier { provider: provider.clone(), believed };
+    if let Believed::Authorities { file: Some(_), .. } = &verifier.believed {
         // A file that was asked for must be good; that is better known at once.
         verifier.authorities()?;
     }
     let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(options.tls.versions())?
+        .with_protocol_versions(versions(options))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     match &options.client_certificate {
         Some((certificate, key)) => {
             let chain = certificates(certificate)?;
             let key = PrivateKeyDer::from_pem_file(key)
-                .map_err(|error| TrustError::File { path: key.display().to_string(), reason: error.to_string() })?;
+                .map_err(|error| TlsError::File { path: key.display().to_string(), reason: error.to_string() })?;
             Ok(builder.with_client_auth_cert(chain, key)?)
         }
         None => Ok(builder.with_no_client_auth()),
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    let error = |reason: String| TrustError::File { path: path.display().to_string(), reason };
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let error = |reason: String| TlsError::File { path: path.display().to_string(), reason };
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .map_err(|cause| error(cause.to_string()))?
         .collect::<Result<_, _>>()
@@ -83,21 +83,21 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError>
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
-    trust: Trust,
+    believed: Believed,
 }
 
 #[derive(Debug)]
-enum Trust {
+enum Believed {
     /// Any certificate is good.
-    Anybody,
+    Everybody,
     /// Certificates signed by these authorities, or by those of the system.
     Authorities { file: Option<PathBuf>, verifier: OnceLock<Arc<WebPkiServerVerifier>> },
 }
 
 impl Verifier {
-    /// The verifier behind the authorities, read at first use; none when anybody is trusted.
+    /// The verifier behind the authorities, read at first use; none when everybody is believed.
     fn authorities(&self) -> Result<Option<&Arc<WebPkiServerVerifier>>, rustls::Error> {
-        let Trust::Authorities { file, verifier } = &self.trust else { return Ok(None) };
+        let Believed::Authorities { file, verifier } = &self.believed else { return Ok(None) };
         if let Some(verifier) = verifier.get() {
             return Ok(Some(verifier));
         }
@@ -157,56 +157,5 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::image::http::{Http, Refusal};
-
-    /// Serves one empty answer to whoever gets through a TLS 1.2 handshake. Returns the URL.
-    fn old_server() -> url::Url {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_string()]).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config = rustls::ServerConfig::builder_with_provider(Permitted::default().provider())
-            .with_protocol_versions(&[&rustls::version::TLS12])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
-        std::thread::spawn(move || {
-            let (stream, _) = listener.accept().unwrap();
-            let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
-            let mut tls = rustls::StreamOwned::new(connection, stream);
-            if tls.read(&mut [0; 4096]).is_ok() {
-                tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
-            }
-        });
-        url
-    }
-
-    async fn ask(tls: Permitted) -> Result<u16, Refusal> {
-        let options = HttpOptions { insecure: true, tls, ..HttpOptions::default() };
-        let url = old_server();
-        let client = Http::new(&options, Duration::from_secs(30)).unwrap();
-        client.send(client.get(&url), "the server").await.map(|answer| answer.status().as_u16())
-    }
-
-    #[tokio::test]
-    async fn servers_of_images_must_speak_a_permitted_version() {
-        assert_eq!(ask(Permitted::default()).await.unwrap(), 200);
-        let suites = Some("ECDHE-ECDSA-AES128-GCM-SHA256".to_string());
-        assert_eq!(ask(Permitted { only_1_3: false, cipher_suites: suites }).await.unwrap(), 200);
-        assert!(ask(Permitted { only_1_3: true, cipher_suites: None }).await.is_err());
-        // The server's certificate has an ECDSA key, so no suite is left in common.
-        let suites = Some("ECDHE-RSA-AES128-GCM-SHA256".to_string());
-        assert!(ask(Permitted { only_1_3: false, cipher_suites: suites }).await.is_err());
     }
 }

@@ -3,6 +3,35 @@
 use serde_json::Value;
 use url::Url;
 
+/// Why a registry does not let us in.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// What we show is not taken.
+    #[error("the registry answers 401")]
+    Refused,
+    /// It does not say what it wants to see.
+    #[error("the registry answers 401 and does not say how to prove who we are")]
+    NoChallenge,
+    /// It wants a password and we have none.
+    #[error("the registry wants a user and a password")]
+    PasswordWanted,
+    /// It sends us to an address that is none.
+    #[error("{address:?} gives tokens and is no URL")]
+    NoAddress {
+        /// The address.
+        address: String,
+        /// The cause.
+        #[source]
+        source: url::ParseError,
+    },
+    /// It sends us where our password could be read on the way.
+    #[error("tokens are to be had from {0}, which is not protected by TLS")]
+    Unprotected(String),
+    /// The answer of the server of tokens holds none.
+    #[error("there is no token in the answer")]
+    NoToken,
+}
+
 /// What the registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
@@ -34,14 +63,14 @@ impl Challenge {
     }
 }
 
-/// Where a token for reading the repository `name` is to be had. It gets our password, so it must be a safe place.
-pub(super) fn token_url(realm: &str, service: Option<&str>, name: &str) -> Result<Url, String> {
-    let mut url = Url::parse(realm).map_err(|error| format!("{realm:?} gives tokens and is no URL: {error}"))?;
+/// Where a token for this scope is to be had. That place gets our password, so it must be a safe one.
+pub(super) fn token_url(realm: &str, service: Option<&str>, scope: &str) -> Result<Url, LoginError> {
+    let mut url = Url::parse(realm).map_err(|source| LoginError::NoAddress { address: realm.to_string(), source })?;
     if url.scheme() != "https" {
-        return Err(format!("tokens are to be had from {realm}, which is not protected by TLS"));
+        return Err(LoginError::Unprotected(realm.to_string()));
     }
     url.query_pairs_mut().extend_pairs(service.map(|service| ("service", service)));
-    url.query_pairs_mut().append_pair("scope", &format!("repository:{name}:pull"));
+    url.query_pairs_mut().append_pair("scope", scope);
     Ok(url)
 }
 
@@ -62,7 +91,7 @@ mod tests {
     fn challenges_say_where_tokens_are() {
         let header = r#"Bearer realm="https://auth.example/token",service="registry.example",scope="x""#;
         let Some(Challenge::Bearer { realm, service }) = Challenge::parse(header) else { panic!("no challenge") };
-        let url = token_url(&realm, service.as_deref(), "a/os").unwrap();
+        let url = token_url(&realm, service.as_deref(), "repository:a/os:pull").unwrap();
         assert_eq!(
             url.as_str(),
             "https://auth.example/token?service=registry.example&scope=repository%3Aa%2Fos%3Apull"
