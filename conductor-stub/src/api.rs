@@ -1,26 +1,44 @@
 //! The HTTP interface: Ironic's API subset, the artefacts, and the stub's own pages under `/stub/`.
 //!
 //! - [`version`]: microversions and the headers on every answer
-//! - [`root`], [`nodes`], [`states`], [`vmedia`], [`ports`]: what clients call
+//! - [`root`]: the documents about versions
+//! - [`nodes`], [`node_list`], [`node_patch`], and below a node [`states`], [`maintenance`], [`history`], [`traits`], [`vifs`], [`vmedia`];
+//!   [`ports`], [`drivers`], [`conductors`]: what clients call; [`absent`]: what there is not
+//! - [`arguments`], [`fields`], [`paging`], [`patch`], [`named`]: what requests say; [`node_check`], [`node_view`]: what is true of nodes, and what is seen of them
 //! - [`ramdisk`]: what agents call
 //! - [`artefacts`]: what firmware and agents fetch
 //! - [`own`]: journal, faults, progress and the page
 //! - [`access`], [`auth`]: who may ask; [`body`]: bodies that come in; [`journal`]: every request written down; [`fault`]: what is to go wrong
 
+pub mod absent;
 pub mod access;
+pub mod arguments;
 pub mod artefacts;
 pub mod auth;
 pub mod body;
+pub mod conductors;
+pub mod drivers;
 pub mod fault;
+pub mod fields;
+pub mod history;
 pub mod journal;
+pub mod maintenance;
+pub mod named;
+pub mod node_check;
+pub mod node_list;
+pub mod node_patch;
+pub mod node_view;
 pub mod nodes;
 pub mod own;
+pub mod paging;
 pub mod patch;
 pub mod ports;
 pub mod ramdisk;
 pub mod root;
 pub mod states;
+pub mod traits;
 pub mod version;
+pub mod vifs;
 pub mod vmedia;
 
 use std::sync::Arc;
@@ -29,7 +47,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use tower::ServiceExt;
 
 use crate::conductor::Shared;
@@ -60,26 +78,10 @@ pub fn router(conductor: Shared, access: Arc<Access>, faults: Arc<Faults>) -> Ro
             post(ramdisk::continue_inspection).layer(limited(config.max_json_body_size_inspection)),
         )
         .with_state(Arc::clone(&conductor));
-    let closed = Router::new()
-        .route("/v1/drivers", get(root::drivers))
-        .route("/v1/drivers/{name}", get(root::driver))
-        .route("/v1/conductors", get(root::conductors))
-        .route("/v1/nodes", get(nodes::list).post(nodes::create))
-        .route("/v1/nodes/detail", get(nodes::detail))
-        .route("/v1/nodes/{node}", get(nodes::show).patch(nodes::patch).delete(nodes::delete))
-        .route("/v1/nodes/{node}/validate", get(nodes::validate))
-        .route("/v1/nodes/{node}/inventory", get(nodes::inventory))
-        .route("/v1/nodes/{node}/history", get(nodes::history))
-        .route("/v1/nodes/{node}/ports", get(ports::of_node))
-        .route("/v1/nodes/{node}/maintenance", put(nodes::set_maintenance).delete(nodes::clear_maintenance))
-        .route("/v1/nodes/{node}/states", get(states::show))
-        .route("/v1/nodes/{node}/states/power", put(states::power))
-        .route("/v1/nodes/{node}/states/raid", put(states::raid))
-        .route("/v1/nodes/{node}/vmedia", get(vmedia::list).post(vmedia::attach).delete(vmedia::detach))
-        .route("/v1/ports", get(ports::list).post(ports::create))
-        .route("/v1/ports/detail", get(ports::list))
-        .route("/v1/ports/{port}", get(ports::show).patch(ports::patch).delete(ports::delete))
-        .fallback(async || ApiError::NotFound)
+    let closed = resources()
+        .into_iter()
+        .fold(absent::router(), |router, (path, methods)| router.route(&format!("/v1{path}"), methods))
+        .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(limited(ordinary))
         .route(
@@ -109,6 +111,41 @@ pub fn router(conductor: Shared, access: Arc<Access>, faults: Arc<Faults>) -> Ro
     Router::new().fallback_service(inner.map_request(without_trailing_slash))
 }
 
+/// What clients call, below `/v1`.
+fn resources() -> Vec<(&'static str, MethodRouter<Shared>)> {
+    vec![
+        ("/drivers", get(drivers::list)),
+        ("/drivers/{name}", get(drivers::show)),
+        ("/drivers/{name}/properties", get(drivers::properties)),
+        ("/drivers/{name}/raid/logical_disk_properties", get(drivers::raid)),
+        ("/drivers/{name}/vendor_passthru/methods", get(drivers::vendor_methods)),
+        ("/conductors", get(conductors::list)),
+        ("/conductors/{host}", get(conductors::show)),
+        ("/nodes", get(node_list::list).post(nodes::create)),
+        ("/nodes/detail", get(node_list::detail)),
+        ("/nodes/validate", get(nodes::validate_by_query)),
+        ("/nodes/{node}", get(nodes::show).patch(node_patch::patch).delete(nodes::delete)),
+        ("/nodes/{node}/validate", get(nodes::validate)),
+        ("/nodes/{node}/inventory", get(nodes::inventory)),
+        ("/nodes/{node}/children", get(nodes::children)),
+        ("/nodes/{node}/history", get(history::list)),
+        ("/nodes/{node}/history/{event}", get(history::show)),
+        ("/nodes/{node}/ports", get(ports::of_node)),
+        ("/nodes/{node}/maintenance", put(maintenance::set).delete(maintenance::clear)),
+        ("/nodes/{node}/traits", get(traits::list).put(traits::replace).delete(traits::clear)),
+        ("/nodes/{node}/traits/{trait}", put(traits::add).delete(traits::remove)),
+        ("/nodes/{node}/vifs", get(vifs::list).post(vifs::attach)),
+        ("/nodes/{node}/vifs/{vif}", delete(vifs::detach)),
+        ("/nodes/{node}/states", get(states::show)),
+        ("/nodes/{node}/states/power", put(states::power)),
+        ("/nodes/{node}/states/raid", put(states::raid)),
+        ("/nodes/{node}/vmedia", get(vmedia::list).post(vmedia::attach).delete(vmedia::detach)),
+        ("/ports", get(ports::list).post(ports::create)),
+        ("/ports/detail", get(ports::detail)),
+        ("/ports/{port}", get(ports::show).patch(ports::patch).delete(ports::delete)),
+    ]
+}
+
 /// The files for machines alone.
 pub fn files(conductor: &Shared, access: Arc<Access>, faults: Arc<Faults>) -> Router {
     Router::new()
@@ -130,4 +167,50 @@ fn without_trailing_slash(mut request: Request) -> Request {
         }
     }
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The page that says what there is.
+    const PAGE: &str = include_str!("../../docs/api.md");
+
+    /// What the first cells of a table's rows name, below this heading.
+    fn named(heading: &str) -> Vec<(&'static str, &'static str)> {
+        let section = PAGE.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            (cells[1].trim_matches('`'), cells[if heading == "Routes" { 3 } else { 2 }])
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_page_has_every_route() {
+        let listed = named("Routes");
+        let there = resources().into_iter().map(|(path, _)| path);
+        for (path, is_there) in there.map(|path| (path, true)).chain(absent::ABSENT.map(|(path, _)| (path, false))) {
+            let path = format!("/v1{path}").replace("{name}", "{driver}").replace("{host}", "{conductor}");
+            let row = listed.iter().find(|(listed, _)| *listed == path);
+            let verdict = row.unwrap_or_else(|| panic!("{path} is not in docs/api.md")).1;
+            assert_eq!(verdict != "absent", is_there, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_page_has_every_field() {
+        for (heading, fields, more) in [
+            ("Fields of a node", node_view::FIELDS, ["links", "ports", "states"].as_slice()),
+            ("Fields of a port", ports::FIELDS, &["links"]),
+        ] {
+            let mut listed: Vec<&str> =
+                named(heading).into_iter().filter(|(_, verdict)| *verdict != "absent").map(|(name, _)| name).collect();
+            let mut there: Vec<&str> = fields.iter().map(|field| field.name).chain(more.iter().copied()).collect();
+            listed.sort_unstable();
+            there.sort_unstable();
+            assert_eq!(listed, there, "{heading}");
+        }
+    }
 }

@@ -46,6 +46,8 @@ pub struct Conductor {
     pub drivers: Drivers,
     /// How far the running steps are.
     pub progress: Progress,
+    /// When it was started, ISO 8601.
+    pub started_at: String,
 }
 
 impl Conductor {

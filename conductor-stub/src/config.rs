@@ -100,6 +100,8 @@ pub struct Config {
     pub progress_interval_seconds: f64,
     /// Whether nodes are cleaned on their way to `available` (`[conductor]automated_clean`).
     pub automated_clean: bool,
+    /// Whether nodes in `available` may be deleted (`[conductor]allow_deleting_available_nodes`).
+    pub allow_deleting_available_nodes: bool,
     /// Overrides the agent's priority of `erase_devices`; 0 leaves the step out.
     pub erase_devices_priority: Option<i64>,
     /// Overrides the agent's priority of `erase_devices_metadata`; 0 leaves the step out.
@@ -158,6 +160,7 @@ impl Default for Config {
             command_wait_attempts: 300,
             progress_interval_seconds: 1.0,
             automated_clean: true,
+            allow_deleting_available_nodes: true,
             erase_devices_priority: None,
             erase_devices_metadata_priority: None,
             power_state_change_timeout_seconds: 60,

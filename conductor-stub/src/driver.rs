@@ -2,10 +2,11 @@
 //!
 //! One hardware type, one file: [`fake`] does nothing and remembers, [`local_process`] runs an agent
 //! on this machine, [`redfish`] talks to a BMC. A node's `driver` names its hardware type. A driver knows the
-//! [`BootServices`](crate::services::BootServices) that it is made with, and nothing else of the conductor.
+//! [`BootServices`](crate::services::BootServices) that it is made with, and nothing else of the conductor. [`properties`] says what each reads of a node.
 
 pub mod fake;
 pub mod local_process;
+pub mod properties;
 pub mod redfish;
 
 use std::collections::BTreeMap;

@@ -1,14 +1,19 @@
 //! The record of one machine: what its owner says about it, and what the conductor knows.
 //!
-//! - [`spec`]: what clients set; [`port`]: the machine's network interfaces, [`mac`]: their addresses
+//! - [`spec`]: what clients set, [`flag`]: its booleans, [`interface`]: the parts of drivers
+//! - [`port`]: the machine's network interfaces, [`mac`]: their addresses
 //! - [`internal`]: what the conductor remembers; [`plan`]: the steps of an operation, [`intent`]: what is done next
 
+pub mod flag;
 pub mod intent;
+pub mod interface;
 pub mod internal;
 pub mod mac;
 pub mod plan;
 pub mod port;
 pub mod spec;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -48,6 +53,18 @@ pub struct Node {
     pub fault: Option<String>,
     /// What the conductor remembers: agent URL, token, certificate, steps.
     pub internal: Internal,
+    /// What it can do, in words.
+    #[serde(default)]
+    pub traits: BTreeSet<String>,
+    /// The allocation that has it.
+    #[serde(default)]
+    pub allocation_uuid: Option<Uuid>,
+    /// `uefi` or `bios`, as far as its BMC tells.
+    #[serde(default)]
+    pub boot_mode: Option<String>,
+    /// Whether it boots with Secure Boot, as far as its BMC tells.
+    #[serde(default)]
+    pub secure_boot: Option<bool>,
     /// RAID that exists.
     pub raid_config: Object,
     /// RAID that is wanted.
@@ -83,6 +100,10 @@ impl Node {
             maintenance_reason: None,
             fault: None,
             internal: Internal::default(),
+            traits: BTreeSet::new(),
+            allocation_uuid: None,
+            boot_mode: None,
+            secure_boot: None,
             raid_config: Object::new(),
             target_raid_config: Object::new(),
             created_at: clock::now(),
@@ -97,6 +118,12 @@ impl Node {
     /// Name if it has one, else UUID: for people.
     pub fn label(&self) -> String {
         self.spec.name.clone().unwrap_or_else(|| self.uuid.to_string())
+    }
+
+    /// The interface of this kind: what was chosen, else the default.
+    pub fn interface(&self, kind: &str) -> &str {
+        let defaults = interface::implementations(&self.spec.driver, kind);
+        self.spec.interface(kind).or(defaults.first().copied()).unwrap_or_default()
     }
 
     /// Moves to `state`; the target and the time follow.
@@ -171,28 +198,8 @@ impl Node {
             Ok(Value::Object(map)) => map,
             _ => Object::new(),
         };
-        let (boot, control) = match self.spec.driver.as_str() {
-            "redfish" => ("redfish-https", "redfish"),
-            _ => ("fake", "fake"),
-        };
-        for (name, default) in [
-            ("boot_interface", boot),
-            ("deploy_interface", "direct"),
-            ("bios_interface", "no-bios"),
-            ("console_interface", "no-console"),
-            ("firmware_interface", "no-firmware"),
-            ("inspect_interface", "agent"),
-            ("management_interface", control),
-            ("network_interface", "noop"),
-            ("power_interface", control),
-            ("raid_interface", "agent"),
-            ("rescue_interface", "agent"),
-            ("storage_interface", "noop"),
-            ("vendor_interface", "no-vendor"),
-        ] {
-            if view.get(name).is_none_or(Value::is_null) {
-                view.insert(name.into(), default.into());
-            }
+        for kind in interface::KINDS {
+            view.insert(format!("{kind}_interface"), self.interface(kind).into());
         }
         let step = |family| self.current_step(family).map_or_else(|| json!({}), |step| json!(step));
         let facts = json!({
@@ -217,11 +224,12 @@ impl Node {
             "inspection_finished_at": self.inspection_finished_at,
             "reservation": null,
             "console_enabled": false,
-            "allocation_uuid": null,
-            "boot_mode": null,
-            "secure_boot": null,
+            "allocation_uuid": self.allocation_uuid,
+            "boot_mode": self.boot_mode,
+            "secure_boot": self.secure_boot,
             "conductor": "conductor-stub",
-            "traits": [],
+            "health": null,
+            "traits": self.traits,
         });
         if let Value::Object(facts) = facts {
             view.extend(facts);

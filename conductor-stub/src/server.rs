@@ -19,6 +19,7 @@ use crate::api::access::Access;
 use crate::api::auth::{HttpBasic, UsersError};
 use crate::api::fault::Faults;
 use crate::artefacts::Artefacts;
+use crate::clock;
 use crate::conductor::{Conductor, Progress, Shared};
 use crate::config::{AuthStrategy, Config};
 use crate::dhcp::{Dhcp, DhcpError};
@@ -173,6 +174,7 @@ impl Server {
             authority: tls.as_ref().and_then(|tls| tls.authority.clone()),
             artefacts,
             progress: Progress::default(),
+            started_at: clock::now(),
         });
         recovery::recover(&conductor)?;
         watch::start(&conductor, released);

@@ -321,9 +321,23 @@ impl ProvisionState {
         S::Servicing,
     ];
 
-    /// Whether a node may be deleted here without being in maintenance.
-    pub fn allows_deletion(self) -> bool {
-        matches!(self, S::Enroll | S::Manageable | S::AdoptFailed)
+    /// Whether a node on its way somewhere may be changed by clients all the same.
+    pub fn allows_update(self) -> bool {
+        matches!(
+            self,
+            S::DeployFailed
+                | S::Inspecting
+                | S::InspectFailed
+                | S::InspectWait
+                | S::CleanFailed
+                | S::Error
+                | S::Verifying
+                | S::AdoptFailed
+                | S::RescueFailed
+                | S::UnrescueFailed
+                | S::ServiceHold
+                | S::ServiceFailed
+        )
     }
 }
 

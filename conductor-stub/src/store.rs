@@ -1,10 +1,11 @@
 //! The database: one SQLite file that survives a restart.
 //!
-//! - [`nodes`], [`inspection`], [`ports`], [`history`], [`artefacts`]: what is in it
+//! - [`nodes`], [`inspection`], [`ports`], [`history`], [`artefacts`]: what is in it; [`listing`]: parts of long lists
 
 pub mod artefacts;
 pub mod history;
 pub mod inspection;
+pub mod listing;
 pub mod nodes;
 pub mod ports;
 
@@ -44,7 +45,7 @@ pub struct Store {
 }
 
 /// What makes a database of the last version one of this; the first step is also taken on those from before versions.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS nodes (
         uuid TEXT PRIMARY KEY, name TEXT UNIQUE, provision_state TEXT NOT NULL, document TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS ports (
@@ -63,6 +64,8 @@ const MIGRATIONS: [&str; 2] = [
     CREATE TABLE received (
         node_uuid TEXT PRIMARY KEY REFERENCES nodes(uuid) ON DELETE CASCADE, document TEXT NOT NULL);
     ALTER TABLE artefacts ADD COLUMN fetched REAL;",
+    "UPDATE nodes SET document = json_set(document, '$.spec.chassis_uuid', NULL,
+        '$.spec.conductor_group', lower(coalesce(json_extract(document, '$.spec.conductor_group'), '')));",
 ];
 
 const SETTINGS: &str = "

@@ -1,14 +1,13 @@
-//! The version documents, drivers and conductors.
+//! The documents about versions, and the page.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::body::Answer;
-use super::version;
+use super::node_view::links;
+use super::version::{self, Version};
 use crate::conductor::Shared;
-use crate::error::ApiError;
 
 const PAGE: &str = include_str!("page.html");
 
@@ -51,49 +50,28 @@ pub async fn root(State(conductor): State<Shared>, headers: HeaderMap) -> Respon
     .into_response()
 }
 
+/// What there is below `/v1`, and the first minor version that has it.
+const RESOURCES: [(&str, u32); 7] = [
+    ("nodes", 1),
+    ("ports", 1),
+    ("drivers", 1),
+    ("lookup", 22),
+    ("heartbeat", 22),
+    ("conductors", 49),
+    ("continue_inspection", 84),
+];
+
 /// `GET /v1`.
-pub async fn v1(State(conductor): State<Shared>) -> Response {
+pub async fn v1(State(conductor): State<Shared>, asked: Version) -> Response {
     let url = conductor.urls.public();
-    let link = |name: &str| json!([{"href": format!("{url}/v1/{name}/"), "rel": "self"}, {"href": format!("{url}/{name}/"), "rel": "bookmark"}]);
-    axum::Json(json!({
+    let mut body = json!({
         "id": "v1",
         "links": [{"href": format!("{url}/v1/"), "rel": "self"}],
         "media_types": [{"base": "application/json", "type": "application/vnd.openstack.ironic.v1+json"}],
         "version": version(&conductor),
-        "nodes": link("nodes"),
-        "ports": link("ports"),
-        "drivers": link("drivers"),
-        "lookup": link("lookup"),
-        "heartbeat": link("heartbeat"),
-        "continue_inspection": link("continue_inspection"),
-    }))
-    .into_response()
-}
-
-/// `GET /v1/drivers`.
-pub async fn drivers(State(conductor): State<Shared>) -> Response {
-    let drivers: Vec<Value> = conductor.drivers.names().map(description).collect();
-    axum::Json(json!({ "drivers": drivers })).into_response()
-}
-
-/// `GET /v1/drivers/{name}`.
-///
-/// # Errors
-/// 404.
-pub async fn driver(State(conductor): State<Shared>, Path(name): Path<String>) -> Answer {
-    let found = conductor.drivers.names().find(|known| *known == name);
-    let found = found.ok_or(ApiError::Missing { kind: "Driver", ident: name })?;
-    Ok(axum::Json(description(found)).into_response())
-}
-
-fn description(name: &str) -> Value {
-    json!({"name": name, "hosts": ["conductor-stub"], "type": "dynamic", "links": []})
-}
-
-/// `GET /v1/conductors`.
-pub async fn conductors() -> Response {
-    axum::Json(
-        json!({"conductors": [{"hostname": "conductor-stub", "conductor_group": "", "alive": true, "links": []}]}),
-    )
-    .into_response()
+    });
+    for (name, _) in RESOURCES.into_iter().filter(|(_, since)| asked.0 >= *since) {
+        body[name] = links(url, &format!("{name}/"));
+    }
+    axum::Json(body).into_response()
 }

@@ -24,11 +24,34 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id")
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32);
 
+impl Version {
+    /// That the client is of version 1.`minor` at least.
+    ///
+    /// # Errors
+    /// 406.
+    pub fn needs(self, minor: u32) -> Result<(), ApiError> {
+        if self.0 < minor { Err(ApiError::needs(minor)) } else { Ok(()) }
+    }
+
+    /// That there is such a thing for this client.
+    ///
+    /// # Errors
+    /// 404.
+    pub fn knows(self, minor: u32) -> Result<(), ApiError> {
+        if self.0 < minor { Err(ApiError::Newer) } else { Ok(()) }
+    }
+
+    /// The version that was settled for a request.
+    pub fn of(parts: &Parts) -> Self {
+        parts.extensions.get::<Self>().copied().unwrap_or(Self(MINIMUM))
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Version {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        Ok(parts.extensions.get::<Self>().copied().unwrap_or(Self(MINIMUM)))
+        Ok(Self::of(parts))
     }
 }
 
@@ -64,10 +87,18 @@ fn asked(headers: &HeaderMap) -> Result<u32, ApiError> {
     if text == "latest" {
         return Ok(MAXIMUM);
     }
-    let minor = text.strip_prefix("1.").and_then(|minor| minor.parse().ok());
-    minor.filter(|minor| (MINIMUM..=MAXIMUM).contains(minor)).ok_or_else(|| {
-        ApiError::NotAcceptable(format!(
-            "Version {text} was requested but the requested API version is not supported by this service. The supported version range is: [1.{MINIMUM}, 1.{MAXIMUM}]."
-        ))
-    })
+    let refused =
+        |why: &str| ApiError::Version(format!("{why}The supported version range is: [1.{MINIMUM}, 1.{MAXIMUM}]."));
+    let numbers =
+        text.split_once('.').and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse().ok()?)));
+    match numbers {
+        Some((1, minor)) if (MINIMUM..=MAXIMUM).contains(&minor) => Ok(minor),
+        Some((1, _)) => Err(refused(&format!(
+            "Version {text} was requested but the minor version is not supported by this service. "
+        ))),
+        Some(_) => Err(refused(&format!(
+            "Mutually exclusive versions requested. Version {text} requested but not supported by this service. "
+        ))),
+        None => Err(ApiError::Version("Invalid value for X-OpenStack-Ironic-API-Version header".into())),
+    }
 }

@@ -58,7 +58,9 @@ impl StepFamily for Cleaning {
         Box::pin(async {
             power::tear_down(task).await?;
             task.node.internal.plan = None;
-            task.step_to(if is_manual(&task.node) { Event::Manage } else { Event::Done })
+            // Who retires a machine does not want it handed out again.
+            let stays = is_manual(&task.node) || task.node.spec.retired;
+            task.step_to(if stays { Event::Manage } else { Event::Done })
         })
     }
 }

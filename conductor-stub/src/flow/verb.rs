@@ -1,6 +1,5 @@
 //! What a client asked for: `PUT /v1/nodes/{node}/states/provision`.
 
-use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -13,32 +12,22 @@ use crate::node::{Family, Intent, Node, Plan, Step};
 use crate::state::{Event, PowerState, PowerTarget, ProvisionState};
 
 /// The body of the request.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub struct Request {
     /// The verb.
     pub target: String,
     /// For deployments: base64 text, a URL, or an object to render.
-    #[serde(default)]
     pub configdrive: Option<Value>,
     /// For manual cleaning.
-    #[serde(default)]
     pub clean_steps: Option<Value>,
     /// For deployments.
-    #[serde(default)]
     pub deploy_steps: Option<Value>,
     /// For servicing.
-    #[serde(default)]
     pub service_steps: Option<Value>,
     /// For rescue.
-    #[serde(default)]
     pub rescue_password: Option<String>,
     /// Accepted; the ramdisk is always booted.
-    #[serde(default)]
     pub disable_ramdisk: Option<bool>,
-    /// Accepted.
-    #[serde(default)]
-    pub runbook: Option<String>,
 }
 
 /// Starts what `request` asks for. When this returns, the node is already in the transitional state.
@@ -57,6 +46,7 @@ pub fn begin(conductor: &Shared, node: Uuid, request: Request) -> Result<(), Api
             request.target
         )));
     }
+    allowed(&task.node, event)?;
     prepare(&mut task, event, request)?;
     task.enter(event).map_err(FlowError::from)?;
     if event == Event::Abort {
@@ -65,6 +55,34 @@ pub fn begin(conductor: &Shared, node: Uuid, request: Request) -> Result<(), Api
     }
     task.save()?;
     tokio::spawn(resume::go_on(task));
+    Ok(())
+}
+
+/// Whether the node's owner has not forbidden it.
+fn allowed(node: &Node, event: Event) -> Result<(), ApiError> {
+    let in_maintenance = match event {
+        Event::Deploy | Event::Rebuild => "provisioning",
+        Event::Clean => "cleaning",
+        Event::Rescue => "rescuing",
+        Event::Unrescue => "unrescuing",
+        Event::Service => "service",
+        _ => "",
+    };
+    if node.spec.maintenance && !in_maintenance.is_empty() {
+        return Err(ApiError::Invalid(format!(
+            "The {in_maintenance} operation can't be performed on node {} because it's in maintenance mode.",
+            node.uuid
+        )));
+    }
+    if node.spec.retired && event == Event::Provide {
+        return Err(ApiError::Invalid(format!(
+            "The providing operation can't be performed on node {} because it is retired.",
+            node.uuid
+        )));
+    }
+    if node.spec.protected && matches!(event, Event::Delete | Event::Rebuild) {
+        return Err(ApiError::protected(node.uuid));
+    }
     Ok(())
 }
 
@@ -118,12 +136,6 @@ fn prepare(task: &mut Task, event: Event, request: Request) -> Result<(), ApiErr
             rescue::keep_password(node, &password).map_err(refused)?;
         }
         Event::Inspect => task.conductor.store.forget_received(node.uuid)?,
-        Event::Delete if node.spec.protected => {
-            return Err(ApiError::Forbidden(format!(
-                "Node {} is protected and can not be undeployed, rebuilt or deleted.",
-                node.uuid
-            )));
-        }
         _ => {}
     }
     Ok(())

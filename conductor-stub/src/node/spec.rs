@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::flag;
+use super::interface::{self, InterfaceError};
 use crate::boot_url::{BootUrl, BootUrlError};
 use crate::files;
 
@@ -33,33 +35,34 @@ pub struct Spec {
     pub deploy_interface: Option<String>,
     /// How the ramdisk is booted.
     pub boot_interface: Option<String>,
-    /// Stored and shown.
+    /// How firmware settings are changed.
     pub bios_interface: Option<String>,
-    /// Stored and shown.
+    /// One choice.
     pub console_interface: Option<String>,
-    /// Stored and shown.
+    /// How firmware is updated.
     pub firmware_interface: Option<String>,
-    /// Stored and shown; inspection is done by the agent.
+    /// Who inspects: the agent, or the BMC.
     pub inspect_interface: Option<String>,
-    /// Stored and shown.
+    /// One choice for each hardware type.
     pub management_interface: Option<String>,
-    /// Stored and shown.
+    /// One choice.
     pub network_interface: Option<String>,
-    /// Stored and shown.
+    /// One choice for each hardware type.
     pub power_interface: Option<String>,
-    /// Stored and shown.
+    /// Who builds RAID: the agent, or nobody.
     pub raid_interface: Option<String>,
-    /// Stored and shown.
+    /// Who rescues: the agent, or nobody.
     pub rescue_interface: Option<String>,
-    /// Stored and shown.
+    /// One choice.
     pub storage_interface: Option<String>,
-    /// Stored and shown.
+    /// One choice.
     pub vendor_interface: Option<String>,
     /// `false` skips automated cleaning.
+    #[serde(with = "flag::optional")]
     pub automated_clean: Option<bool>,
-    /// Stored and shown.
+    /// What kind of machine it is: allocations ask for one.
     pub resource_class: Option<String>,
-    /// Stored and shown.
+    /// Stored and shown, in lower case.
     pub conductor_group: String,
     /// Stored and shown.
     pub owner: Option<String>,
@@ -67,25 +70,31 @@ pub struct Spec {
     pub lessee: Option<String>,
     /// Stored and shown.
     pub description: Option<String>,
-    /// Stored and shown.
-    pub chassis_uuid: Option<String>,
-    /// Keeps the node from being undeployed.
+    /// There are no chassis.
+    pub chassis_uuid: Option<Uuid>,
+    /// Keeps the node from being undeployed, rebuilt and deleted.
+    #[serde(deserialize_with = "flag::deserialize")]
     pub protected: bool,
-    /// Stored and shown.
+    /// Why.
     pub protected_reason: Option<String>,
-    /// Stored and shown.
+    /// Keeps the node from being made available.
+    #[serde(deserialize_with = "flag::deserialize")]
     pub retired: bool,
-    /// Stored and shown.
+    /// Why.
     pub retired_reason: Option<String>,
     /// Stored and shown.
     pub network_data: Object,
-    /// Stored and shown.
-    pub parent_node: Option<String>,
+    /// The node that this one is a part of.
+    pub parent_node: Option<Uuid>,
     /// Stored and shown.
     pub shard: Option<String>,
-    /// Stored and shown.
+    /// Keeps the machine from being switched off by clients.
+    #[serde(deserialize_with = "flag::deserialize")]
     pub disable_power_off: bool,
+    /// What the instance on it is called.
+    pub instance_name: Option<String>,
     /// Settable by patch, as Ironic lets clients do: the reason stays as it is.
+    #[serde(deserialize_with = "flag::deserialize")]
     pub maintenance: bool,
 }
 
@@ -102,8 +111,25 @@ pub enum SpecError {
     #[error("Schema error for node: 'driver' is a required property")]
     NoDriver,
     /// A name that no URL can hold, or that could be taken for a UUID.
-    #[error("Cannot create node with invalid name {0:?}")]
+    #[error("Cannot create node with invalid name '{0}'")]
     Name(String),
+    /// A name that would be taken for something else in a URL.
+    #[error(
+        "The word \"{0}\" is reserved and can not be used as a node name. Reserved words are: {words}.",
+        words = RESERVED_NAMES.join(", ")
+    )]
+    Reserved(String),
+    /// An interface that there is not.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// A text that is too long.
+    #[error("Schema error for node: {key} is longer than {limit} characters")]
+    TooLong {
+        /// Where it stands.
+        key: &'static str,
+        /// How long it may be.
+        limit: usize,
+    },
     /// A URL that could not be written down.
     #[error("{key}: {cause}")]
     Url {
@@ -130,38 +156,115 @@ pub enum SpecError {
     },
 }
 
+/// Names that are parts of URLs below `/v1/nodes`.
+const RESERVED_NAMES: [&str; 6] = ["maintenance", "management", "states", "vendor_passthru", "detail", "validate"];
+
+/// As Ironic: what stands in a URL as it is (RFC 3986, "unreserved"). Ports and allocations are named by the same rule.
+pub fn is_logical_name(name: &str) -> bool {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+    plain && (1..=255).contains(&name.len())
+}
+
 impl Spec {
-    /// What a client says about a machine, checked.
+    /// What a client says about a machine, checked, with the defaults of its hardware type.
     ///
     /// # Errors
     /// Names what is wrong.
     pub fn read(document: Value) -> Result<Self, SpecError> {
         let Value::Object(mut map) = document else { return Err(SpecError::NotAnObject) };
-        // Objects that a client sets to null are meant to be empty.
-        map.retain(|key, value| {
-            !value.is_null()
-                || !matches!(
-                    key.as_str(),
-                    "driver_info" | "properties" | "instance_info" | "extra" | "network_data" | "conductor_group"
-                )
-        });
-        let spec: Self = serde_path_to_error::deserialize(Value::Object(map)).map_err(SpecError::Schema)?;
+        // What a client sets to null is to be as if it had never been set.
+        map.retain(|_, value| !value.is_null());
+        let mut spec: Self = serde_path_to_error::deserialize(Value::Object(map)).map_err(SpecError::Schema)?;
         if spec.driver.is_empty() {
             return Err(SpecError::NoDriver);
         }
+        spec.conductor_group = spec.conductor_group.to_lowercase();
         spec.check_name()?;
+        spec.check_lengths()?;
         spec.check_texts()?;
+        spec.choose_interfaces()?;
         Ok(spec)
     }
 
-    /// As Ironic: what stands in a URL as it is (RFC 3986, "unreserved").
-    fn check_name(&self) -> Result<(), SpecError> {
-        let Some(name) = &self.name else { return Ok(()) };
-        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
-        if plain && (1..=255).contains(&name.len()) && name.parse::<Uuid>().is_err() {
+    /// The interface of this kind that was chosen.
+    pub fn interface(&self, kind: &str) -> Option<&str> {
+        match kind {
+            "bios" => &self.bios_interface,
+            "boot" => &self.boot_interface,
+            "console" => &self.console_interface,
+            "deploy" => &self.deploy_interface,
+            "firmware" => &self.firmware_interface,
+            "inspect" => &self.inspect_interface,
+            "management" => &self.management_interface,
+            "network" => &self.network_interface,
+            "power" => &self.power_interface,
+            "raid" => &self.raid_interface,
+            "rescue" => &self.rescue_interface,
+            "storage" => &self.storage_interface,
+            "vendor" => &self.vendor_interface,
+            _ => &None,
+        }
+        .as_deref()
+    }
+
+    fn interface_mut(&mut self, kind: &str) -> Option<&mut Option<String>> {
+        Some(match kind {
+            "bios" => &mut self.bios_interface,
+            "boot" => &mut self.boot_interface,
+            "console" => &mut self.console_interface,
+            "deploy" => &mut self.deploy_interface,
+            "firmware" => &mut self.firmware_interface,
+            "inspect" => &mut self.inspect_interface,
+            "management" => &mut self.management_interface,
+            "network" => &mut self.network_interface,
+            "power" => &mut self.power_interface,
+            "raid" => &mut self.raid_interface,
+            "rescue" => &mut self.rescue_interface,
+            "storage" => &mut self.storage_interface,
+            "vendor" => &mut self.vendor_interface,
+            _ => return None,
+        })
+    }
+
+    /// Checks the interfaces, and has the defaults for those that were not chosen. Hardware types that there are not are
+    /// somebody else's to refuse.
+    fn choose_interfaces(&mut self) -> Result<(), InterfaceError> {
+        let driver = self.driver.clone();
+        if !interface::HARDWARE_TYPES.contains(&driver.as_str()) {
             return Ok(());
         }
-        Err(SpecError::Name(name.clone()))
+        for kind in interface::KINDS {
+            let Some(chosen) = self.interface_mut(kind) else { continue };
+            match chosen {
+                Some(name) => interface::check(&driver, kind, name)?,
+                None => *chosen = interface::implementations(&driver, kind).first().map(|name| (*name).to_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    fn check_name(&self) -> Result<(), SpecError> {
+        let Some(name) = &self.name else { return Ok(()) };
+        if RESERVED_NAMES.contains(&name.as_str()) {
+            return Err(SpecError::Reserved(name.clone()));
+        }
+        match is_logical_name(name) && name.parse::<Uuid>().is_err() {
+            true => Ok(()),
+            false => Err(SpecError::Name(name.clone())),
+        }
+    }
+
+    fn check_lengths(&self) -> Result<(), SpecError> {
+        for (key, text, limit) in [
+            ("description", &self.description, 4096),
+            ("resource_class", &self.resource_class, 80),
+            ("instance_name", &self.instance_name, 255),
+        ] {
+            if text.as_ref().is_some_and(|text| text.chars().count() > limit) {
+                return Err(SpecError::TooLong { key, limit });
+            }
+        }
+        Ok(())
     }
 
     /// Texts that are written into configuration or onto command lines later on.

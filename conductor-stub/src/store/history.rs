@@ -59,4 +59,17 @@ impl Store {
     pub fn history(&self, node: Uuid) -> Result<Vec<Happening>, StoreError> {
         self.many("SELECT document FROM history WHERE node_uuid = ?1 ORDER BY id", &node.to_string())
     }
+
+    /// The same, each with its number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn happenings(&self, node: Uuid) -> Result<Vec<(i64, Happening)>, StoreError> {
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare_cached("SELECT id, document FROM history WHERE node_uuid = ?1 ORDER BY id")?;
+        let rows = statement.query_map([node.to_string()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        let rows: Vec<(i64, String)> = rows.collect::<Result<_, _>>()?;
+        rows.into_iter().map(|(id, text)| Ok((id, serde_json::from_str(&text)?))).collect()
+    }
 }

@@ -17,7 +17,7 @@ impl Store {
         self.connection()
             .execute(
                 "INSERT INTO ports (uuid, node_uuid, address, document) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT(uuid) DO UPDATE SET address = ?3, document = ?4",
+                 ON CONFLICT(uuid) DO UPDATE SET node_uuid = ?2, address = ?3, document = ?4",
                 params![
                     port.uuid.to_string(),
                     port.node_uuid.to_string(),

@@ -74,6 +74,14 @@ impl Bench {
         (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default())
     }
 
+    /// The methods that there are at `path`.
+    pub(crate) async fn methods(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.server.address);
+        let response = self.client.request(Method::TRACE, url).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        response.headers()["allow"].to_str().unwrap().to_owned()
+    }
+
     /// A node `n1` with one port.
     pub(crate) async fn enrol(&self) {
         let (status, node) =

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error stops at it")]
 
 mod agent;
+mod api;
 mod attacks;
 mod bench;
 mod crash;

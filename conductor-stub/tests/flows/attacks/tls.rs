@@ -12,7 +12,9 @@ async fn who_knows_the_authority_is_served_and_agents_are_told_it() {
     let bench = Bench::new(Config { enable_ssl_api: true, http_listen, ..config() }).await;
     assert!(bench.server.url.starts_with("https://127.0.0.1:"));
     let pem = std::fs::read(bench.state.path().join("conductor/tls/ca.pem")).unwrap();
-    let trusting = reqwest::Client::builder().tls_certs_only([Certificate::from_pem(&pem).unwrap()]).build().unwrap();
+    let version = [("x-openstack-ironic-api-version".parse().unwrap(), "1.95".parse().unwrap())];
+    let trusting = reqwest::Client::builder().default_headers(version.into_iter().collect());
+    let trusting = trusting.tls_certs_only([Certificate::from_pem(&pem).unwrap()]).build().unwrap();
     let url = &bench.server.url;
     let node = json!({"name": "n1", "driver": "fake-hardware"});
     let node: Value = trusting.post(format!("{url}/v1/nodes")).json(&node).send().await.unwrap().json().await.unwrap();
@@ -23,9 +25,7 @@ async fn who_knows_the_authority_is_served_and_agents_are_told_it() {
     assert!(trusting.get(url.replace("https", "http")).send().await.is_err(), "nothing in the clear");
 
     let put = |target: &str| {
-        let request = trusting
-            .put(format!("{url}/v1/nodes/n1/states/provision"))
-            .header("X-OpenStack-Ironic-API-Version", "1.95");
+        let request = trusting.put(format!("{url}/v1/nodes/n1/states/provision"));
         request.json(&json!({"target": target})).send()
     };
     let reaches = async |state: &str| loop {

@@ -1,0 +1,46 @@
+//! The node that a path names.
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use uuid::Uuid;
+
+use super::version::Version;
+use crate::conductor::{Conductor, Shared};
+use crate::error::ApiError;
+use crate::node::Node;
+use crate::node::spec::is_logical_name;
+
+/// The node at `{node}`.
+#[derive(Debug)]
+pub struct Named {
+    /// The record.
+    pub node: Node,
+    /// What stands in the path.
+    pub ident: String,
+}
+
+/// The node with this UUID or, for clients that know names, this name.
+///
+/// # Errors
+/// 400 for what names nothing, 404 for what is not there.
+pub fn find(conductor: &Conductor, version: Version, ident: &str) -> Result<Node, ApiError> {
+    if !is_logical_name(ident) {
+        return Err(ApiError::Ident { kind: "node", ident: ident.to_owned() });
+    }
+    if version.0 < 5 && ident.parse::<Uuid>().is_err() {
+        return Err(ApiError::Missing { kind: "Node", ident: ident.to_owned() });
+    }
+    conductor.find(ident)
+}
+
+impl FromRequestParts<Shared> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, conductor: &Shared) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, conductor).await;
+        let params = params.map_err(|error| ApiError::Invalid(error.to_string()))?;
+        let ident = params.iter().find(|(name, _)| *name == "node").map(|(_, value)| value.to_owned());
+        let ident = ident.ok_or(ApiError::NoRoute)?;
+        Ok(Self { node: find(conductor, Version::of(parts), &ident)?, ident })
+    }
+}
