@@ -11,6 +11,9 @@ use crate::dhcp;
 use crate::enrolment::Enrolment;
 use crate::state::ProvisionState;
 
+/// Where images are when nothing else is said.
+pub const IMAGES: &str = "/var/lib/ironic";
+
 /// Options, with Ironic's defaults.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -53,8 +56,10 @@ pub struct Config {
     pub ramdisk_efi: Option<PathBuf>,
     /// The agent's ISO; a node's `driver_info/deploy_iso` wins.
     pub ramdisk_iso: Option<PathBuf>,
-    /// Folders below which a node may name files of this host, as images, ISOs and logs.
-    pub file_url_allowed_paths: Vec<PathBuf>,
+    /// Folders below which a node may name files of this host, as images, ISOs and logs (`[conductor]file_url_allowed_paths`). By
+    /// default [`IMAGES`]; where everybody on this host is admitted and nobody else, also what all may read in the temporary
+    /// directory.
+    pub file_url_allowed_paths: Option<Vec<PathBuf>>,
     /// The hardware types that nodes may have. `local-process` runs programs that nodes name, so it has to be asked for.
     pub enabled_hardware_types: Vec<String>,
     /// How much of what is seen and said is kept for looking at, KiB; 0 keeps nothing.
@@ -137,7 +142,7 @@ impl Default for Config {
             external_http_url: None,
             ramdisk_efi: None,
             ramdisk_iso: None,
-            file_url_allowed_paths: vec!["/var/lib/ironic".into(), std::env::temp_dir()],
+            file_url_allowed_paths: None,
             enabled_hardware_types: vec!["redfish".into(), "fake-hardware".into()],
             journal_kib: 0,
             node_history_max_entries: 300,

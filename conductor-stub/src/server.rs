@@ -21,7 +21,7 @@ use crate::api::fault::Faults;
 use crate::artefacts::Artefacts;
 use crate::clock;
 use crate::conductor::{Conductor, Progress, Shared};
-use crate::config::{AuthStrategy, Config};
+use crate::config::{AuthStrategy, Config, IMAGES};
 use crate::dhcp::{Dhcp, DhcpError};
 use crate::driver::fake::Fake;
 use crate::driver::local_process::LocalProcess;
@@ -141,7 +141,7 @@ impl Server {
         let store = Store::open(&state_dir.join("conductor.sqlite"))?;
         let store = Arc::new(store.with_history(config.node_history_max_entries));
         let artefacts = Arc::new(Artefacts::new(Arc::clone(&store), urls.clone()));
-        let allowed = AllowedFolders::new(&config.file_url_allowed_paths, state_dir.path());
+        let allowed = allowed_folders(&config, &state_dir, is_open && address.ip().is_loopback());
         let dhcp = match config.dhcp.clone() {
             Some(settings) => Some(Dhcp::start(settings, &state_dir.join("dhcp"), &store.ports()?).await?),
             None => None,
@@ -203,6 +203,17 @@ impl Server {
         self.processes.end_all().await;
         if let Some(dhcp) = &self.services.dhcp {
             dhcp.stop().await;
+        }
+    }
+}
+
+/// `is_for_trials`: whoever is on this host is admitted, and nobody else.
+fn allowed_folders(config: &Config, state_dir: &StateDir, is_for_trials: bool) -> AllowedFolders {
+    match &config.file_url_allowed_paths {
+        Some(folders) => AllowedFolders::new(folders, state_dir.path()),
+        None => {
+            let usual = AllowedFolders::new(&[IMAGES.into()], state_dir.path());
+            if is_for_trials { usual.with_public(std::env::temp_dir()) } else { usual }
         }
     }
 }

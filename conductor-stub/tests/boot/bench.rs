@@ -37,7 +37,7 @@ impl Bench {
         };
         let bmc = BmcServer::start(setup).await.unwrap();
         let state = folder.path().join("conductor");
-        let file_url_allowed_paths = vec![folder.path().to_owned()];
+        let file_url_allowed_paths = Some(vec![folder.path().to_owned()]);
         let config = Config {
             file_url_allowed_paths,
             check_interval_seconds: 0.05,

@@ -37,7 +37,7 @@ impl Bench {
     pub(crate) async fn new(config: Config) -> Self {
         conductor_stub::tls::use_ring();
         let state = tempfile::tempdir().unwrap();
-        let config = Config { file_url_allowed_paths: vec![state.path().to_owned()], ..config };
+        let config = Config { file_url_allowed_paths: Some(vec![state.path().to_owned()]), ..config };
         let server = Server::start(config, &state.path().join("conductor"), LISTEN).await.unwrap();
         Self { server, state, client: reqwest::Client::new() }
     }
@@ -47,7 +47,7 @@ impl Bench {
         let Self { server, state, client } = self;
         let public_url = Some(format!("http://{}", server.address));
         server.stop().await;
-        let config = Config { public_url, file_url_allowed_paths: vec![state.path().to_owned()], ..config };
+        let config = Config { public_url, file_url_allowed_paths: Some(vec![state.path().to_owned()]), ..config };
         let server = Server::start(config, &state.path().join("conductor"), LISTEN).await.unwrap();
         Self { server, state, client }
     }

@@ -1,6 +1,11 @@
 //! Files of the conductor's host that are not for machines.
 
-use conductor_stub::config::Config;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use conductor_stub::config::{AuthStrategy, Config};
+use conductor_stub::server::Server;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -76,4 +81,46 @@ async fn logs_and_memory_of_local_processes_stay_in_the_allowed_folders() {
         assert_eq!(bench.call(Method::DELETE, "/v1/nodes/p1", None).await.0, 204);
     }
     assert!(precious.exists());
+}
+
+/// What a conductor without options says to an image in the temporary directory.
+async fn verdict(config: Config, file: &Path) -> String {
+    conductor_stub::tls::use_ring();
+    let state = tempfile::tempdir().unwrap();
+    let server = Server::start(config, state.path(), ([127, 0, 0, 1], 0).into()).await.unwrap();
+    let client = reqwest::Client::new();
+    let info = json!({"image_source": file});
+    let node = json!({"name": "n1", "driver": "fake-hardware", "instance_info": info});
+    let url = format!("{}/v1/nodes", server.url);
+    let version = ("X-OpenStack-Ironic-API-Version", "1.95");
+    let send = async |request: reqwest::RequestBuilder| {
+        let answer = request.basic_auth("admin", Some("s3cret")).header(version.0, version.1).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()
+    };
+    send(client.post(&url).json(&node)).await;
+    let verdict = send(client.get(format!("{url}/n1/validate"))).await;
+    server.stop().await;
+    verdict["deploy"].to_string()
+}
+
+#[tokio::test]
+async fn the_temporary_directory_is_for_trials_on_this_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("image.raw");
+    std::fs::write(&file, "an image").unwrap();
+    let set_mode = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    set_mode(0o644);
+    let said = verdict(Config::default(), &file).await;
+    assert!(said.contains("true"), "{said}");
+    set_mode(0o600);
+    let said = verdict(Config::default(), &file).await;
+    assert!(said.contains("not for everybody to read"), "somebody's own file: {said}");
+    set_mode(0o644);
+    let said = verdict(Config { file_url_allowed_paths: Some(Vec::new()), ..Config::default() }, &file).await;
+    assert!(said.contains("is not below a folder"), "no folder was named: {said}");
+    let users = folder.path().join("htpasswd");
+    std::fs::write(&users, format!("admin:{}\n", bcrypt::hash("s3cret", 4).unwrap())).unwrap();
+    let auth_strategy = AuthStrategy::HttpBasic;
+    let said = verdict(Config { auth_strategy, http_basic_auth_user_file: users, ..Config::default() }, &file).await;
+    assert!(said.contains("is not below a folder"), "users of the network: {said}");
 }
