@@ -2,24 +2,68 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::store::{Store, StoreError};
 use crate::token;
 use crate::urls::Urls;
 
+/// What all readers together may take of memory for what was read and not sent.
+const MEMORY_BYTES: usize = 16 << 20;
+/// Reads at the same time.
+const READS: usize = 16;
+
 /// What is published for machines.
 #[derive(Debug)]
 pub struct Artefacts {
     store: Arc<Store>,
     urls: Urls,
+    readers: Arc<Readers>,
+}
+
+#[derive(Debug)]
+struct Readers {
+    count: AtomicUsize,
+    turns: Semaphore,
+}
+
+/// Somebody who fetches a file, until this is dropped.
+#[derive(Debug)]
+pub struct Reader(Arc<Readers>);
+
+impl Reader {
+    /// How much is read at once: the more readers there are, the less.
+    pub fn chunk_bytes(&self) -> usize {
+        let readers = self.0.count.load(Ordering::Relaxed).max(1);
+        (MEMORY_BYTES / readers).clamp(64 << 10, 1 << 20)
+    }
+
+    /// The right to read a chunk, until it is dropped.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.turns.acquire().await.ok()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Artefacts {
     /// What the store remembers, under these URLs.
     pub fn new(store: Arc<Store>, urls: Urls) -> Self {
-        Self { store, urls }
+        let readers = Arc::new(Readers { count: AtomicUsize::new(0), turns: Semaphore::new(READS) });
+        Self { store, urls, readers }
+    }
+
+    /// One more who fetches a file.
+    pub fn reader(&self) -> Reader {
+        self.readers.count.fetch_add(1, Ordering::Relaxed);
+        Reader(Arc::clone(&self.readers))
     }
 
     /// Publishes a file for one node; the URL of a name does not change.

@@ -103,6 +103,11 @@ impl Progress {
         self.nodes().insert(node, progress);
     }
 
+    /// Nothing runs there any more.
+    pub fn forget(&self, node: Uuid) {
+        self.nodes().remove(&node);
+    }
+
     /// Forgets all nodes but these.
     pub fn keep(&self, running: impl IntoIterator<Item = Uuid>) {
         let running: HashSet<Uuid> = running.into_iter().collect();

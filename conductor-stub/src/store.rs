@@ -45,7 +45,7 @@ pub struct Store {
 }
 
 /// What makes a database of the last version one of this; the first step is also taken on those from before versions.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "CREATE TABLE IF NOT EXISTS nodes (
         uuid TEXT PRIMARY KEY, name TEXT UNIQUE, provision_state TEXT NOT NULL, document TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS ports (
@@ -66,6 +66,7 @@ const MIGRATIONS: [&str; 3] = [
     ALTER TABLE artefacts ADD COLUMN fetched REAL;",
     "UPDATE nodes SET document = json_set(document, '$.spec.chassis_uuid', NULL,
         '$.spec.conductor_group', lower(coalesce(json_extract(document, '$.spec.conductor_group'), '')));",
+    "CREATE INDEX nodes_heard ON nodes (provision_state, json_extract(document, '$.provision_touched'));",
 ];
 
 const SETTINGS: &str = "

@@ -1,6 +1,7 @@
 //! Files for machines over HTTP: HEAD, ETag, one byte range.
 
-use std::io::SeekFrom;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -8,13 +9,11 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio_util::io::ReaderStream;
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
 
-use crate::artefacts::Artefacts;
+use crate::artefacts::{Artefacts, Reader};
 use crate::error::ApiError;
-
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// `GET` and `HEAD /artefacts/{secret}/{name}`.
 ///
@@ -26,8 +25,9 @@ pub async fn serve(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let path = artefacts.find(&secret, &name)?.ok_or(ApiError::NotFound)?;
-    let mut file = tokio::fs::File::open(&path).await.map_err(|_| ApiError::NotFound)?;
-    let metadata = file.metadata().await.map_err(|error| ApiError::Internal(error.to_string()))?;
+    let internal = |error: io::Error| ApiError::Internal(error.to_string());
+    let mut file = File::open(&path).map_err(|_| ApiError::NotFound)?;
+    let metadata = file.metadata().map_err(internal)?;
     let size = metadata.len();
     artefacts.note_fetch(&secret);
     let etag = format!("\"{:x}-{:x}-{:x}\"", metadata.ino(), metadata.mtime_nsec() ^ metadata.mtime(), size);
@@ -50,9 +50,16 @@ pub async fn serve(
         }
         Some(Range::Part { start, length }) => (StatusCode::PARTIAL_CONTENT, start, length),
     };
-    file.seek(SeekFrom::Start(start)).await.map_err(|error| ApiError::Internal(error.to_string()))?;
-    file.set_max_buf_size(CHUNK_BYTES);
-    let body = Body::from_stream(ReaderStream::with_capacity(file.take(length), CHUNK_BYTES));
+    file.seek(SeekFrom::Start(start)).map_err(internal)?;
+    let reader = artefacts.reader();
+    let body = Body::from_stream(try_unfold((file, length, reader), async |(file, left, reader)| {
+        if left == 0 {
+            return Ok(None);
+        }
+        let (chunk, file) = read(file, left, &reader).await?;
+        let left = left - chunk.len() as u64;
+        Ok::<_, io::Error>(Some((chunk, (file, left, reader))))
+    }));
     let mut response = (status, base, [(header::CONTENT_LENGTH, length.to_string())], body).into_response();
     if status == StatusCode::PARTIAL_CONTENT
         && let Ok(value) = format!("bytes {start}-{}/{size}", start + length - 1).parse()
@@ -60,6 +67,21 @@ pub async fn serve(
         response.headers_mut().insert(header::CONTENT_RANGE, value);
     }
     Ok(response)
+}
+
+/// The next bytes of a file of which `left` are wanted; a file that has become shorter is an error.
+async fn read(file: File, left: u64, reader: &Reader) -> io::Result<(Bytes, File)> {
+    let size = left.min(reader.chunk_bytes() as u64);
+    let _turn = reader.turn().await;
+    let read = move || {
+        let mut chunk = Vec::with_capacity(size as usize);
+        (&file).take(size).read_to_end(&mut chunk)?;
+        match chunk.is_empty() {
+            true => Err(io::ErrorKind::UnexpectedEof.into()),
+            false => Ok((Bytes::from(chunk), file)),
+        }
+    };
+    tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
 }
 
 /// Firmware decides by the type how to boot what it loads.

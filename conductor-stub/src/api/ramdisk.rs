@@ -13,8 +13,8 @@ use super::body::{Answer, Json};
 use super::version::Version;
 use crate::conductor::{Conductor, Shared};
 use crate::error::ApiError;
-use crate::flow::inspection_data;
 use crate::flow::task::Task;
+use crate::flow::{self, inspection_data};
 use crate::mask::MASK;
 use crate::node::{MacAddress, Node, Object};
 use crate::{clock, token};
@@ -199,11 +199,11 @@ pub async fn heartbeat(
                 task.node.touch();
             }
             task.save()?;
+            flow::heartbeat::follow(task);
         }
         None if node.internal.agent_url.is_none() => return Err(ApiError::Locked(node.uuid.to_string())),
-        None => {}
+        None => flow::heartbeat::begin(&conductor, node.uuid),
     }
-    crate::flow::heartbeat::begin(&conductor, node.uuid);
     Ok(StatusCode::ACCEPTED.into_response())
 }
 

@@ -1,40 +1,56 @@
-//! How far running steps are: their agents are asked, several at a time.
+//! How far running steps are: their agents are asked, several at a time, and of many nodes a part after the other.
 
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::conductor::Conductor;
 use crate::mask;
-use crate::node::Node;
 use crate::state::ProvisionState;
 
 /// Agents that are asked at the same time.
 const TOGETHER: usize = 16;
+/// Nodes that are looked at in one go.
+const MOST: usize = 128;
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Where an agent may be at a step.
 const STATES: [ProvisionState; 3] =
     [ProvisionState::CleanWait, ProvisionState::WaitCallBack, ProvisionState::ServiceWait];
 
-/// Asks the agent of every node that waits for a step.
-pub async fn look(conductor: &Conductor) {
-    let nodes = conductor.store.nodes_in(&STATES).unwrap_or_default();
-    let running: Vec<Node> = nodes
-        .into_iter()
-        .filter(|node| node.internal.plan.as_ref().is_some_and(|plan| plan.current.is_some()))
-        .collect();
-    conductor.progress.keep(running.iter().map(|node| node.uuid));
-    iter(running)
-        .for_each_concurrent(TOGETHER, async |node| {
-            let Ok(agent) = conductor.agent(&node) else { return };
-            let Ok(Ok(list)) = tokio::time::timeout(PATIENCE, agent.commands()).await else { return };
-            if let Some(last) = list.last() {
-                let said = json!({"command": last.name, "status": last.status, "progress": last.progress});
-                conductor.progress.set(node.uuid, mask::value(&said));
-            }
-        })
-        .await;
+/// Whom to ask next.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// The last one that was looked at.
+    last: Uuid,
+}
+
+impl Look {
+    /// Asks the agents of the next nodes that wait for a step.
+    pub async fn go_on(&mut self, conductor: &Conductor) {
+        let mut waiting = conductor.store.uuids_in(&STATES).unwrap_or_default();
+        conductor.progress.keep(waiting.iter().copied());
+        waiting.sort_unstable();
+        let next = waiting.partition_point(|uuid| *uuid <= self.last);
+        waiting.rotate_left(next);
+        waiting.truncate(MOST);
+        self.last = waiting.last().copied().unwrap_or_default();
+        iter(waiting).for_each_concurrent(TOGETHER, |uuid| ask(conductor, uuid)).await;
+    }
+}
+
+async fn ask(conductor: &Conductor, uuid: Uuid) {
+    let Ok(node) = conductor.find(&uuid.to_string()) else { return };
+    if node.internal.plan.as_ref().is_none_or(|plan| plan.current.is_none()) {
+        return conductor.progress.forget(uuid);
+    }
+    let Ok(agent) = conductor.agent(&node) else { return };
+    let Ok(Ok(list)) = tokio::time::timeout(PATIENCE, agent.commands()).await else { return };
+    if let Some(last) = list.last() {
+        let said = json!({"command": last.name, "status": last.status, "progress": last.progress});
+        conductor.progress.set(uuid, mask::value(&said));
+    }
 }

@@ -58,7 +58,6 @@ pub async fn on_heartbeat(task: &mut Task, steps: &dyn StepFamily) -> Result<(),
         return start(task, steps).await;
     }
     let (index, rebooting) = (plan.index, plan.rebooting);
-    task.save()?;
     let commands = match task.agent()?.commands().await {
         Ok(commands) => commands,
         // Just switched off and on at a step's wish: the old agent may still be dying.

@@ -31,7 +31,7 @@ impl Default for Sweep {
 impl Sweep {
     /// Boots once more what has not called in half of the time, and fails what has waited too long.
     pub fn run(&self, conductor: &Shared) {
-        for node in conductor.store.nodes_in(&ProvisionState::WAITING).unwrap_or_default() {
+        for node in silent(conductor) {
             if due(conductor, &node).is_none() {
                 continue;
             }
@@ -59,6 +59,17 @@ enum Due {
     End,
 }
 
+/// Nodes of which nothing was heard for so long that something may be due.
+fn silent(conductor: &Conductor) -> Vec<Node> {
+    let config = &conductor.config;
+    let of_state = |state: ProvisionState| {
+        let limit = config.callback_timeout(state);
+        let first = config.boot_retry_timeout_seconds.unwrap_or(limit / 2.0).min(limit);
+        conductor.store.silent_since(state, clock::seconds() - first).unwrap_or_default()
+    };
+    ProvisionState::WAITING.into_iter().flat_map(of_state).collect()
+}
+
 fn due(conductor: &Conductor, node: &Node) -> Option<Due> {
     let waits = ProvisionState::WAITING.contains(&node.provision_state);
     let waited = clock::seconds() - node.provision_touched;
@@ -72,8 +83,9 @@ fn due(conductor: &Conductor, node: &Node) -> Option<Due> {
     }
 }
 
+/// One that looked itself up and says nothing may have lost its token on the way.
 fn was_heard(node: &Node) -> bool {
-    node.internal.agent_url.is_some() || node.internal.agent_looked_up.is_some()
+    node.internal.agent_url.is_some()
 }
 
 /// Boots the ramdisk of an operation once more.

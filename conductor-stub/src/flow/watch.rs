@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conductor::Shared;
+use crate::flow::heartbeat;
+use crate::flow::progress::Look;
 use crate::flow::timeout::Sweep;
-use crate::flow::{heartbeat, progress};
 use crate::lock::Released;
 
 /// Starts to look after waiting nodes: heartbeats that met a lock, timeouts, progress.
@@ -30,11 +31,12 @@ pub fn start(conductor: &Shared, mut released: Released) {
     if conductor.config.progress_interval_seconds > 0.0 {
         let weak = Arc::downgrade(conductor);
         let pause = Duration::from_secs_f64(conductor.config.progress_interval_seconds);
+        let mut look = Look::default();
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(pause).await;
                 let Some(conductor) = weak.upgrade() else { return };
-                progress::look(&conductor).await;
+                look.go_on(&conductor).await;
             }
         });
     }

@@ -23,6 +23,9 @@ use crate::api::access::Peer;
 /// The pause after a failed accept (out of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// What is kept of an answer that is not sent yet; also the longest head of a request.
+const BUFFER_BYTES: usize = 64 << 10;
+
 /// How many connections there may be, and how slow.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -98,6 +101,8 @@ where
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
+        // Of what is to be sent, that much is kept of each connection.
+        .max_buf_size(BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = http.await {
         tracing::debug!(address = %peer.address, "connection ended: {error}");

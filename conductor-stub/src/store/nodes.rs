@@ -50,6 +50,38 @@ impl Store {
         Ok(nodes)
     }
 
+    /// The same as their UUIDs.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn uuids_in(&self, states: &[ProvisionState]) -> Result<Vec<Uuid>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached("SELECT uuid FROM nodes WHERE provision_state = ?1")?;
+        let mut uuids = Vec::new();
+        for state in states {
+            let rows = statement.query_map([state.as_str()], |row| row.get::<_, String>(0))?;
+            for text in rows {
+                uuids.extend(text?.parse::<Uuid>().ok());
+            }
+        }
+        Ok(uuids)
+    }
+
+    /// Nodes in `state` that were last heard of before `time`, seconds since the epoch.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn silent_since(&self, state: ProvisionState, time: f64) -> Result<Vec<Node>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(
+            "SELECT document FROM nodes
+             WHERE provision_state = ?1 AND json_extract(document, '$.provision_touched') < ?2",
+        )?;
+        let rows = statement.query_map(params![state.as_str(), time], |row| row.get::<_, String>(0))?;
+        let texts = rows.collect::<Result<Vec<_>, _>>()?;
+        texts.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>().map_err(Into::into)
+    }
+
     /// Nodes to whose machine something was being done.
     ///
     /// # Errors

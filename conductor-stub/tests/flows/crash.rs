@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 
 use lab::{Ends, Lab};
 
+/// Every how many points the conductor is killed; `make test` has it killed at each.
+fn stride() -> u64 {
+    std::env::var("CRASH_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+}
+
 /// Kills the conductor at point after point of what `request` starts, until it gets to the end unharmed.
 async fn survives(mut lab: Lab, request: impl Fn(&Lab) -> (Method, &'static str, Value), ends: Ends) {
     lab.snapshot().await;
@@ -21,7 +26,7 @@ async fn survives(mut lab: Lab, request: impl Fn(&Lab) -> (Method, &'static str,
             assert!(point > 8, "there were only {point} points");
             return;
         }
-        point += 1;
+        point += stride();
     }
 }
 

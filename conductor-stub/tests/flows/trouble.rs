@@ -47,7 +47,9 @@ async fn an_agent_that_fell_silent_is_told_from_one_that_never_called() {
     let node = bench.reaches("clean failed").await;
     assert!(node["last_error"].as_str().unwrap().contains("the last heartbeat came at 20"), "{node}");
 
-    let bench = waiting_for_cleaning(Config { callback_timeout_seconds: 0.6, ..config() }).await;
+    let boot_retry_timeout_seconds = Some(100.0);
+    let config = Config { callback_timeout_seconds: 0.6, boot_retry_timeout_seconds, ..config() };
+    let bench = waiting_for_cleaning(config).await;
     bench.look_up().await;
     let node = bench.reaches("clean failed").await;
     assert!(node["last_error"].as_str().unwrap().contains("looked itself up at 20"), "{node}");
