@@ -4,6 +4,8 @@
 # make fuzz   every fuzz target for FUZZ_SECONDS (20) each
 # make bench  Ferric beside what else writes images, into docs/benchmarks.md (root; half an hour on a quiet machine)
 # make bench-listing  listing of 500, 1000 and 2000 disks
+# make bench-conductor  what a conductor stands: machines, heartbeats, lists, files beside nginx
+# make soak   lives of SOAK_MACHINES (300) for SOAK_SECONDS (3600) under a conductor that is killed again and again
 # make bench-ironic  agents under a real Ironic, beside the Python one, into the same file (root; 10 minutes)
 # make static     the agent as one file without shared libraries
 # make container  its container image, in podman's storage and target/container/ (root)
@@ -12,7 +14,7 @@
 # make live-system  what the tests boot for a CoreOS live system, in target/live-system/
 # make grub-image   the partition image that the tests deploy to BIOS machines, in target/grub-image/ (root)
 
-.PHONY: fuzz setup check advisories unit test demo bench bench-ironic bench-listing static container container-index ramdisk live-system grub-image
+.PHONY: fuzz soak setup check advisories unit test demo bench bench-conductor bench-ironic bench-listing static container container-index ramdisk live-system grub-image
 
 target := x86_64-unknown-linux-gnu
 # Where cargo builds, as an absolute path: cargo and the scripts below start in different folders.
@@ -34,7 +36,7 @@ advisories:
 
 unit: setup container ramdisk live-system grub-image
 	cargo build --workspace --bins
-	cargo test --workspace
+	CRASH_STRIDE=1 SOAK_SECONDS=20 SOAK_MACHINES=100 cargo test --workspace
 
 test: check unit
 
@@ -72,6 +74,13 @@ bench: setup
 
 bench-listing: setup
 	cargo bench --package ferric-hardware --bench listing
+
+bench-conductor: setup
+	cargo bench --package conductor-stub --bench load -- $(BENCH)
+
+soak: setup
+	SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) SOAK_MACHINES=$(or $(SOAK_MACHINES),300) \
+		cargo test --package conductor-stub --test soak -- --nocapture
 
 bench-ironic: static
 	.ci/peers
