@@ -55,6 +55,25 @@ pub fn list(machine: &Machine, disk: &EligibleDevice) -> Vec<Partition> {
     partitions
 }
 
+/// The partitions that the table on the disk names and the kernel does not show, as on devices without partition
+/// scanning; without what of them lies behind the end of the disk.
+///
+/// # Errors
+/// When the table cannot be read or is damaged.
+pub fn unseen(machine: &Machine, disk: &EligibleDevice, open: &OpenDevice) -> Result<Vec<TableEntry>, DeviceError> {
+    let failed = |cause| DeviceError::Table { device: disk.name.clone(), cause };
+    let Some(table) = PartitionTable::read(open.file(), open.size(), open.block_size()).map_err(failed)? else {
+        return Ok(Vec::new());
+    };
+    let known = list(machine, disk);
+    let mut entries = table.entries(open.file(), open.block_size()).map_err(failed)?;
+    entries.retain(|entry| entry.start < open.size() && known.iter().all(|known| known.start != entry.start));
+    for entry in &mut entries {
+        entry.size = entry.size.min(open.size() - entry.start);
+    }
+    Ok(entries)
+}
+
 /// The kernel's name for partition `number` of the disk `name`: `/dev/sda1`, `/dev/nvme0n1p1`.
 pub fn node(name: &str, number: u32) -> String {
     let separator = if name.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };

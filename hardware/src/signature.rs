@@ -18,26 +18,27 @@ pub const RAID_MEMBER: &str = "linux_raid_member";
 /// # Errors
 /// When the device cannot be read.
 pub fn probe(device: &OpenDevice) -> Result<Vec<String>, DeviceError> {
-    each(device, false)
+    each(device, Bytes(0), device.size(), false)
 }
 
-/// Overwrites the magic bytes of every signature, copies at other places included, and returns what they were.
+/// Overwrites the magic bytes of every signature in `size` bytes from `start` on, as of a device of its own, copies at
+/// other places included, and returns what they were.
 /// Partition tables are not signatures here: see [`crate::partitions`].
 ///
 /// # Errors
 /// When the device cannot be read or written.
-pub fn wipe(device: &OpenDevice) -> Result<Vec<String>, DeviceError> {
-    each(device, true)
+pub fn wipe(device: &OpenDevice, start: Bytes, size: Bytes) -> Result<Vec<String>, DeviceError> {
+    each(device, start, size, true)
 }
 
-fn each(device: &OpenDevice, wipe: bool) -> Result<Vec<String>, DeviceError> {
-    walk(device, wipe).map_err(|cause| DeviceError::Probe { device: device.name().to_string(), cause })
+fn each(device: &OpenDevice, start: Bytes, size: Bytes, wipe: bool) -> Result<Vec<String>, DeviceError> {
+    walk(device, start, size, wipe).map_err(|cause| DeviceError::Probe { device: device.name().to_string(), cause })
 }
 
-fn walk(device: &OpenDevice, wipe: bool) -> Result<Vec<String>, BlkidErr> {
+fn walk(device: &OpenDevice, start: Bytes, size: Bytes, wipe: bool) -> Result<Vec<String>, BlkidErr> {
     let mut found = Vec::new();
     let mut probe = BlkidProbe::new()?;
-    probe.set_device(device.file().as_raw_fd(), 0, 0)?;
+    probe.set_device(device.file().as_raw_fd(), start.0 as libc::loff_t, size.0 as libc::loff_t)?;
     probe.enable_superblocks(true)?;
     // A damaged superblock is one all the same.
     probe.set_superblock_flags(BlkidSublksFlags::new(vec![
@@ -59,7 +60,15 @@ fn walk(device: &OpenDevice, wipe: bool) -> Result<Vec<String>, BlkidErr> {
 /// # Errors
 /// As [`probe`].
 pub fn is_raid_member(device: &OpenDevice) -> Result<bool, DeviceError> {
-    Ok(probe(device)?.iter().any(|kind| kind == RAID_MEMBER))
+    holds_raid_member(device, Bytes(0), device.size())
+}
+
+/// As [`is_raid_member`], of `size` bytes from `start` on.
+///
+/// # Errors
+/// As [`probe`].
+pub fn holds_raid_member(device: &OpenDevice, start: Bytes, size: Bytes) -> Result<bool, DeviceError> {
+    Ok(each(device, start, size, false)?.iter().any(|kind| kind == RAID_MEMBER))
 }
 
 /// The label of the file system that starts at byte `start` of the device; nothing when there is none or it has none.

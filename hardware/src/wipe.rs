@@ -14,10 +14,18 @@ const END: Bytes = Bytes::mib(1);
 /// # Errors
 /// When the device cannot be read or written; what can be removed is removed all the same.
 pub fn metadata(device: &OpenDevice) -> Result<Vec<String>, DeviceError> {
-    let found = signature::wipe(device);
-    let end = END.min(device.size());
-    let first = device.zero(Bytes(0), end, &Unwatched);
-    let last = device.zero(device.size() - end, end, &Unwatched);
+    metadata_within(device, Bytes(0), device.size())
+}
+
+/// As [`metadata`], of a part of the device: `size` bytes from `start` on.
+///
+/// # Errors
+/// As [`metadata`].
+pub fn metadata_within(device: &OpenDevice, start: Bytes, size: Bytes) -> Result<Vec<String>, DeviceError> {
+    let found = signature::wipe(device, start, size);
+    let end = END.min(size);
+    let first = device.zero(start, end, &Unwatched);
+    let last = device.zero(start + (size - end), end, &Unwatched);
     let flushed = device.flush();
     first.and(last).and(flushed).and(found)
 }

@@ -55,14 +55,23 @@ pub(crate) fn erasable(step: &Step, spared: raid::Spared) -> Result<Listing, Ste
     Ok(listing)
 }
 
-/// Whether the disk or one of its partitions belongs to a software RAID, assembled or not.
+/// Whether the disk or one of its partitions belongs to a software RAID, assembled or not. A partition that cannot be
+/// read does not: it must not keep its disk from being erased.
 fn holds_raid_member(machine: &Machine, disk: &EligibleDevice) -> Result<bool, DeviceError> {
-    for device in std::iter::once(disk).chain(disk.partitions()) {
-        if signature::is_raid_member(&OpenDevice::open(machine, device, Access::Read)?)? {
-            return Ok(true);
-        }
+    if is_member(machine, disk)? {
+        return Ok(true);
     }
-    Ok(false)
+    let is_member = |partition| {
+        is_member(machine, partition).unwrap_or_else(|error| {
+            tracing::warn!(%error, "taken for no member of a software RAID");
+            false
+        })
+    };
+    Ok(disk.partitions().iter().any(is_member))
+}
+
+fn is_member(machine: &Machine, device: &EligibleDevice) -> Result<bool, DeviceError> {
+    signature::is_raid_member(&OpenDevice::open(machine, device, Access::Read)?)
 }
 
 /// Whether a disk may be erased because another one is: it is among those to be erased, and no RAID needs it.

@@ -50,8 +50,18 @@ pub fn check(machine: &Machine, disks: &[EligibleDevice], options: &Erase) -> Re
 /// What is protected on one disk: what, and where.
 fn of_disk(machine: &Machine, disk: &EligibleDevice) -> Result<Vec<String>, DeviceError> {
     let mut protected = Vec::new();
-    for device in std::iter::once(disk).chain(disk.partitions()) {
-        for kind in signature::probe(&OpenDevice::open(machine, device, Access::Read)?)? {
+    let kinds = |device| signature::probe(&OpenDevice::open(machine, device, Access::Read)?);
+    let of_disk = kinds(disk)?;
+    let of_partitions = disk.partitions().iter().map(|partition| {
+        // One bad partition must not keep the whole disk.
+        let kinds = kinds(partition).unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot be looked at for a shared file system");
+            Vec::new()
+        });
+        (partition, kinds)
+    });
+    for (device, kinds) in std::iter::once((disk, of_disk)).chain(of_partitions) {
+        for kind in kinds {
             let guarded = GUARDED_FILE_SYSTEMS.iter().find(|(name, _)| *name == kind);
             protected.extend(guarded.map(|(_, title)| format!("{title} located on device {}", device.name)));
         }

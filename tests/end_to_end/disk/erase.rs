@@ -99,6 +99,39 @@ fn a_full_erase_leaves_only_zeros() {
 }
 
 #[test]
+fn an_unreadable_partition_fails_the_erase_and_the_rest_goes_all_the_same() {
+    let disk = used_disk(512);
+    // The second partition now lies behind the end of the disk.
+    File::options().write(true).open(disk.file()).unwrap().set_len(24 * MIB).unwrap();
+    tool("losetup", &["-c"], disk.path());
+    let output = erase(&disk, &["--metadata"]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains(&format!("{}p2", disk.path().display())), "{message}");
+    assert_eq!(signatures(disk.path()), "");
+    let left = disk.read().unwrap();
+    assert!(left[..(2 * MIB) as usize].iter().all(|byte| *byte == 0), "the table and the first partition's start");
+}
+
+#[test]
+fn partitions_that_only_the_table_knows_do_not_come_back_with_it() {
+    let disk = LoopDevice::new(SIZE).unwrap();
+    let table = |disk: &LoopDevice| tool("sgdisk", &["-n", "1:1M:+20M", "-n", "2:0:+20M"], disk.path());
+    table(&disk);
+    tool("partx", &["-u"], disk.path());
+    let name = disk.path().display().to_string();
+    tool("mkfs.ext4", &["-q", "-F"], Path::new(&format!("{name}p1")));
+    tool("mkswap", &["-q"], Path::new(&format!("{name}p2")));
+    tool("partx", &["-d"], disk.path());
+    succeeds(&erase(&disk, &["--metadata"]));
+    table(&disk);
+    tool("partx", &["-u"], disk.path());
+    for number in [1, 2] {
+        assert_eq!(signatures(Path::new(&format!("{name}p{number}"))), "");
+    }
+}
+
+#[test]
 fn a_mounted_disk_is_not_erased() {
     let disk = LoopDevice::new(SIZE).unwrap();
     tool("mkfs.ext4", &["-q", "-F"], disk.path());
