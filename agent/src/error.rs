@@ -86,6 +86,9 @@ impl From<StepError> for Error {
             ErrorKind::UnknownStep => {
                 kind("HardwareManagerMethodNotFound", 500, "No HardwareManager found to handle method")
             }
+            ErrorKind::ManagerConfiguration => {
+                kind("HardwareManagerConfigurationError", 500, "Hardware manager configuration error")
+            }
             ErrorKind::DeviceNotFound => {
                 kind("DeviceNotFound", 404, "Error finding the disk or partition device to deploy the image onto")
             }

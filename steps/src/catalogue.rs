@@ -19,8 +19,14 @@ use managers::Managers;
 
 /// The answer to `get_<kind>_steps`: the steps by hardware manager, and the managers' versions.
 /// It may run step plugins, so it blocks.
-pub fn list(kind: Kind, site: &Site) -> Value {
+///
+/// # Errors
+/// [`ErrorKind::ManagerConfiguration`] when the file of container steps cannot be used.
+pub fn list(kind: Kind, site: &Site) -> Result<Value, StepError> {
     let managers = Managers::of(site);
+    if let Some(error) = managers.unusable {
+        return Err(error);
+    }
     let mut steps = Map::new();
     for offer in managers.offers.iter().filter(|offer| offer.kind == kind) {
         let wins =
@@ -32,7 +38,7 @@ pub fn list(kind: Kind, site: &Site) -> Value {
         }
     }
     steps.retain(|_, list| list.as_array().is_some_and(|list| !list.is_empty()));
-    json!({ format!("{}_steps", kind.as_str()): steps, "hardware_manager_version": managers.versions() })
+    Ok(json!({ format!("{}_steps", kind.as_str()): steps, "hardware_manager_version": managers.versions() }))
 }
 
 /// The versions of the hardware managers by their declared names, as in [`list`]; Ironic sends them back with each
@@ -62,7 +68,12 @@ pub async fn execute(kind: Kind, name: &str, arguments: Arguments, step: Step) -
             result => return result,
         }
     }
-    Err(ErrorKind::UnknownStep.error(format!("Could not find method: {name}")))
+    let unknown = ErrorKind::UnknownStep.error(format!("Could not find method: {name}"));
+    // It may be one of those that could not be read.
+    Err(match managers.unusable {
+        Some(error) => unknown.because(error),
+        None => unknown,
+    })
 }
 
 /// The offers of one name in the order in which they are tried: highest support, then highest priority, then the
@@ -101,7 +112,7 @@ mod tests {
     #[test]
     fn the_generic_manager_lists_what_the_python_agent_lists() {
         let site = site(bare());
-        let clean = list(Kind::Clean, &site);
+        let clean = list(Kind::Clean, &site).unwrap();
         assert_eq!(clean["hardware_manager_version"], json!({"generic_hardware_manager": "1.2"}));
         let steps = &clean["clean_steps"]["GenericHardwareManager"];
         let mut expected = vec![
@@ -127,7 +138,7 @@ mod tests {
                    "reboot_requested": false, "abortable": true})
         );
 
-        let deploy = list(Kind::Deploy, &site);
+        let deploy = list(Kind::Deploy, &site).unwrap();
         let steps = &deploy["deploy_steps"]["GenericHardwareManager"];
         expected = names(steps);
         expected.sort_unstable();
@@ -149,7 +160,7 @@ mod tests {
         assert!(apply.get("abortable").is_none());
         assert!(step(steps, "write_image").get("argsinfo").is_none());
 
-        let service = list(Kind::Service, &site);
+        let service = list(Kind::Service, &site).unwrap();
         let steps = &service["service_steps"]["GenericHardwareManager"];
         assert_eq!(names(steps).len(), 10);
         assert_eq!(step(steps, "burnin_cpu")["abortable"], true);
@@ -160,7 +171,7 @@ mod tests {
     fn the_priority_of_inject_files_is_an_option() {
         let mut options = bare();
         options.inject_files_priority = 45;
-        let deploy = list(Kind::Deploy, &site(options));
+        let deploy = list(Kind::Deploy, &site(options)).unwrap();
         assert_eq!(step(&deploy["deploy_steps"]["GenericHardwareManager"], "inject_files")["priority"], 45);
     }
 
@@ -171,7 +182,7 @@ mod tests {
         std::fs::write(host.path().join("etc/os-release"), "ID=fedora\nVARIANT_ID=coreos\n").unwrap();
         let mut options = bare();
         options.host_root = host.path().into();
-        let deploy = list(Kind::Deploy, &site(options));
+        let deploy = list(Kind::Deploy, &site(options)).unwrap();
         let steps = &deploy["deploy_steps"]["CoreOSInstallHardwareManager"];
         assert_eq!(names(steps), ["install_coreos", "start_assisted_install"]);
         assert_eq!(step(steps, "install_coreos")["argsinfo"]["ignition"]["required"], false);

@@ -1,6 +1,7 @@
 //! Container steps: work in a container image, run by podman (or docker), found here or on the host. Steps of the
 //! steps file are the operator's; a step that brings its image in its arguments is held to the allowlist.
 
+use std::io::ErrorKind as ErrorNumber;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +18,14 @@ use crate::{ErrorKind, StepError, loose};
 
 /// Steps that take an image from their arguments; the second is an old name of the first.
 const GENERIC_STEPS: [&str; 2] = ["generic_container_step", "container_clean_step"];
+const KINDS: [Kind; 3] = [Kind::Clean, Kind::Deploy, Kind::Service];
 /// How long a runner may take to tell its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 /// Names of registries' transports. Others name local storage, which the allowlist does not speak of.
 const TRANSPORTS: [&str; 2] = ["docker://", "oci://"];
 
-/// The container manager and its steps; nothing when no container runner works here.
-pub(crate) fn all(site: &Site) -> Option<(Arc<Manager>, Vec<Offer>)> {
+/// The container manager and its steps that do without the steps file; nothing when no container runner works here.
+pub(crate) fn generic_steps(site: &Site) -> Option<(Arc<Manager>, Vec<Offer>)> {
     let tools = &site.tools;
     let works =
         |name| tools.find(name).is_ok_and(|tool| tool.run(["--version"]).timeout(VERSION_LIMIT).output().is_ok());
@@ -32,20 +34,50 @@ pub(crate) fn all(site: &Site) -> Option<(Arc<Manager>, Vec<Offer>)> {
     }
     let class = "ContainerHardwareManager".to_string();
     let manager = Arc::new(Manager { name: class.clone(), class, version: "2".to_string(), support: 2 });
-    let steps = steps_of_file(site);
-    let mut offers = Vec::new();
-    for kind in [Kind::Clean, Kind::Deploy, Kind::Service] {
-        offers.extend(GENERIC_STEPS.iter().map(|name| generic(name, kind, &manager)));
-        offers.extend(steps.iter().map(|step| step.offer(kind, &manager)));
-    }
+    let offers = KINDS.into_iter().flat_map(|kind| GENERIC_STEPS.map(|name| generic(name, kind, &manager))).collect();
     Some((manager, offers))
+}
+
+/// The steps of the steps file, for `manager`. None may have a name that is `taken`: it would run in place of the other,
+/// an erase that erases nothing.
+///
+/// # Errors
+/// [`ErrorKind::ManagerConfiguration`] when the file is there and cannot be used as a whole: a step that silently vanishes may
+/// be the one that wipes.
+pub(crate) fn declared_steps(
+    site: &Site,
+    manager: &Arc<Manager>,
+    taken: impl Fn(&str) -> bool,
+) -> Result<Vec<Offer>, StepError> {
+    let path = &site.options.container.steps_file;
+    let wrong = |what: String| ErrorKind::ManagerConfiguration.error(format!("{}: {what}", path.display()));
+    let text = match std::fs::read_to_string(site.machine.path(path)) {
+        Err(error) if error.kind() == ErrorNumber::NotFound => return Ok(Vec::new()),
+        read => read.map_err(|error| wrong("cannot be read".to_string()).because(error))?,
+    };
+    let file: StepsFile = serde_saphyr::from_str::<Option<StepsFile>>(&text)
+        .map_err(|error| wrong("no list of container steps".to_string()).because(error))?
+        .unwrap_or_default();
+    let steps = file.steps.unwrap_or_default();
+    for step in &steps {
+        if step.name.is_empty() || step.image.is_empty() {
+            return Err(wrong("a container step without a name or an image".to_string()));
+        }
+        if taken(&step.name) {
+            return Err(wrong(format!(
+                "the container step {} has the name of another step, which it would replace",
+                step.name
+            )));
+        }
+    }
+    Ok(KINDS.into_iter().flat_map(|kind| steps.iter().map(move |step| step.offer(kind, manager))).collect())
 }
 
 /// The steps file.
 #[derive(Debug, Default, Deserialize)]
 struct StepsFile {
     #[serde(default)]
-    steps: Vec<FileStep>,
+    steps: Option<Vec<FileStep>>,
 }
 
 /// One step of the steps file.
@@ -79,19 +111,6 @@ impl Words {
             Self::Many(texts) => texts,
         };
         texts.iter().flat_map(|text| text.split_whitespace()).map(str::to_string).collect()
-    }
-}
-
-/// A steps file that cannot be read is logged: the other steps must work all the same.
-fn steps_of_file(site: &Site) -> Vec<FileStep> {
-    let path = &site.options.container.steps_file;
-    let Ok(text) = std::fs::read_to_string(site.machine.path(path)) else { return Vec::new() };
-    match serde_saphyr::from_str::<Option<StepsFile>>(&text) {
-        Ok(file) => file.unwrap_or_default().steps,
-        Err(error) => {
-            tracing::error!(path = %path.display(), %error, "the container steps cannot be used");
-            Vec::new()
-        }
     }
 }
 
@@ -231,7 +250,7 @@ mod tests {
 
     #[test]
     fn there_are_none_without_a_runner() {
-        let list = catalogue::list(Kind::Clean, &Fake::new().site());
+        let list = catalogue::list(Kind::Clean, &Fake::new().site()).unwrap();
         assert!(list["hardware_manager_version"].get("ContainerHardwareManager").is_none());
     }
 
@@ -239,16 +258,46 @@ mod tests {
     async fn steps_of_the_file_run_with_their_own_options() {
         let fake = machine();
         fake.file("etc/ironic-python-agent.d/mysteps.yaml", FILE);
-        let list = catalogue::list(Kind::Clean, &fake.site());
+        let list = catalogue::list(Kind::Clean, &fake.site()).unwrap();
         assert_eq!(list["hardware_manager_version"]["ContainerHardwareManager"], "2");
         assert_eq!(
             list["clean_steps"]["ContainerHardwareManager"][2],
             json!({"step": "wipe", "priority": 30, "interface": "deploy", "reboot_requested": false, "abortable": true})
         );
-        let deploy = catalogue::list(Kind::Deploy, &fake.site());
+        let deploy = catalogue::list(Kind::Deploy, &fake.site()).unwrap();
         assert_eq!(deploy["deploy_steps"]["ContainerHardwareManager"][2]["priority"], 0);
         run(&fake, Container::default(), "wipe", json!({})).await.unwrap();
         assert_eq!(fake.read("calls"), "pull docker://host/wipe:1\nrun --rm --privileged docker://host/wipe:1\n");
+    }
+
+    #[tokio::test]
+    async fn a_steps_file_that_cannot_be_used_as_a_whole_is_an_error_and_the_other_steps_work() {
+        let renamed = |name: &str| FILE.replace("name: wipe", &format!("name: {name}"));
+        for (file, expected) in [
+            (renamed("erase_devices_metadata"), "erase_devices_metadata has the name of another step"),
+            (renamed("generic_container_step"), "generic_container_step has the name of another step"),
+            (renamed("''"), "without a name"),
+            (FILE.replace("    interface: deploy\n", ""), "missing field `interface`"),
+            ("steps: 3".to_string(), "no list of container steps"),
+            ("- wipe".to_string(), "no list of container steps"),
+            ("steps: [".to_string(), "no list of container steps"),
+        ] {
+            let fake = machine();
+            fake.file("etc/ironic-python-agent.d/mysteps.yaml", &file);
+            let error = catalogue::list(Kind::Clean, &fake.site()).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::ManagerConfiguration, "{file}");
+            assert!(error.chain().contains(expected), "{file}: {}", error.chain());
+            run(&fake, Container::default(), "erase_pstore", json!({})).await.unwrap();
+            run(&fake, Container::default(), "erase_devices_metadata", json!({})).await.unwrap();
+            assert!(!fake.path().join("calls").exists(), "{file}: a container ran in place of a built-in step");
+            let error = run(&fake, Container::default(), "wipe", json!({})).await.unwrap_err();
+            assert!(error.kind == ErrorKind::UnknownStep && error.chain().contains(expected), "{}", error.chain());
+        }
+        for nothing in ["", "steps:", "other: 1"] {
+            let fake = machine();
+            fake.file("etc/ironic-python-agent.d/mysteps.yaml", nothing);
+            assert!(catalogue::list(Kind::Clean, &fake.site()).is_ok(), "{nothing}");
+        }
     }
 
     #[tokio::test]

@@ -14,6 +14,8 @@ pub enum ErrorKind {
     InvalidParameters,
     /// No step of that name.
     UnknownStep,
+    /// What a hardware manager is configured with cannot be used.
+    ManagerConfiguration,
     /// No device fits.
     DeviceNotFound,
     /// An image could not be downloaded, after all retries and URLs.

@@ -94,7 +94,7 @@ mod tests {
             json!({"step": "greet", "priority": 7, "argsinfo": {"who": {"description": "Name.", "required": true}}});
         let fake =
             with_plugin(&listing(step), "cat > input; echo 'progress: 5/10 halfway'; echo 'result: {\"greeted\": 1}'");
-        let answer = catalogue::list(Kind::Clean, &fake.site());
+        let answer = catalogue::list(Kind::Clean, &fake.site()).unwrap();
         assert_eq!(
             answer["clean_steps"]["ExampleHardwareManager"],
             json!([{"step": "greet", "priority": 7, "interface": "deploy", "reboot_requested": false, "abortable": true,
@@ -135,7 +135,7 @@ mod tests {
     #[tokio::test]
     async fn it_overrides_a_built_in_step_by_more_support() {
         let fake = with_plugin(&listing(json!({"step": "erase_devices", "priority": 3})), "echo 'result: \"mine\"'");
-        let answer = catalogue::list(Kind::Clean, &fake.site());
+        let answer = catalogue::list(Kind::Clean, &fake.site()).unwrap();
         let built_in = answer["clean_steps"]["GenericHardwareManager"].as_array().unwrap();
         assert!(built_in.iter().all(|step| step["step"] != "erase_devices"));
         assert_eq!(run(&fake, "erase_devices", json!({})).await.unwrap(), "mine");
@@ -151,7 +151,7 @@ mod tests {
     fn a_broken_plugin_does_not_take_the_built_in_steps_away() {
         let fake = Fake::new();
         fake.executable("steps.d/broken", "echo nonsense");
-        let answer = catalogue::list(Kind::Clean, &fake.site());
+        let answer = catalogue::list(Kind::Clean, &fake.site()).unwrap();
         assert_eq!(answer["hardware_manager_version"], json!({"generic_hardware_manager": "1.2"}));
     }
 }

@@ -30,7 +30,8 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let options = Options { steps_dir: arguments.steps_dir, ..Options::default() };
     let site = Site::new(Machine::host(), options);
-    let lists = [Kind::Clean, Kind::Deploy, Kind::Service].map(|kind| (kind, catalogue::list(kind, &site)));
+    let list = |kind| catalogue::list(kind, &site).map(|list| (kind, list));
+    let lists = [Kind::Clean, Kind::Deploy, Kind::Service].into_iter().map(list).collect::<Result<Vec<_>, _>>()?;
     let mut out = String::new();
     if arguments.json {
         let mut all = Map::new();

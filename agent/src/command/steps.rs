@@ -23,7 +23,7 @@ pub(super) fn check_node(_: &Agent, _: Extensions, arguments: &Arguments) -> Res
 /// `get_<kind>_steps`.
 pub(super) async fn list(kind: Kind, call: Call) -> Result<Value, Error> {
     let site = step(&call).site;
-    blocking(move || catalogue::list(kind, &site)).await
+    Ok(blocking(move || catalogue::list(kind, &site)).await??)
 }
 
 /// `execute_<kind>_step`.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::table;
 use crate::offer::{Manager, Offer};
 use crate::site::Site;
-use crate::{container_step, plugin};
+use crate::{StepError, container_step, plugin};
 
 /// All managers of this machine, most specific first, and all they offer.
 #[derive(Debug)]
@@ -16,12 +16,14 @@ pub(super) struct Managers {
     pub(super) all: Vec<Arc<Manager>>,
     /// Their steps of all families.
     pub(super) offers: Vec<Offer>,
+    /// Why the steps file of the container manager cannot be used.
+    pub(super) unusable: Option<StepError>,
 }
 
 impl Managers {
     /// Asks who is there: it looks for programs and runs step plugins, so it blocks.
     pub(super) fn of(site: &Site) -> Self {
-        let mut found = Self { all: Vec::new(), offers: Vec::new() };
+        let mut found = Self { all: Vec::new(), offers: Vec::new(), unusable: None };
         let generic = manager("GenericHardwareManager", "generic_hardware_manager", "1.2", 1);
         found.add(generic.clone(), table::generic(&generic, site));
         if on_coreos(site) {
@@ -29,8 +31,17 @@ impl Managers {
             let coreos = manager(class, class, "1", 3);
             found.add(coreos.clone(), table::coreos(&coreos, site));
         }
-        for (manager, offers) in container_step::all(site).into_iter().chain(plugin::all(site)) {
+        let containers = container_step::generic_steps(site);
+        let container_manager = containers.as_ref().map(|(manager, _)| manager.clone());
+        for (manager, offers) in containers.into_iter().chain(plugin::all(site)) {
             found.add(manager, offers);
+        }
+        if let Some(manager) = container_manager {
+            let taken = |name: &str| found.offers.iter().any(|offer| offer.name == name);
+            match container_step::declared_steps(site, &manager, taken) {
+                Ok(offers) => found.offers.extend(offers),
+                Err(error) => found.unusable = Some(error),
+            }
         }
         found.all.sort_by_key(|manager| std::cmp::Reverse(manager.support));
         found
