@@ -67,6 +67,11 @@ impl DevicePath {
         Self(bytes)
     }
 
+    /// Whether it leads to a partition of a disk.
+    pub fn is_on_disk(&self) -> bool {
+        self.nodes().any(|(kind, subtype, _)| (kind, subtype) == (MEDIA, HARD_DRIVE))
+    }
+
     /// The bytes, end node included.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -58,6 +58,7 @@ fn paths_read_as_the_specification_writes_them() {
     bytes.extend(b"http://x/");
     bytes.extend([0x7f, 0xff, 4, 0]);
     assert_eq!(DevicePath::from_bytes(&bytes).to_string(), "PciRoot(0x0)/Pci(0x2,0x0)/Uri(http://x/)");
+    assert!(option("x").path.is_on_disk() && !DevicePath::from_bytes(&bytes).is_on_disk());
 }
 
 #[test]

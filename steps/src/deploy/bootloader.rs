@@ -128,14 +128,17 @@ fn manage_uefi(step: &Step, wanted: &InstallBootloader) -> Result<bool, StepErro
     Ok(true)
 }
 
-/// Creates the entry in place of all others of the same label.
+/// Creates the entry in place of all others of the same label that lead to a disk. The label comes from the image: it must
+/// not cost the firmware its own entries, for the network say.
 fn create_entry(
     variables: &BootVariables,
     label: &str,
     loader: &Loader,
     partition: &esp::SystemPartition,
 ) -> Result<(), EfiError> {
-    for old in variables.entries()?.into_iter().filter(|entry| entry.option.label == label) {
+    for old in
+        variables.entries()?.into_iter().filter(|entry| entry.option.label == label && entry.option.path.is_on_disk())
+    {
         variables.delete(old.number)?;
     }
     let option = LoadOption::new(label, DevicePath::file(partition.drive, &loader.path));

@@ -248,11 +248,18 @@ async fn the_firmware_gets_and_loses_entries() {
     let before = firmware.entries().unwrap();
     assert!(!before.is_empty(), "OVMF has entries of its own");
     let labels = || firmware.entries().unwrap().into_iter().map(|entry| entry.option.label).collect::<Vec<_>>();
+    // The firmware's own entry of the same name, which is no disk's, is not ours to replace.
+    let mut network = vec![2, 1, 12, 0, 0xd0, 0x41, 0x03, 0x0a, 0, 0, 0, 0, 3, 24, 13, 0];
+    network.extend(b"http://x/");
+    network.extend([0x7f, 0xff, 4, 0]);
+    let network = firmware.create(&LoadOption::new("Debian", DevicePath::from_bytes(&network))).unwrap();
     for _ in 0..2 {
         bootloader::install_bootloader(&step, InstallBootloader::default()).await.unwrap();
         // The second time the first entry is replaced.
-        assert_eq!(labels().iter().filter(|label| *label == "Debian").count(), 1);
+        assert_eq!(labels().iter().filter(|label| *label == "Debian").count(), 2);
     }
+    assert!(firmware.entries().unwrap().iter().any(|entry| entry.number == network));
+    firmware.delete(network).unwrap();
     let first = firmware.order().unwrap()[0];
     let entry = firmware.entries().unwrap().into_iter().find(|entry| entry.number == first).unwrap();
     let path = entry.option.path.to_string();

@@ -30,6 +30,12 @@ const LOADER_NAMES: [&str; 10] = [
 ];
 /// Directories are followed this deep: `\EFI\<vendor>` is 2.
 const DEPTH: usize = 6;
+/// More files and directories no system partition has.
+const MOST_ENTRIES: usize = 20_000;
+/// More loaders than that are a trap for the firmware's few KiB of variables.
+const MOST_LOADERS: usize = 16;
+/// A label is shown in a menu.
+const MOST_LABEL_CHARACTERS: usize = 64;
 /// A CSV file is a line or two.
 const MOST_CSV_BYTES: u64 = 64 << 10;
 
@@ -98,21 +104,36 @@ pub(super) fn loaders(disk: &OpenDevice, partition: &SystemPartition) -> Result<
     let volume = fatfs::FileSystem::new(range, fatfs::FsOptions::new())?;
     let mut found = Found::default();
     walk(&volume.root_dir(), "", DEPTH, &mut found)?;
-    Ok(match found.by_csv {
-        Some(loader) => vec![loader],
-        None => found.by_name,
-    })
+    Ok(found.chosen())
 }
 
 #[derive(Default)]
 struct Found {
     by_csv: Option<Loader>,
     by_name: Vec<Loader>,
+    entries: usize,
+}
+
+impl Found {
+    fn chosen(mut self) -> Vec<Loader> {
+        if let Some(loader) = self.by_csv {
+            return vec![loader];
+        }
+        if self.by_name.len() > MOST_LOADERS {
+            tracing::warn!(found = self.by_name.len(), "only {MOST_LOADERS} of the loaders get boot entries");
+            self.by_name.truncate(MOST_LOADERS);
+        }
+        self.by_name
+    }
 }
 
 fn walk(directory: &fatfs::Dir<'_, Range<'_>>, path: &str, depth: usize, found: &mut Found) -> io::Result<()> {
     for entry in directory.iter() {
         let entry = entry?;
+        found.entries += 1;
+        if found.entries > MOST_ENTRIES {
+            return Err(range::endless());
+        }
         let name = entry.file_name();
         let lower = name.to_ascii_lowercase();
         let full = format!("{path}\\{name}");
@@ -151,7 +172,8 @@ fn parse_csv(content: &[u8]) -> Option<(String, String)> {
     let mut fields = line.splitn(4, ',').map(str::trim);
     let (file, label) = (fields.next()?, fields.next()?);
     let is_name = !file.is_empty() && !file.contains(['\\', '/', '\0']);
-    (is_name && !label.is_empty()).then(|| (file.to_string(), label.to_string()))
+    let is_label = (1..=MOST_LABEL_CHARACTERS).contains(&label.chars().count()) && !label.contains(char::is_control);
+    (is_name && is_label).then(|| (file.to_string(), label.to_string()))
 }
 
 #[cfg(test)]
@@ -181,9 +203,63 @@ mod tests {
             utf16("shimx64.efi", true),
             utf16(",Fedora,,", true),
             utf16(r"..\shimx64.efi,Fedora,,", true),
+            utf16("shimx64.efi,Fed\u{1b}[2Jora,,", true),
+            utf16(&format!("shimx64.efi,{},,", "F".repeat(65)), true),
             vec![0x00, 0xd8, 0x00, 0xd8],
         ] {
             assert_eq!(parse_csv(&content), None, "{content:?}");
         }
+    }
+
+    /// A FAT file system in a file, with as many loaders as `directories`.
+    fn volume(directories: usize) -> std::fs::File {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(8 << 20).unwrap();
+        fatfs::format_volume(&file, fatfs::FormatVolumeOptions::new()).unwrap();
+        std::io::Seek::rewind(&mut &file).unwrap();
+        let made = fatfs::FileSystem::new(&file, fatfs::FsOptions::new()).unwrap();
+        let top = made.root_dir().create_dir("EFI").unwrap();
+        for number in 0..directories {
+            top.create_dir(&format!("{number}")).unwrap().create_file("BOOTX64.EFI").unwrap();
+        }
+        drop(top);
+        made.unmount().unwrap();
+        file
+    }
+
+    fn found(file: &std::fs::File) -> io::Result<Vec<Loader>> {
+        let volume = fatfs::FileSystem::new(Range::new(file, 0, 8 << 20), fatfs::FsOptions::new())?;
+        let mut found = Found::default();
+        walk(&volume.root_dir(), "", DEPTH, &mut found).map(|()| found.chosen())
+    }
+
+    #[test]
+    fn many_loaders_do_not_fill_the_firmware() {
+        assert_eq!(found(&volume(3)).unwrap().len(), 3);
+        assert_eq!(found(&volume(200)).unwrap().len(), MOST_LOADERS);
+    }
+
+    #[test]
+    fn a_directory_whose_clusters_lead_in_a_circle_has_an_end() {
+        use std::os::unix::fs::FileExt;
+        let file = volume(200);
+        // Of FAT16: every chain goes on at its own first cluster.
+        let word = |at| {
+            let mut bytes = [0; 2];
+            file.read_exact_at(&mut bytes, at).unwrap();
+            u64::from(u16::from_le_bytes(bytes))
+        };
+        let (sector, reserved, fats, length) = (word(11), word(14), word(16) & 0xff, word(22));
+        for copy in 0..fats {
+            let fat = (reserved + copy * length) * sector;
+            for cluster in 2..length * sector / 2 {
+                let at = fat + cluster * 2;
+                if word(at) != 0 {
+                    file.write_all_at(&(cluster as u16).to_le_bytes(), at).unwrap();
+                }
+            }
+        }
+        let error = found(&file).unwrap_err();
+        assert!(error.to_string().contains("no end"), "{error}");
     }
 }

@@ -4,18 +4,22 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
-/// Part of a file; writing is refused.
+/// What is read of one file system at most. Its tables may lead in circles, of which the reader does not notice.
+const MOST_READ_BYTES: u64 = 32 << 20;
+
+/// Part of a file; writing is refused, and so is reading without end.
 #[derive(Debug)]
 pub(super) struct Range<'a> {
     file: &'a File,
     start: u64,
     length: u64,
     at: u64,
+    may_read: u64,
 }
 
 impl<'a> Range<'a> {
     pub(super) fn new(file: &'a File, start: u64, length: u64) -> Self {
-        Self { file, start, length, at: 0 }
+        Self { file, start, length, at: 0, may_read: MOST_READ_BYTES }
     }
 }
 
@@ -24,8 +28,14 @@ impl Read for Range<'_> {
         let left = self.length.saturating_sub(self.at).min(buffer.len() as u64) as usize;
         let read = self.file.read_at(&mut buffer[..left], self.start + self.at)?;
         self.at += read as u64;
+        self.may_read = self.may_read.checked_sub(read as u64).ok_or_else(endless)?;
         Ok(read)
     }
+}
+
+/// The file system leads in circles.
+pub(super) fn endless() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the file system is damaged: its directories have no end")
 }
 
 impl Seek for Range<'_> {
