@@ -98,7 +98,7 @@ impl Mounted {
         if let Some(directory) = path.parent() {
             self.make_directories(directory, attributes.directory_mode)?;
         }
-        let mut file = File::from(self.open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC)?);
+        let mut file = self.open_to_write(path, OFlag::O_CREAT | OFlag::O_TRUNC)?;
         io::copy(&mut content, &mut file)?;
         if attributes.owner.is_some() || attributes.group.is_some() {
             std::os::unix::fs::fchown(&file, attributes.owner, attributes.group)?;
@@ -149,9 +149,20 @@ impl Mounted {
 
     /// Adds to the end of a file that is there.
     pub(super) fn append(&self, path: &str, content: &[u8]) -> io::Result<()> {
-        let mut file = File::from(self.open(Path::new(path), OFlag::O_WRONLY | OFlag::O_APPEND)?);
+        let mut file = self.open_to_write(Path::new(path), OFlag::O_APPEND)?;
         file.write_all(content)?;
         file.sync_all()
+    }
+
+    /// A file for writing, without waiting for the other end of what is no file.
+    fn open_to_write(&self, path: &Path, flags: OFlag) -> io::Result<File> {
+        let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "there is something at this path that is no file");
+        let file = match self.open(path, OFlag::O_WRONLY | OFlag::O_NONBLOCK | flags) {
+            // A pipe that nobody reads from, a socket.
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => return Err(no_file()),
+            opened => File::from(opened?),
+        };
+        if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
     }
 
     fn make_directories(&self, directory: &Path, mode: Option<u32>) -> io::Result<()> {

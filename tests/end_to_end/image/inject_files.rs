@@ -26,6 +26,7 @@ impl Disk {
         std::fs::create_dir_all(&etc).unwrap();
         std::fs::write(etc.join("old"), "old").unwrap();
         std::os::unix::fs::symlink("/tmp", etc.join("escape")).unwrap();
+        nix::unistd::mkfifo(&etc.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let (tree, image) = (directory.path().join("tree"), directory.path().join("ext4"));
         let (tree, image) = (tree.to_str().unwrap(), image.to_str().unwrap());
         for command in [
@@ -101,6 +102,17 @@ fn neither_dots_nor_links_lead_out_of_the_file_system() {
 fn a_directory_that_no_partition_has_is_named() {
     let error = Disk::new().inject(json!([{"path": "/opt/x", "content": encoded("x")}])).unwrap_err();
     assert!(error.kind == ErrorKind::DeviceNotFound && error.chain().contains("with path opt"), "{error:?}");
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let disk = Disk::new();
+    let error = disk.inject(json!([{"path": "/etc/pipe", "content": encoded("x")}])).unwrap_err();
+    assert!(error.kind == ErrorKind::Execution && error.chain().contains("that is no file"), "{}", error.chain());
+    // It is not mounted any more.
+    disk.inject(json!([{"path": "/etc/pipe", "deleted": true}, {"path": "/etc/pipe", "content": encoded("x")}]))
+        .unwrap();
+    assert_eq!(disk.debugfs("cat /etc/pipe"), "x");
 }
 
 #[test]
