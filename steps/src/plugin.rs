@@ -5,7 +5,7 @@
 mod offered;
 mod running;
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,8 @@ use offered::Listing;
 
 /// How long `list` may take.
 const LIST_LIMIT: Duration = Duration::from_secs(30);
+/// Mode bits of group and others.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// What all plugins of the directory offer, in the order of their file names. A plugin that cannot be used is logged
 /// and left out: the built-in steps must work all the same.
@@ -33,13 +35,29 @@ pub(crate) fn all(site: &Site) -> Vec<(Arc<Manager>, Vec<Offer>)> {
 
 fn executables(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    if !is_trusted(directory) {
+        return Vec::new();
+    }
     let mut paths: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0))
+        .filter(|path| is_trusted(path))
         .collect();
     paths.sort();
     paths
+}
+
+/// What is run here is run as root: nobody else may have a say in it.
+fn is_trusted(path: &Path) -> bool {
+    let trusted = path.metadata().is_ok_and(|meta| {
+        let is_own = meta.uid() == 0 || meta.uid() == nix::unistd::geteuid().as_raw();
+        is_own && meta.permissions().mode() & WRITABLE_BY_OTHERS == 0
+    });
+    if !trusted {
+        tracing::error!(path = %path.display(), "no step plugins from here: it must be root's and writable by nobody else");
+    }
+    trusted
 }
 
 fn list(program: &Path) -> Result<(Arc<Manager>, Vec<Offer>), String> {
@@ -145,6 +163,25 @@ mod tests {
     async fn exit_code_75_hands_the_step_to_the_next_manager() {
         let fake = with_plugin(&listing(json!({"step": "erase_pstore"})), "exit 75");
         run(&fake, "erase_pstore", json!({})).await.unwrap();
+    }
+
+    #[test]
+    fn a_plugin_that_others_may_change_is_not_run() {
+        use std::os::unix::fs::PermissionsExt;
+        let versions = |plugin: u32, directory: u32| {
+            let fake = with_plugin(&listing(json!({"step": "greet"})), "");
+            let set = |path: &str, mode| {
+                std::fs::set_permissions(fake.path().join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+            };
+            set("steps.d/example", plugin);
+            set("steps.d", directory);
+            let answer = catalogue::list(Kind::Clean, &fake.site()).unwrap();
+            answer["hardware_manager_version"]["ExampleHardwareManager"].clone()
+        };
+        assert_eq!(versions(0o755, 0o755), "4");
+        for (plugin, directory) in [(0o775, 0o755), (0o757, 0o755), (0o755, 0o775), (0o755, 0o1777)] {
+            assert_eq!(versions(plugin, directory), Value::Null, "{plugin:o} in {directory:o}");
+        }
     }
 
     #[test]
