@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ferric_steps::{ErrorKind, StepError};
+use ferric_steps::{ErrorKind, StepError, url_secrets};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -80,8 +80,10 @@ impl Error {
 impl From<StepError> for Error {
     fn from(error: StepError) -> Self {
         const DOWNLOAD: &str = "Error downloading image";
+        // The command line of a program may be in it.
+        let text = url_secrets::hide(&error.chain());
         let kind = match error.kind {
-            ErrorKind::ProtectedDevice => return Self::plain("ProtectedDeviceError", error.chain()),
+            ErrorKind::ProtectedDevice => return Self::plain("ProtectedDeviceError", text),
             ErrorKind::InvalidParameters => INVALID_PARAMETERS,
             ErrorKind::UnknownStep => {
                 kind("HardwareManagerMethodNotFound", 500, "No HardwareManager found to handle method")
@@ -115,7 +117,7 @@ impl From<StepError> for Error {
             ErrorKind::Servicing => kind("ServicingError", 500, "Service step failed"),
             ErrorKind::Execution | ErrorKind::Cancelled => EXECUTION,
         };
-        Self::new(kind, error.chain())
+        Self::new(kind, text)
     }
 }
 
@@ -162,6 +164,8 @@ mod tests {
         );
         let error = Error::from(ErrorKind::UnknownStep.error("Could not find method: no_such_step"));
         assert_eq!(error.details, "Could not find method: no_such_step");
+        let error = Error::from(ErrorKind::Execution.error("podman login --password X failed with exit code 1"));
+        assert_eq!(error.details, "podman login --password <...> failed with exit code 1");
         let error = Error::from(ErrorKind::ProtectedDevice.error("Protected x"));
         assert_eq!((error.message.as_ref(), error.details.as_str()), ("Protected x", "Protected x"));
     }

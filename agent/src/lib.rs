@@ -34,6 +34,7 @@ pub mod logs;
 pub mod lookup;
 pub mod mask;
 pub mod metrics;
+mod private_file;
 pub mod registry;
 pub mod run;
 pub mod server;

@@ -2,15 +2,20 @@
 
 mod syslog;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
 use anyhow::Context;
+use ferric_steps::url_secrets;
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 
 use crate::config::settings::Log;
+use crate::private_file;
 use syslog::Syslog;
 
 /// The socket of the system's log.
@@ -43,7 +48,7 @@ pub fn init(wanted: &Log) -> anyhow::Result<()> {
     };
     let level = if wanted.debug { "info,ferric_agent=debug,ferric_steps=debug,ferric_hardware=debug" } else { "info" };
     let filter = EnvFilter::try_from_env("FERRIC_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(WithoutSecrets(writer)).with_ansi(false);
     let set_up = if wanted.json { log.json().try_init() } else { log.try_init() };
     set_up.map_err(|error| anyhow::anyhow!("cannot set up the log: {error}"))
 }
@@ -60,5 +65,33 @@ fn open(path: &PathBuf) -> std::io::Result<File> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory)?;
     }
-    OpenOptions::new().create(true).append(true).open(path)
+    private_file::append(path)
+}
+
+/// Hides what must not be read in a log, wherever it came from: the command line of a program that failed, an error of a
+/// server.
+struct WithoutSecrets<W>(W);
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for WithoutSecrets<W> {
+    type Writer = WithoutSecrets<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        WithoutSecrets(self.0.make_writer())
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self::Writer {
+        WithoutSecrets(self.0.make_writer_for(event))
+    }
+}
+
+impl<W: Write> Write for WithoutSecrets<W> {
+    /// Events come whole.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0.write_all(url_secrets::hide(&String::from_utf8_lossy(event)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }

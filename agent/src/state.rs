@@ -1,9 +1,9 @@
 //! What survives a restart of the process within one boot of the machine: token, node, certificate, commands. It lies
 //! in a tmpfs directory, readable by root alone, and is worthless after a reboot.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::warn;
 
+use crate::private_file;
 use crate::registry::Record;
 use crate::tls::Certificate;
 
@@ -69,14 +70,18 @@ impl Store {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
         let new = self.path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&serde_json::to_vec(kept)?)?;
+        private_file::create(&new)?.write_all(&serde_json::to_vec(kept)?)?;
         std::fs::rename(new, &self.path)
     }
 
     /// The state that an agent left earlier in this boot.
     pub fn load(&self) -> Option<State> {
-        let text = std::fs::read(&self.path).ok()?;
+        let text = private_file::read(&self.path)
+            .inspect_err(|error| match error.kind() {
+                ErrorKind::NotFound => {}
+                _ => warn!(path = %self.path.display(), %error, "the kept state cannot be read"),
+            })
+            .ok()?;
         let kept: Kept<State> = serde_json::from_slice(&text)
             .inspect_err(|error| warn!(path = %self.path.display(), %error, "the kept state cannot be read"))
             .ok()?;
