@@ -1,10 +1,10 @@
 //! The REST API: routes of `/`, `/v1/`, `/v1/status` and `/v1/commands/`.
 
 use std::sync::Arc;
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +18,11 @@ use crate::command;
 use crate::error::Fault;
 use crate::server::Connection;
 use crate::{VERSION, mask, metrics};
+
+/// The longest body of a request. A config drive may have 64 MiB before it is encoded.
+const MOST_BODY_BYTES: usize = 128 << 20;
+/// How long one may take, over a slow network.
+const BODY_LIMIT: Duration = Duration::from_secs(300);
 
 /// The service.
 pub fn router(agent: Arc<Agent>) -> Router {
@@ -37,7 +42,6 @@ pub fn router(agent: Arc<Agent>) -> Router {
         .route("/commands/{id}", one())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::disable())
         .layer(from_fn(log))
         .with_state(agent)
 }
@@ -163,9 +167,9 @@ async fn show(State(agent): State<Arc<Agent>>, Path(id): Path<String>, uri: Uri)
     .await
 }
 
-async fn start(State(agent): State<Arc<Agent>>, uri: Uri, body: Bytes) -> Result<Json<Value>, Fault> {
+async fn start(State(agent): State<Arc<Agent>>, uri: Uri, body: Body) -> Result<Json<Value>, Fault> {
     measured(&agent, "run_command", async {
-        let (name, arguments) = parse(&body)?;
+        let (name, arguments) = parse(&whole(body).await?)?;
         let entry = command::start(&agent, &name, arguments).await?;
         if wants_to_wait(&uri) {
             entry.ended().await;
@@ -174,6 +178,21 @@ async fn start(State(agent): State<Arc<Agent>>, uri: Uri, body: Bytes) -> Result
         Ok(Json(entry.document()))
     })
     .await
+}
+
+/// A body within its limits; what is announced as longer is not even begun.
+async fn whole(body: Body) -> Result<Bytes, Fault> {
+    if body.size_hint().lower() > MOST_BODY_BYTES as u64 {
+        return Err(Fault::http(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The data value transmitted exceeds the capacity limit.",
+        ));
+    }
+    match tokio::time::timeout(BODY_LIMIT, axum::body::to_bytes(body, MOST_BODY_BYTES)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => Err(Fault::http(StatusCode::BAD_REQUEST, &format!("The body cannot be read: {error}"))),
+        Err(_) => Err(Fault::http(StatusCode::REQUEST_TIMEOUT, "The body took too long.")),
+    }
 }
 
 fn wants_to_wait(uri: &Uri) -> bool {

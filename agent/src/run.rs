@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use ferric_hardware::bring_up;
 use ferric_hardware::nic::Interface;
 use ferric_steps::{clock, lockdown};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
@@ -23,6 +24,9 @@ const RESCUED: &str = "/etc/.rescued";
 /// How long the network may take to show an interface.
 const NETWORK_WAIT: Duration = Duration::from_secs(60);
 
+/// As many files as the agent may have open where it is permitted.
+const OPEN_FILES: u64 = 65536;
+
 /// How often it is looked at.
 const NETWORK_POLL: Duration = Duration::from_millis(200);
 
@@ -32,6 +36,7 @@ const NETWORK_POLL: Duration = Duration::from_millis(200);
 /// It cannot start, deliver its inspection data or find its node.
 pub async fn run(agent: Arc<Agent>) -> Result<()> {
     info!(version = VERSION, "agent starts");
+    raise_open_files();
     // As the first process of a container it is not ended by a signal that it does not handle.
     let role = tokio::select! {
         role = prepare(&agent) => role?,
@@ -43,6 +48,17 @@ pub async fn run(agent: Arc<Agent>) -> Result<()> {
     match role {
         Role::Serve(ironic) => serve(agent, ironic).await,
         Role::Stay => stopped().await,
+    }
+}
+
+/// Every connection is an open file; the usual soft limit is for programs that cannot count further.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = hard.min(OPEN_FILES).max(soft);
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)
+    });
+    if let Err(error) = raised {
+        warn!(%error, "the limit of open files stays");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Connections: one accept loop for plain and encrypted ones, and an end that lets answers be delivered.
 
+mod peers;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tracing::{debug, warn};
+
+use self::peers::{Counted, Peers};
 
 /// How long a client may take for a TLS handshake, or for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,6 +57,7 @@ pub async fn listen(host: Option<&str>, port: u16) -> std::io::Result<TcpListene
 pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, router: Router, end: impl Future) {
     let acceptor = tls.map(TlsAcceptor::from);
     let connections = GracefulShutdown::new();
+    let peers = Peers::default();
     let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
@@ -60,9 +65,13 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>
             _ = &mut end => break,
         };
         match accepted {
-            Ok((stream, address)) => {
-                tokio::spawn(connection(stream, address, acceptor.clone(), router.clone(), connections.watcher()));
-            }
+            Ok((stream, address)) => match peers.admit(address.ip()) {
+                Some(counted) => {
+                    let served = connection(stream, address, acceptor.clone(), router.clone(), connections.watcher());
+                    tokio::spawn(while_counted(counted, served));
+                }
+                None => debug!(%address, "closed: too many connections"),
+            },
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -73,6 +82,10 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>
     if tokio::time::timeout(LAST_ANSWERS, connections.shutdown()).await.is_err() {
         debug!("answers under way were cut off");
     }
+}
+
+async fn while_counted(_counted: Counted, served: impl Future<Output = ()>) {
+    served.await;
 }
 
 async fn connection(

@@ -1,9 +1,13 @@
 //! Routes, methods, token, faults.
 
+use std::io::ErrorKind;
+use std::net::IpAddr;
+
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::fixture::{Setup, TOKEN, plain, standalone};
+use crate::fixture::{Setup, TOKEN, eventually, plain, plain_from, standalone};
 
 #[tokio::test]
 async fn documents_need_no_token_and_link_to_the_host_asked() {
@@ -132,4 +136,37 @@ async fn bodies_may_be_large() {
     let (status, answer) = agent.command("standby.sync", json!({"configdrive": "x".repeat(64 << 20)}), false).await;
     assert_eq!(status, 200);
     assert_eq!(answer["command_error"]["type"], "CommandExecutionError");
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_do_not_keep_others_out() {
+    let agent = standalone(&mut Setup::new()).await;
+    let address = agent.url.trim_start_matches("http://");
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    let is_closed = |one: &&tokio::net::TcpStream| !matches!(one.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock);
+    eventually("most are closed", async || (silent.iter().filter(is_closed).count() >= silent.len() / 2).then_some(()))
+        .await;
+    let other = plain_from(Some(IpAddr::from([127, 0, 0, 2])));
+    assert_eq!(other.get(format!("{}/v1/status", agent.url)).send().await.unwrap().status(), 200);
+    drop(silent);
+    eventually("the same peer is served again", async || {
+        plain().get(format!("{}/v1/status", agent.url)).send().await.ok().filter(|answer| answer.status() == 200)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_announced_as_too_long_is_not_read() {
+    let agent = standalone(&mut Setup::new()).await;
+    let address = agent.url.trim_start_matches("http://");
+    let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head =
+        format!("POST /v1/commands/?agent_token={TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n\r\n");
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    connection.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
 }

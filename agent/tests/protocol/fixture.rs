@@ -1,6 +1,7 @@
 //! An agent that runs for one test, and an Ironic that answers as told and remembers what it was asked.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -304,12 +305,18 @@ impl Drop for Agent {
 
 /// A client that follows nothing and uses no proxy.
 pub(crate) fn plain() -> reqwest::Client {
+    plain_from(None)
+}
+
+/// As [`plain`], from an address of this machine.
+pub(crate) fn plain_from(address: Option<IpAddr>) -> reqwest::Client {
     reqwest::Client::builder()
         .tls_backend_preconfigured(
             ferric_steps::http::tls::client_config(&ferric_steps::options::Tls::default()).unwrap(),
         )
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
+        .local_address(address)
         .build()
         .unwrap()
 }
