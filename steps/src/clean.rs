@@ -6,13 +6,14 @@
 //! - [`raid`]: software RAID
 //! - [`burnin`]: load tests
 //! - [`pstore`], [`uefi_nvram`]: what the firmware remembers
-//! - [`guard`]: which devices never
+//! - [`guard`]: which devices never; `member`: which belong to a software RAID
 
 pub mod burnin;
 mod discard;
 pub mod erase;
 pub mod express;
 pub mod guard;
+mod member;
 pub mod metadata;
 mod overwrite;
 pub mod pstore;
@@ -20,10 +21,8 @@ pub mod raid;
 mod samples;
 pub mod uefi_nvram;
 
-use ferric_hardware::block::{EligibleDevice, Listing, Reason};
-use ferric_hardware::machine::Machine;
-use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
-use ferric_hardware::signature;
+use ferric_hardware::block::{Listing, Reason};
+use ferric_hardware::open_device::DeviceError;
 use ferric_hardware::watch::Watch;
 
 use crate::step::Step;
@@ -53,30 +52,6 @@ pub(crate) fn erasable(step: &Step, spared: raid::Spared) -> Result<Listing, Ste
     let mut listing = leftover::list_without(step);
     raid::leave_protected(step, spared, &mut listing)?;
     Ok(listing)
-}
-
-/// Whether the disk or one of its partitions belongs to a software RAID, assembled or not. A partition that cannot be
-/// read does not: it must not keep its disk from being erased.
-fn holds_raid_member(machine: &Machine, disk: &EligibleDevice) -> Result<bool, DeviceError> {
-    if is_member(machine, disk)? {
-        return Ok(true);
-    }
-    let is_member = |partition| {
-        is_member(machine, partition).unwrap_or_else(|error| {
-            tracing::warn!(%error, "taken for no member of a software RAID");
-            false
-        })
-    };
-    Ok(disk.partitions().iter().any(is_member))
-}
-
-fn is_member(machine: &Machine, device: &EligibleDevice) -> Result<bool, DeviceError> {
-    signature::is_raid_member(&OpenDevice::open(machine, device, Access::Read)?)
-}
-
-/// Whether a disk may be erased because another one is: it is among those to be erased, and no RAID needs it.
-fn may_go(machine: &Machine, disks: &[EligibleDevice], name: &str) -> bool {
-    disks.iter().any(|disk| disk.name == name && matches!(holds_raid_member(machine, disk), Ok(false)))
 }
 
 /// The disks that keep a former user's data although nobody asked for that, as failures: a cleaning that passes over
@@ -139,8 +114,9 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
+    use super::raid::Spared;
     use super::*;
     use crate::testing::Fake;
 
@@ -154,5 +130,19 @@ mod tests {
         let failed = metadata::erase_devices_metadata(&step).await.unwrap_err().to_string();
         assert!(failed.contains("/dev/sda") && failed.contains("no mount table"), "{failed}");
         assert_eq!(machine.read("dev/sda"), "former user's data");
+    }
+    #[test]
+    fn what_is_kept_by_volume_name_is_left_alone_and_so_are_its_neighbours_by_a_fast_erase() {
+        let machine = Fake::new();
+        machine.arrays_on_shared_disks();
+        let left = |skip: Value, spared: Spared| {
+            let step = machine.step_with(|_| {}, json!({"properties": {"skip_block_devices": skip}}));
+            let listing = erasable(&step, spared).unwrap();
+            listing.eligible.iter().map(|device| device.name.clone()).collect::<Vec<_>>()
+        };
+        let data = json!([{"volume_name": "data"}]);
+        assert_eq!(left(json!([]), Spared::KeptAndNeighbours), ["/dev/sdc", "/dev/md0", "/dev/md1", "/dev/md2"]);
+        assert_eq!(left(data.clone(), Spared::Kept), ["/dev/sdc", "/dev/md1", "/dev/md2"]);
+        assert_eq!(left(data, Spared::KeptAndNeighbours), ["/dev/sdc", "/dev/md2"]);
     }
 }

@@ -8,6 +8,7 @@ use ferric_hardware::block;
 use ferric_hardware::tool::{Tool, ToolError};
 use serde_json::Value;
 
+use super::raid::{self, Spared};
 use crate::options::BurnIn;
 use crate::step::Step;
 use crate::{ErrorKind, StepError};
@@ -49,21 +50,19 @@ pub async fn burnin_memory(step: &Step) -> Result<Value, StepError> {
     .await
 }
 
-/// Loads every eligible disk, which loses its content (fio), and lets the disks test themselves when that is wanted.
+/// Loads every eligible disk, which loses its content (fio), and then has the disks test themselves when that is wanted.
 ///
 /// # Errors
 /// As [`burnin_cpu`]; [`ErrorKind::Cleaning`] when a self-test fails.
 pub async fn burnin_disk(step: &Step) -> Result<Value, StepError> {
     step.blocking(|step| {
         let load = BurnIn::of(&step.node).disk;
-        let listing = block::list(&step.site.machine, &step.device_policy());
+        let mut listing = block::list(&step.site.machine, &step.device_policy());
+        raid::leave_protected(step, Spared::KeptAndNeighbours, &mut listing)?;
         let disks: Vec<String> = listing.eligible.iter().map(|disk| disk.name.clone()).collect();
         if disks.is_empty() {
             tracing::info!("no eligible disk to burn in");
             return Ok(Value::Null);
-        }
-        if load.smart_test {
-            smart_tests(step, &disks)?;
         }
         let fixed = "--rw readwrite --bs 4k --direct 1 --ioengine libaio --iodepth 32 --verify crc32c --verify_dump 1 \
                      --continue_on_error verify --time_based";
@@ -72,8 +71,12 @@ pub async fn burnin_disk(step: &Step) -> Result<Value, StepError> {
         if let Some(file) = load.output_file {
             arguments.extend(["--output-format".to_string(), "json".to_string(), "--output".to_string(), file]);
         }
-        arguments.extend(disks.into_iter().flat_map(|disk| ["--name".to_string(), disk]));
-        run(step, "fio", "fio (disk)", &arguments)
+        arguments.extend(disks.iter().flat_map(|disk| ["--name".to_string(), disk.clone()]));
+        run(step, "fio", "fio (disk)", &arguments)?;
+        if load.smart_test {
+            smart_tests(step, &disks)?;
+        }
+        Ok(Value::Null)
     })
     .await
 }
@@ -199,6 +202,7 @@ mod tests {
     use super::*;
     use crate::options::Options;
     use crate::site::Site;
+    use crate::testing::Fake;
 
     /// A step whose only tools are the given scripts.
     fn step(scripts: &[(&str, &str)], driver_info: Value) -> (tempfile::TempDir, Step) {
@@ -232,6 +236,21 @@ mod tests {
         let (_directory, step) = step(&[("stress-ng", "echo 'bad memory' >&2; exit 2")], Value::Null);
         let error = burnin_memory(&step).await.unwrap_err().chain();
         assert!(error.contains("bad memory"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn kept_arrays_are_not_burnt_in_and_disks_test_themselves_afterwards() {
+        let machine = Fake::new();
+        machine.arrays_on_shared_disks();
+        machine.program("fio", "echo fio \"$@\" >> calls");
+        machine.program("smartctl", "echo smartctl \"$@\" >> calls");
+        let node = json!({"driver_info": {"agent_burnin_fio_disk_smart_test": true},
+                          "properties": {"skip_block_devices": [{"volume_name": "data"}]}});
+        burnin_disk(&machine.step_with(|_| {}, node)).await.unwrap();
+        let calls = machine.read("calls");
+        let (load, tests) = calls.split_once('\n').unwrap();
+        assert!(load.starts_with("fio ") && load.ends_with("--name /dev/sdc --name /dev/md2"), "{load}");
+        assert!(tests.starts_with("smartctl -t long /dev/sdc\nsmartctl -t long /dev/md2\n"), "{tests}");
     }
 
     #[test]

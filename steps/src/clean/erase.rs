@@ -8,9 +8,10 @@ use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::{ata, nvme, partitions};
 use serde_json::{Map, Value};
 
+use super::member::{holds_raid_member, may_go};
 use super::raid::Spared;
 use super::samples::Samples;
-use super::{Outcome, discard, erasable, guard, holds_raid_member, may_go, not_erasable, overwrite};
+use super::{Outcome, discard, erasable, guard, not_erasable, overwrite};
 use crate::StepError;
 use crate::options::Erase;
 use crate::step::Step;

@@ -5,8 +5,9 @@ use ferric_hardware::nvme;
 use ferric_hardware::open_device::DeviceError;
 use serde_json::Value;
 
+use super::member::{holds_raid_member, may_go};
 use super::raid::Spared;
-use super::{erasable, guard, holds_raid_member, may_go, metadata, not_erasable};
+use super::{erasable, guard, metadata, not_erasable};
 use crate::StepError;
 use crate::options::Erase;
 use crate::step::Step;

@@ -16,7 +16,6 @@ use ferric_hardware::block::{self, Listing};
 use serde_json::Value;
 
 use self::arrays::Fate;
-use super::holds_raid_member;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::step::Step;
 use crate::{ErrorKind, StepError, loose};
@@ -72,7 +71,7 @@ impl FromArguments for ApplyConfiguration {
 /// As `create_configuration` and `delete_configuration`.
 pub async fn apply_configuration(step: &Step, wanted: ApplyConfiguration) -> Result<Value, StepError> {
     step.blocking(move |step| {
-        config::validate(&wanted.raid_config, &step.node, device_count(step))?;
+        config::validate(&wanted.raid_config, &step.node, device_count(step)?)?;
         if wanted.delete_existing {
             delete::delete(step)?;
         }
@@ -90,8 +89,8 @@ pub(crate) enum Spared {
     KeptAndNeighbours,
 }
 
-/// Takes the arrays that `skip_block_devices` protects by volume name out of a list of devices; and disks with members of
-/// arrays that nobody assembled, which could be protected ones.
+/// Takes the arrays that `skip_block_devices` protects by volume name out of a list of devices, and disks with members of
+/// such arrays that nobody assembled.
 ///
 /// # Errors
 /// [`ErrorKind::SoftwareRaid`] when the name of an array cannot be learnt.
@@ -107,15 +106,21 @@ pub(crate) fn leave_protected(step: &Step, spared: Spared, listing: &mut Listing
         all.iter().zip(fates).filter(|(_, fate)| stays(*fate)).map(|(array, _)| array.device.as_str()).collect();
     listing.rejected.retain(|rejection| !staying.contains(&rejection.device.name.as_str()));
     listing.eligible.retain(|device| {
-        let unassembled = || matches!(holds_raid_member(&step.site.machine, device), Ok(true));
-        !staying.contains(&device.name.as_str()) && !unassembled()
+        !staying.contains(&device.name.as_str()) && !arrays::holds_protected_member(step, device, &protected)
     });
     Ok(())
 }
 
+/// The devices but those that are protected.
+fn unprotected(step: &Step) -> Result<Listing, StepError> {
+    let mut listing = block::list(&step.site.machine, &step.device_policy());
+    leave_protected(step, Spared::Kept, &mut listing)?;
+    Ok(listing)
+}
+
 /// How many devices arrays could be made of.
-fn device_count(step: &Step) -> usize {
-    block::list(&step.site.machine, &step.device_policy()).disks().len()
+fn device_count(step: &Step) -> Result<usize, StepError> {
+    Ok(unprotected(step)?.disks().len())
 }
 
 /// Runs mdadm.
@@ -125,28 +130,4 @@ fn mdadm(step: &Step, arguments: &[&str]) -> Result<String, StepError> {
     let cancelled = || step.cancel.is_cancelled();
     let run = tool.run(arguments.iter().copied()).timeout(MDADM_LIMIT).cancelled(&cancelled);
     Ok(run.output().map_err(failed)?.text())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::clean::erasable;
-    use crate::testing::Fake;
-
-    #[test]
-    fn what_is_kept_by_volume_name_is_left_alone_and_so_are_its_neighbours_by_a_fast_erase() {
-        let machine = Fake::new();
-        machine.arrays_on_shared_disks();
-        let left = |skip: Value, spared: Spared| {
-            let step = machine.step_with(|_| {}, json!({"properties": {"skip_block_devices": skip}}));
-            let listing = erasable(&step, spared).unwrap();
-            listing.eligible.iter().map(|device| device.name.clone()).collect::<Vec<_>>()
-        };
-        let data = json!([{"volume_name": "data"}]);
-        assert_eq!(left(json!([]), Spared::KeptAndNeighbours), ["/dev/sdc", "/dev/md0", "/dev/md1", "/dev/md2"]);
-        assert_eq!(left(data.clone(), Spared::Kept), ["/dev/sdc", "/dev/md1", "/dev/md2"]);
-        assert_eq!(left(data, Spared::KeptAndNeighbours), ["/dev/sdc", "/dev/md2"]);
-    }
 }

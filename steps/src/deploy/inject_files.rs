@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::mounted::Mounted;
 use super::root_device;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
+use crate::clean::raid::{self, Spared};
 use crate::fetch::fetch;
 use crate::http::HttpOptions;
 use crate::step::Step;
@@ -122,7 +123,8 @@ fn partition_names(step: &Step, device: &EligibleDevice) -> Vec<(u32, String)> {
 /// The kernel's name of a device or partition, when it may be written to.
 fn eligible_name(step: &Step, path: &str) -> Option<String> {
     let real = std::fs::canonicalize(step.site.machine.path(path)).ok()?;
-    let listing = block::list(&step.site.machine, &step.device_policy());
+    let mut listing = block::list(&step.site.machine, &step.device_policy());
+    raid::leave_protected(step, Spared::Kept, &mut listing).ok()?;
     let names = listing.eligible.iter().flat_map(|device| {
         let partitions = partition_names(step, device).into_iter().map(|(_, name)| name);
         std::iter::once(device.name.clone()).chain(partitions)

@@ -136,9 +136,24 @@ async fn a_member_of_an_array_that_nobody_assembled_is_not_formatted() {
     let mdadm = |arguments: &[&str]| run(Command::new("mdadm").args(arguments));
     let others = [json!({"name": "/dev/vda"}), json!({"name": "/dev/sda"}), json!({"name": "/dev/sdb"})];
     let step = step(json!({"uuid": "n", "properties": {"skip_block_devices": others}}));
-    mdadm(&["--create", "/dev/md9", "--run", "--level=1", "--raid-devices=2", "/dev/nvme0n1", "missing"]);
+    mdadm(&[
+        "--create",
+        "/dev/md9",
+        "--run",
+        "--name=data",
+        "--level=1",
+        "--raid-devices=2",
+        "/dev/nvme0n1",
+        "missing",
+    ]);
     mdadm(&["--stop", "/dev/md9"]);
     express::erase_devices_express(&step).await.unwrap();
+    let chosen = |volume: &str| {
+        let skip = [json!({"name": "/dev/vda"}), json!({"volume_name": volume})];
+        let node = json!({"properties": {"skip_block_devices": skip, "root_device": {"name": "/dev/nvme0n1"}}});
+        root_device::choose(&self::step(node)).is_ok()
+    };
+    assert!(chosen("other") && !chosen("data"), "a member of a kept array can be installed to");
     let data = first_bytes("/dev/nvme0n1");
     assert!(data.iter().any(|byte| *byte != 0), "a member was formatted");
     mdadm(&["--zero-superblock", "/dev/nvme0n1"]);

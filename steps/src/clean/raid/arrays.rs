@@ -1,9 +1,11 @@
 //! The arrays that exist, as sysfs and their superblocks tell.
 
+use ferric_hardware::block::EligibleDevice;
 use serde_json::Value;
 
 use super::mdadm;
 use crate::StepError;
+use crate::clean::member::is_member;
 use crate::step::Step;
 
 /// One assembled array.
@@ -42,7 +44,7 @@ pub(super) fn list(step: &Step) -> Result<Vec<Array>, StepError> {
         let array = read(step, &name);
         // An array without members is what a partition on an array, or a stopped one, looks like.
         if !array.members.is_empty() && is_admitted(step, &array) {
-            let volume = volume(step, &array.device)?;
+            let volume = volume(step, "--detail", &array.device)?;
             arrays.push(Array { volume, ..array });
         }
     }
@@ -58,8 +60,9 @@ fn read(step: &Step, name: &str) -> Array {
     Array { device, volume: None, members, holders }
 }
 
-fn volume(step: &Step, device: &str) -> Result<Option<String>, StepError> {
-    let details = mdadm(step, &["--detail", "--export", device])?;
+/// The volume name of an array (`--detail`), or of the array that a device is a member of (`--examine`).
+fn volume(step: &Step, how: &str, device: &str) -> Result<Option<String>, StepError> {
+    let details = mdadm(step, &[how, "--export", device])?;
     let full_name = details.lines().find_map(|line| line.strip_prefix("MD_NAME="));
     Ok(full_name.map(|name| name.rsplit_once(':').map_or(name, |(_, volume)| volume).to_string()))
 }
@@ -88,6 +91,25 @@ fn disk_of(step: &Step, name: &str) -> String {
 pub(super) fn protected_volumes(node: &Value) -> Vec<String> {
     let entries = node["properties"]["skip_block_devices"].as_array();
     entries.into_iter().flatten().filter_map(|entry| entry["volume_name"].as_str().map(str::to_string)).collect()
+}
+
+/// Whether the disk or a partition of it belongs to a protected array that nobody assembled; or to one whose name cannot
+/// be learnt, which could be one.
+pub(super) fn holds_protected_member(step: &Step, disk: &EligibleDevice, protected: &[String]) -> bool {
+    std::iter::once(disk).chain(disk.partitions()).any(|device| {
+        matches!(is_member(&step.site.machine, device), Ok(true))
+            && match volume(step, "--examine", &device.name) {
+                Ok(volume) => volume.is_some_and(|volume| protected.contains(&volume)),
+                Err(error) => {
+                    tracing::warn!(
+                        device = device.name,
+                        error = error.chain(),
+                        "left alone: its array has no known name"
+                    );
+                    true
+                }
+            }
+    })
 }
 
 /// What is to become of each array.

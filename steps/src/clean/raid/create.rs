@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::block::hints::{HintError, Hints};
-use ferric_hardware::block::{self, EligibleDevice};
 use ferric_hardware::gpt::{self, Gpt};
 use ferric_hardware::mbr::{self, Mbr};
 use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::arrays::{self, Fate};
 use super::config::{self, LogicalDisk};
-use super::{device_count, mdadm};
+use super::{device_count, mdadm, unprotected};
 use crate::capability::capability;
 use crate::step::{MadeArray, Step};
 use crate::{ErrorKind, StepError};
@@ -37,9 +37,9 @@ pub(super) fn create(step: &Step, wanted: &Value) -> Result<Value, StepError> {
         tracing::info!("no software RAID is wanted");
         return Ok(json!({}));
     }
-    config::validate(wanted, &step.node, device_count(step))?;
+    config::validate(wanted, &step.node, device_count(step)?)?;
     leave_out_existing(step, &mut logical)?;
-    let disks = block::list(&step.site.machine, &step.device_policy()).eligible;
+    let disks = unprotected(step)?.eligible;
     let chosen = logical.iter().map(|disk| choose(disk, &disks)).collect::<Result<Vec<_>, _>>()?;
     let layout = Layout::of(step);
     let mut partitions = BTreeMap::new();

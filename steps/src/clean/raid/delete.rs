@@ -6,7 +6,7 @@ use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::{partitions, signature, wipe};
 
 use super::arrays::{self, Array, Fate};
-use super::mdadm;
+use super::{mdadm, unprotected};
 use crate::clean::metadata;
 use crate::step::Step;
 use crate::{ErrorKind, StepError, leftover};
@@ -42,7 +42,7 @@ pub(super) fn delete(step: &Step) -> Result<(), StepError> {
             ErrorKind::SoftwareRaid.error(format!("Unable to clean all softraid correctly. Remaining {left:?}"))
         );
     }
-    for disk in block::list(&step.site.machine, &step.device_policy()).eligible {
+    for disk in unprotected(step)?.eligible {
         let was_holder = holders.iter().any(|holder| disk.name == format!("/dev/{holder}"));
         remove_superblocks(&step.site.machine, &disk, was_holder).map_err(failed)?;
     }
