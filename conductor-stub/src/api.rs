@@ -2,7 +2,7 @@
 //!
 //! - [`version`]: microversions and the headers on every answer
 //! - [`root`]: the documents about versions
-//! - [`nodes`], [`node_list`], [`node_patch`], and below a node [`states`], [`maintenance`], [`history`], [`traits`], [`vifs`], [`vmedia`];
+//! - [`nodes`], [`node_list`], [`node_patch`], and below a node [`states`], [`management`], [`maintenance`], [`history`], [`traits`], [`vifs`], [`vmedia`];
 //!   [`ports`], [`drivers`], [`conductors`]: what clients call; [`absent`]: what there is not
 //! - [`arguments`], [`fields`], [`paging`], [`patch`], [`named`]: what requests say; [`node_check`], [`node_view`]: what is true of nodes, and what is seen of them
 //! - [`ramdisk`]: what agents call
@@ -23,6 +23,7 @@ pub mod fields;
 pub mod history;
 pub mod journal;
 pub mod maintenance;
+pub mod management;
 pub mod named;
 pub mod node_check;
 pub mod node_list;
@@ -138,6 +139,11 @@ fn resources() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/nodes/{node}/vifs/{vif}", delete(vifs::detach)),
         ("/nodes/{node}/states", get(states::show)),
         ("/nodes/{node}/states/power", put(states::power)),
+        ("/nodes/{node}/states/boot_mode", put(states::boot_mode)),
+        ("/nodes/{node}/states/secure_boot", put(states::secure_boot)),
+        ("/nodes/{node}/management/boot_device", get(management::boot_device).put(management::set_boot_device)),
+        ("/nodes/{node}/management/boot_device/supported", get(management::boot_devices)),
+        ("/nodes/{node}/management/inject_nmi", put(management::inject_nmi)),
         ("/nodes/{node}/states/raid", put(states::raid)),
         ("/nodes/{node}/vmedia", get(vmedia::list).post(vmedia::attach).delete(vmedia::detach)),
         ("/ports", get(ports::list).post(ports::create)),

@@ -113,6 +113,8 @@ pub struct Config {
     pub erase_devices_metadata_priority: Option<i64>,
     /// How long a BMC may take to switch a machine on or off, seconds (`[conductor]power_state_change_timeout`).
     pub power_state_change_timeout_seconds: u64,
+    /// How long an operating system may take to end (`[conductor]soft_power_off_timeout`).
+    pub soft_power_off_timeout_seconds: u64,
     /// Pause before a BMC that is busy or cannot be reached is asked again, seconds; it is asked five times
     /// (`[redfish]connection_retry_interval`).
     pub redfish_retry_interval_seconds: f64,
@@ -169,6 +171,7 @@ impl Default for Config {
             erase_devices_priority: None,
             erase_devices_metadata_priority: None,
             power_state_change_timeout_seconds: 60,
+            soft_power_off_timeout_seconds: 600,
             redfish_retry_interval_seconds: 3.0,
             power_off_wait_seconds: 35.0,
         }

@@ -2,22 +2,26 @@
 //!
 //! One hardware type, one file: [`fake`] does nothing and remembers, [`local_process`] runs an agent
 //! on this machine, [`redfish`] talks to a BMC. A node's `driver` names its hardware type. A driver knows the
-//! [`BootServices`](crate::services::BootServices) that it is made with, and nothing else of the conductor. [`properties`] says what each reads of a node.
+//! [`BootServices`](crate::services::BootServices) that it is made with, and nothing else of the conductor. [`properties`] says what each reads of a node,
+//! [`management`] what its owner may ask of its firmware.
 
 pub mod fake;
 pub mod local_process;
+pub mod management;
 pub mod properties;
 pub mod redfish;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use crate::node::Node;
 use crate::ramdisk::Parameters;
 use crate::state::PowerState;
+use management::Management;
 
 /// A machine could not be controlled; the text names what was tried and why it failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -61,6 +65,17 @@ pub trait Connection: Send + Sync + fmt::Debug {
 
     /// Switches the machine and returns when that is done.
     fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()>;
+
+    /// Asks the operating system to end, and returns when the machine is off; it is never switched off instead.
+    fn shut_down<'a>(&'a mut self, node: &'a mut Node, _limit: Duration) -> Outcome<'a, ()> {
+        let text = format!("driver {} has no soft power off", node.spec.driver);
+        Box::pin(std::future::ready(Err(DriverError(text))))
+    }
+
+    /// What asks and tells the machine's firmware, when there is any.
+    fn management(&mut self) -> Option<&mut dyn Management> {
+        None
+    }
 
     /// The next power-on boots the agent's ramdisk with these parameters.
     fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> Outcome<'a, ()>;

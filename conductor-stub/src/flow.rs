@@ -26,6 +26,7 @@ pub mod inspect;
 pub mod inspection_data;
 pub mod instance;
 pub mod journey;
+pub mod management;
 pub mod power;
 pub mod progress;
 pub mod recovery;

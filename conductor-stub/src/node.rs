@@ -21,9 +21,9 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::mask;
-use crate::state::{PowerState, ProvisionState};
+use crate::state::{BootMode, PowerState, ProvisionState};
 
-pub use intent::{BootStage, Intent};
+pub use intent::{BootStage, Intent, Switching};
 pub use internal::Internal;
 pub use mac::MacAddress;
 pub use plan::{Family, Plan, Step};
@@ -61,7 +61,7 @@ pub struct Node {
     pub allocation_uuid: Option<Uuid>,
     /// `uefi` or `bios`, as far as its BMC tells.
     #[serde(default)]
-    pub boot_mode: Option<String>,
+    pub boot_mode: Option<BootMode>,
     /// Whether it boots with Secure Boot, as far as its BMC tells.
     #[serde(default)]
     pub secure_boot: Option<bool>,

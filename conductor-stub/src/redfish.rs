@@ -5,6 +5,7 @@
 //!   the BMC, `certificate` whom it trusts, `session` who we are, `task` what the BMC finishes later)
 //! - [`system`]: which system is meant, and its power
 //! - [`boot`]: what it boots next, and in which mode
+//! - [`secure_boot`]: whether with Secure Boot
 //! - [`virtual_media`]: inserting and ejecting, on every kind of BMC
 //! - [`quirks`]: what single vendors need
 //! - [`error`]: what a BMC says when it refuses
@@ -14,6 +15,7 @@ mod certificate;
 pub mod client;
 pub mod error;
 pub mod quirks;
+pub mod secure_boot;
 mod session;
 pub mod settings;
 pub mod system;

@@ -105,6 +105,25 @@ names! {
 }
 
 names! {
+    /// What a machine boots, as clients choose it.
+    BootDevice {
+        Pxe = "pxe",
+        Disk = "disk",
+        Cdrom = "cdrom",
+        Bios = "bios",
+        UefiHttp = "uefihttp",
+    }
+}
+
+names! {
+    /// How firmware boots.
+    BootMode {
+        Uefi = "uefi",
+        Bios = "bios",
+    }
+}
+
+names! {
     /// What moves a node from one state to the next; the first block are the verbs of the API.
     Event {
         Manage = "manage",
@@ -320,6 +339,11 @@ impl ProvisionState {
         S::Unrescuing,
         S::Servicing,
     ];
+
+    /// Whether the conductor or the agent is at work here.
+    pub fn is_unstable(self) -> bool {
+        Self::WORKING.contains(&self) || self.awaits_heartbeat() || self == S::InspectWait
+    }
 
     /// Whether a node on its way somewhere may be changed by clients all the same.
     pub fn allows_update(self) -> bool {

@@ -7,7 +7,7 @@ use crate::conductor::Shared;
 use crate::error::ApiError;
 
 /// Below `/v1`, and what it is.
-pub const ABSENT: [(&str, &str); 15] = [
+pub const ABSENT: [(&str, &str); 14] = [
     ("/chassis", "chassis"),
     ("/portgroups", "portgroups"),
     ("/volume", "volumes"),
@@ -21,7 +21,6 @@ pub const ABSENT: [(&str, &str); 15] = [
     ("/nodes/{node}/vendor_passthru", "vendor passthru"),
     ("/nodes/{node}/management/indicators", "indicators"),
     ("/drivers/{name}/vendor_passthru", "vendor passthru"),
-    ("/nodes/{node}/management/inject_nmi", "interrupts for debugging"),
     ("/nodes/{node}/states/console", "consoles"),
 ];
 

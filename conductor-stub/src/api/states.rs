@@ -13,9 +13,10 @@ use super::node_view::{FIELDS, older_state};
 use super::version::Version;
 use crate::conductor::{Conductor, Shared};
 use crate::error::ApiError;
+use crate::flow::management;
 use crate::flow::task::Task;
 use crate::flow::verb;
-use crate::node::{Node, Object};
+use crate::node::{Intent, Node, Object};
 use crate::state::{PowerTarget, ProvisionState as S};
 
 /// `GET …/states`.
@@ -185,7 +186,64 @@ pub async fn power(
     if node.spec.disable_power_off && matches!(wanted, PowerTarget::Off | PowerTarget::SoftOff) {
         return Err(ApiError::Conflict(format!("Failed to set node power state to {target}.")));
     }
-    verb::power(&conductor, node.uuid, wanted)?;
+    verb::power(&conductor, node.uuid, wanted, timeout.and_then(|seconds| u64::try_from(seconds).ok()))?;
+    Ok(accepted(&conductor, &ident))
+}
+
+/// Why what a machine boots is not changed now.
+fn in_transition(node: &Node) -> Result<(), ApiError> {
+    let state = node.provision_state;
+    match state.is_unstable() {
+        true => Err(ApiError::Conflict(format!(
+            "Node is in {state} state. Since node is transitioning, the boot mode will not be set as this may interfere with \
+             ongoing changes and result in erroneous modification. Try again later."
+        ))),
+        false => Ok(()),
+    }
+}
+
+fn since_76(version: Version) -> Result<(), ApiError> {
+    let text = "This endpoint is supported starting with the API version 1.76";
+    if version.0 < 76 { Err(ApiError::NoSuch(text.into())) } else { Ok(()) }
+}
+
+/// `PUT …/states/boot_mode`.
+///
+/// # Errors
+/// 400 for what is no mode, 404, 409.
+pub async fn boot_mode(
+    State(conductor): State<Shared>,
+    version: Version,
+    Named { node, ident }: Named,
+    WithBody(mut arguments): WithBody,
+) -> Answer {
+    since_76(version)?;
+    let target = arguments.needed("target")?;
+    arguments.end()?;
+    let mode = target.parse().map_err(|_| {
+        ApiError::Invalid(format!("Invalid boot mode {target} requested for node. Allowed boot modes are: bios, uefi"))
+    })?;
+    in_transition(&node)?;
+    management::begin(Task::take(&conductor, node.uuid)?, Intent::BootMode(mode))?;
+    Ok(accepted(&conductor, &ident))
+}
+
+/// `PUT …/states/secure_boot`.
+///
+/// # Errors
+/// 400 for what is no boolean, 404, 409.
+pub async fn secure_boot(
+    State(conductor): State<Shared>,
+    version: Version,
+    Named { node, ident }: Named,
+    WithBody(mut arguments): WithBody,
+) -> Answer {
+    since_76(version)?;
+    let missing = || ApiError::Invalid("Missing mandatory parameter: target".into());
+    let on = arguments.boolean("target")?.ok_or_else(missing)?;
+    arguments.end()?;
+    in_transition(&node)?;
+    management::begin(Task::take(&conductor, node.uuid)?, Intent::SecureBoot(on))?;
     Ok(accepted(&conductor, &ident))
 }
 

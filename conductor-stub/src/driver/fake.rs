@@ -1,5 +1,7 @@
 //! `fake-hardware`: a machine that is only a record; whoever tests it starts an agent by hand.
 
+use std::time::Duration;
+
 use super::{Connection, Driver, DriverError, Outcome};
 use crate::node::Node;
 use crate::ramdisk::Parameters;
@@ -33,6 +35,10 @@ impl Connection for Fake {
             node.power_state = Some(to);
             Ok(())
         })
+    }
+
+    fn shut_down<'a>(&'a mut self, node: &'a mut Node, _limit: Duration) -> Outcome<'a, ()> {
+        self.set_power(node, PowerState::Off)
     }
 
     fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> Outcome<'a, ()> {

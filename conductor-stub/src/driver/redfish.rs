@@ -7,6 +7,7 @@
 //! Each way the node gets a copy of its own, with its parameters and its token on the kernel command line. A user's ISO
 //! is booted the same ways, as it is.
 
+mod management;
 mod wishes;
 
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
+use super::management::Management;
 use super::{Connection, Drive, Driver, DriverError, Outcome};
 use crate::crash;
 use crate::node::Node;
 use crate::ramdisk::{self, Parameters};
 use crate::redfish::virtual_media::{self, Kind};
-use crate::redfish::{Boot, Client, Enabled, Mode, RedfishError, Settings, System};
+use crate::redfish::{Boot, Client, Enabled, Mode, RedfishError, Reset, Settings, System};
 use crate::services::BootServices;
 use crate::state::PowerState;
 use crate::token;
@@ -184,6 +186,8 @@ impl Bmc {
         let boot = match node.internal.redfish_boot_device.as_deref() {
             Some("disk") => Boot::Disk,
             Some("cdrom") => Boot::VirtualCd,
+            Some("pxe") => Boot::Pxe,
+            Some("bios") => Boot::Setup,
             Some("uefihttp") => Boot::UefiHttp(node.internal.redfish_uefi_http_url.clone()),
             _ => return Ok(()),
         };
@@ -199,6 +203,7 @@ fn remember(node: &mut Node, boot: &Boot, asked: Enabled, lasts: Enabled) {
         Boot::VirtualCd => "cdrom",
         Boot::UefiHttp(_) => "uefihttp",
         Boot::Pxe => "pxe",
+        Boot::Setup => "bios",
     };
     node.internal.redfish_boot_device = again.then(|| name.to_owned());
     node.internal.redfish_uefi_http_url = match boot {
@@ -230,6 +235,16 @@ impl Connection for Bmc {
             let switch = async { self.system().await?.set_power(to == PowerState::On, limit).await };
             switch.await.map_err(failed)
         })
+    }
+
+    fn shut_down<'a>(&'a mut self, _node: &'a mut Node, limit: Duration) -> Outcome<'a, ()> {
+        Box::pin(async move {
+            async { self.system().await?.reset(Reset::GracefulShutdown, limit).await }.await.map_err(failed)
+        })
+    }
+
+    fn management(&mut self) -> Option<&mut dyn Management> {
+        Some(self)
     }
 
     fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> Outcome<'a, ()> {

@@ -1,5 +1,7 @@
 //! Switching the machine within a flow: what boots next, and who is forgotten.
 
+use std::time::Duration;
+
 use crate::conductor::Conductor;
 use crate::crash;
 use crate::flow::error::FlowError;
@@ -80,13 +82,25 @@ pub async fn state(task: &mut Task) -> Result<PowerState, FlowError> {
 /// # Errors
 /// When the machine cannot be switched.
 pub async fn set(task: &mut Task, to: PowerState) -> Result<(), FlowError> {
+    change(task, to, None).await
+}
+
+/// Has the operating system end; a machine that does not stays on.
+///
+/// # Errors
+/// When it is not off after `limit`.
+pub async fn shut_down(task: &mut Task, limit: Duration) -> Result<(), FlowError> {
+    change(task, PowerState::Off, Some(limit)).await
+}
+
+async fn change(task: &mut Task, to: PowerState, softly: Option<Duration>) -> Result<(), FlowError> {
     task.node.target_power_state = Some(to);
     // Not when it is switched on: the token that the ramdisk carries is made before.
     if to == PowerState::Off {
         task.node.internal.forget_agent();
     }
     task.save()?;
-    let result = switch(task, to).await;
+    let result = switch(task, to, softly).await;
     task.node.target_power_state = None;
     if result.is_ok() {
         task.node.power_state = Some(to);
@@ -95,10 +109,13 @@ pub async fn set(task: &mut Task, to: PowerState) -> Result<(), FlowError> {
     result
 }
 
-async fn switch(task: &mut Task, to: PowerState) -> Result<(), FlowError> {
+async fn switch(task: &mut Task, to: PowerState, softly: Option<Duration>) -> Result<(), FlowError> {
     crash::point();
     let (machine, node) = task.machine()?;
-    machine.set_power(node, to).await?;
+    match softly {
+        Some(limit) => machine.shut_down(node, limit).await?,
+        None => machine.set_power(node, to).await?,
+    }
     crash::point();
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Where an operation goes on from what is written of it: right after it was asked for, and after the end of a conductor.
 
+use std::time::Duration;
+
 use crate::agent_client::AgentError;
 use crate::crash;
 use crate::driver::DriverError;
@@ -10,8 +12,8 @@ use crate::flow::failure::{abort, fail};
 use crate::flow::service::Servicing;
 use crate::flow::steps;
 use crate::flow::task::Task;
-use crate::flow::{clean, deploy, inspect, power, rescue, service};
-use crate::node::Intent;
+use crate::flow::{clean, deploy, inspect, management, power, rescue, service};
+use crate::node::{Intent, Switching};
 use crate::state::{Event, PowerState, ProvisionState as S};
 
 /// Does what is next until the operation waits or is over; its failure is the node's.
@@ -22,8 +24,16 @@ pub async fn go_on(mut task: Task) {
             let outcome = abort(&mut task, text).await;
             report(&task, outcome);
         }
-        Some(Intent::Power(steps)) => {
-            let outcome = switch(&mut task, steps).await;
+        Some(Intent::BootMode(mode)) => {
+            let outcome = management::set_boot_mode(&mut task, mode).await;
+            settle(&mut task, outcome);
+        }
+        Some(Intent::SecureBoot(on)) => {
+            let outcome = management::set_secure_boot(&mut task, on).await;
+            settle(&mut task, outcome);
+        }
+        Some(Intent::Power(switching)) => {
+            let outcome = switch(&mut task, switching).await;
             settle(&mut task, outcome);
         }
         Some(Intent::Media(url)) => {
@@ -44,6 +54,7 @@ async fn flow(task: &mut Task) -> Result<(), FlowError> {
     match task.node.provision_state {
         S::Verifying | S::Adopting => {
             task.node.power_state = Some(power::state(task).await?);
+            management::learn(task).await;
             task.step_to(Event::Done)
         }
         S::Inspecting => inspect::go_on(task).await,
@@ -79,12 +90,16 @@ fn is_among_steps(task: &Task) -> bool {
     !is_booting(task) && (is_planned || internal.agent_url.is_some())
 }
 
-async fn switch(task: &mut Task, steps: Vec<PowerState>) -> Result<(), FlowError> {
-    let mut left = steps.into_iter();
+async fn switch(task: &mut Task, Switching { left, soft }: Switching) -> Result<(), FlowError> {
+    let mut left = left.into_iter();
     while let Some(to) = left.next() {
-        power::set(task, to).await?;
-        task.intend(Intent::Power(left.clone().collect()))?;
+        match soft.filter(|_| to == PowerState::Off) {
+            Some(seconds) => power::shut_down(task, Duration::from_secs(seconds)).await?,
+            None => power::set(task, to).await?,
+        }
+        task.intend(Intent::Power(Switching { left: left.clone().collect(), soft }))?;
     }
+    management::learn(task).await;
     Ok(())
 }
 

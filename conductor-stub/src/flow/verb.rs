@@ -8,7 +8,7 @@ use crate::error::ApiError;
 use crate::flow::error::FlowError;
 use crate::flow::task::Task;
 use crate::flow::{configdrive, deploy, rescue, resume};
-use crate::node::{Family, Intent, Node, Plan, Step};
+use crate::node::{Family, Intent, Node, Plan, Step, Switching};
 use crate::state::{Event, PowerState, PowerTarget, ProvisionState};
 
 /// The body of the request.
@@ -154,19 +154,21 @@ fn keep_steps(node: &mut Node, family: Family, steps: Option<Value>) -> Result<(
 ///
 /// # Errors
 /// 409 when the node is locked.
-pub fn power(conductor: &Shared, node: Uuid, target: PowerTarget) -> Result<(), ApiError> {
+pub fn power(conductor: &Shared, node: Uuid, target: PowerTarget, timeout: Option<u64>) -> Result<(), ApiError> {
     let mut task = Task::take(conductor, node)?;
     task.node.target_power_state = Some(match target {
         PowerTarget::Off | PowerTarget::SoftOff => PowerState::Off,
         _ => PowerState::On,
     });
+    let soft = matches!(target, PowerTarget::SoftOff | PowerTarget::SoftRebooting)
+        .then(|| timeout.unwrap_or(conductor.config.soft_power_off_timeout_seconds));
     let steps: &[PowerState] = match target {
         PowerTarget::On => &[PowerState::On],
         PowerTarget::Off | PowerTarget::SoftOff => &[PowerState::Off],
         PowerTarget::Rebooting | PowerTarget::SoftRebooting => &[PowerState::Off, PowerState::On],
     };
     task.node.last_error = None;
-    task.intend(Intent::Power(steps.to_vec()))?;
+    task.intend(Intent::Power(Switching { left: steps.to_vec(), soft }))?;
     tokio::spawn(resume::go_on(task));
     Ok(())
 }

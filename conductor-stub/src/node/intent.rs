@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::state::PowerState;
+use crate::state::{BootMode, PowerState};
 
 /// What is being done to the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,10 +16,23 @@ pub enum Intent {
     Fail(String),
     /// The operation was ended by its owner; the same.
     Abort(String),
-    /// The machine is switched, in this order.
-    Power(Vec<PowerState>),
+    /// The machine is switched.
+    Power(Switching),
     /// A medium is inserted, or the drives are emptied.
     Media(Option<String>),
+    /// The machine is to boot in this mode.
+    BootMode(BootMode),
+    /// The machine is to boot with Secure Boot, or without.
+    SecureBoot(bool),
+}
+
+/// What is left of a change of power.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switching {
+    /// In this order.
+    pub left: Vec<PowerState>,
+    /// The operating system is asked to end, and has so many seconds for it; without this, the machine is switched off.
+    pub soft: Option<u64>,
 }
 
 /// How far a boot is; each stage may be done again.

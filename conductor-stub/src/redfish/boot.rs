@@ -43,6 +43,8 @@ pub enum Boot {
     UefiHttp(Option<String>),
     /// Network boot.
     Pxe,
+    /// The firmware's own menus.
+    Setup,
 }
 
 /// How firmware boots (`BootSourceOverrideMode`).
@@ -141,14 +143,24 @@ impl System<'_> {
     /// # Errors
     /// See [`RedfishError`].
     pub async fn is_overridden(&self) -> Result<bool, RedfishError> {
+        Ok(self.overridden().await?.is_some_and(|(target, _)| target != "Hdd"))
+    }
+
+    /// What the next start boots instead of the machine's own choice (`BootSourceOverrideTarget`), and for how long.
+    ///
+    /// # Errors
+    /// See [`RedfishError`].
+    pub async fn overridden(&self) -> Result<Option<(String, Enabled)>, RedfishError> {
         let system = self.read().await?;
         let pending = self.pending(&system).await?;
         let now = now(&system, pending.as_ref());
-        let is = |key: &str, values: &[&str]| {
-            now.get(key).and_then(Value::as_str).is_some_and(|value| values.contains(&value))
+        let enabled = match now.get("BootSourceOverrideEnabled").and_then(Value::as_str) {
+            Some("Once") => Enabled::Once,
+            Some("Continuous") => Enabled::Continuous,
+            _ => return Ok(None),
         };
-        Ok(is("BootSourceOverrideEnabled", &["Once", "Continuous"])
-            && !is("BootSourceOverrideTarget", &["None", "Hdd"]))
+        let target = now.get("BootSourceOverrideTarget").and_then(Value::as_str).filter(|target| *target != "None");
+        Ok(target.map(|target| (target.to_owned(), enabled)))
     }
 
     /// The mode that the machine boots in, where the BMC tells.
@@ -270,6 +282,7 @@ fn plans(now: &Now<'_>, boot: &Boot, enabled: Enabled, quirks: Quirks) -> Result
         Boot::VirtualCd => &[quirks.cd_target, "Cd", "UsbCd"],
         Boot::UefiHttp(_) => &["UefiHttp"],
         Boot::Pxe => &["Pxe"],
+        Boot::Setup => &["BiosSetup"],
     };
     let target = candidates.iter().find(|target| offers(&targets, target)).copied();
     if let (None, Some(offered)) = (target, &targets)

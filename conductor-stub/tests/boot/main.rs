@@ -5,5 +5,6 @@
 mod bench;
 mod efi;
 mod instance_iso;
+mod management;
 mod ramdisk;
 mod trouble;

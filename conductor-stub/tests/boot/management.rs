@@ -1,0 +1,86 @@
+//! What an owner asks of a machine beside any flow: soft power, the boot device, the boot mode, Secure Boot.
+
+use std::time::Duration;
+
+use conductor_stub::config::Config;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::bench::Bench;
+
+async fn managed() -> Bench {
+    let bench = Bench::start(Config::default()).await;
+    bench.enrol("redfish-https", json!({})).await;
+    bench.verb("manage", "manageable").await;
+    bench
+}
+
+impl Bench {
+    /// Asks, and waits until nobody is at work on the node.
+    async fn put(&self, path: &str, body: Value) -> Value {
+        let answer = self.call(Method::PUT, &format!("/v1/nodes/n1/{path}"), Some(body)).await;
+        assert_eq!(answer, Value::Null, "{path}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.at_rest("manageable").await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.call(Method::GET, &format!("/v1/nodes/n1/{path}"), None).await
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_shut_down_stays_on() {
+    let bench = managed().await;
+    assert_eq!(bench.put("states/power", json!({"target": "power on"})).await["power_state"], "power on");
+    let node = bench.put("states/power", json!({"target": "soft power off"})).await;
+    assert_eq!((&node["power_state"], &node["last_error"]), (&json!("power off"), &Value::Null));
+    assert_eq!(bench.redfish("").await["PowerState"], "Off");
+
+    bench.put("states/power", json!({"target": "power on"})).await;
+    bench.fault(json!({"method": "POST", "path": "ComputerSystem.Reset", "status": 400, "times": 1})).await;
+    let node = bench.put("states/power", json!({"target": "soft rebooting", "timeout": 1})).await;
+    assert_eq!(node["power_state"], "power on");
+    assert!(node["last_error"].is_string() && node["target_power_state"].is_null(), "{node}");
+    assert_eq!(bench.redfish("").await["PowerState"], "On");
+}
+
+#[tokio::test]
+async fn what_boots_is_chosen_and_shown() {
+    let bench = managed().await;
+    assert_eq!(bench.get("management/boot_device").await, json!({"boot_device": null, "persistent": null}));
+    let supported = bench.get("management/boot_device/supported").await;
+    assert!(supported["supported_boot_devices"].as_array().unwrap().contains(&json!("pxe")), "{supported}");
+    for (device, persistent, target, enabled) in
+        [("pxe", json!(false), "Pxe", "Once"), ("disk", json!("True"), "Hdd", "Continuous")]
+    {
+        bench.put("management/boot_device", json!({"boot_device": device, "persistent": persistent})).await;
+        let boot = bench.redfish("").await["Boot"].clone();
+        assert_eq!(
+            (&boot["BootSourceOverrideTarget"], &boot["BootSourceOverrideEnabled"]),
+            (&json!(target), &json!(enabled))
+        );
+        let shown = bench.get("management/boot_device").await;
+        assert_eq!(shown, json!({"boot_device": device, "persistent": enabled == "Continuous"}));
+    }
+    let refused =
+        bench.call(Method::PUT, "/v1/nodes/n1/management/boot_device", Some(json!({"boot_device": "tape"}))).await;
+    assert!(refused["error_message"].as_str().unwrap().contains("Invalid boot device tape specified."), "{refused}");
+}
+
+#[tokio::test]
+async fn how_it_boots_is_chosen_and_shown() {
+    let bench = managed().await;
+    let states = bench.get("states").await;
+    assert_eq!((&states["boot_mode"], &states["secure_boot"]), (&json!("uefi"), &json!(false)));
+    let node = bench.put("states/secure_boot", json!({"target": true})).await;
+    assert_eq!((&node["secure_boot"], &node["last_error"]), (&json!(true), &Value::Null));
+    assert_eq!(bench.redfish("/SecureBoot").await["SecureBootEnable"], true);
+    bench.put("states/secure_boot", json!({"target": "False"})).await;
+    let node = bench.put("states/boot_mode", json!({"target": "bios"})).await;
+    assert_eq!((&node["boot_mode"], &node["last_error"]), (&json!("bios"), &Value::Null));
+    let node = bench.put("states/secure_boot", json!({"target": true})).await;
+    assert!(node["last_error"].as_str().unwrap().contains("needs the boot mode uefi"), "{node}");
+    let refused = bench.call(Method::PUT, "/v1/nodes/n1/states/boot_mode", Some(json!({"target": "fast"}))).await;
+    assert!(refused["error_message"].as_str().unwrap().contains("Invalid boot mode fast requested"), "{refused}");
+}
