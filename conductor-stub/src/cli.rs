@@ -1,7 +1,9 @@
 //! One file per subcommand.
 
+pub mod apply;
 pub mod bmc;
 pub mod demo;
+pub mod get;
 pub mod serve;
 
 use anyhow::Context;

@@ -16,6 +16,7 @@
 //! - [`server`]: all of it put together, behind a socket
 //! - [`bmc`]: the Redfish emulator, in front of QEMU machines and local processes
 //! - [`demo`]: the whole life of one machine, on [`boot_image`]: a disk image that boots
+//! - [`host`]: machines in the words of Metal3, by Ironic's API
 //! - [`tls`]: one provider for all of them; [`clock`]: points in time; [`crash`]: where tests have it die; [`log`]: what is said on standard error
 //! - [`cli`]: one file per subcommand
 //!
@@ -39,6 +40,7 @@ pub mod enrolment;
 pub mod error;
 pub mod files;
 pub mod flow;
+pub mod host;
 pub mod journal;
 pub mod lock;
 pub mod log;

@@ -19,6 +19,10 @@ enum Command {
     Demo(cli::demo::Arguments),
     /// Serve the conductor: its API, artefacts and page.
     Serve(cli::serve::Arguments),
+    /// Take BareMetalHosts (Metal3's documents) where they are to be.
+    Apply(cli::apply::Arguments),
+    /// Show machines as BareMetalHosts.
+    Get(cli::get::Arguments),
     /// Serve the Redfish emulator alone.
     Bmc(cli::bmc::Arguments),
 }
@@ -29,6 +33,8 @@ async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => cli::demo::run(arguments).await,
         Command::Serve(arguments) => cli::serve::run(arguments).await,
+        Command::Apply(arguments) => cli::apply::run(arguments).await,
+        Command::Get(arguments) => cli::get::run(arguments).await,
         Command::Bmc(arguments) => cli::bmc::run(arguments).await,
     };
     match result {

@@ -4,6 +4,7 @@
 
 mod bench;
 mod efi;
+mod hosts;
 mod instance_iso;
 mod management;
 mod ramdisk;

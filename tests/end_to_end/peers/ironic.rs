@@ -4,5 +4,6 @@
 
 mod containers;
 mod failures;
+mod hosts;
 mod lab;
 mod life;

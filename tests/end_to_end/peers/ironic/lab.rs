@@ -48,6 +48,7 @@ pub(super) struct Lab {
     pub(super) client: Client,
     /// The node's UUID at Ironic.
     pub(super) node: String,
+    bmc_port: u16,
     _bmc: Process,
     _images: Process,
     pub(super) containers: Containers,
@@ -58,8 +59,8 @@ pub(super) struct Lab {
 }
 
 impl Lab {
-    /// A lab whose node is enrolled and manageable.
-    pub(super) fn new(mut settings: Settings) -> Result<Self> {
+    /// A lab whose machine nobody has enrolled.
+    pub(super) fn bare(mut settings: Settings) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("ferric-lab-").tempdir()?;
         std::fs::create_dir_all(folder.path().join("images"))?;
         let disk = LoopDevice::new(512 << 20)?;
@@ -77,21 +78,36 @@ impl Lab {
         let bmc = start_bmc(folder.path(), bmc_port, &ironic, &disk, &containers)?;
         wait_for_port(image_port, LIMIT)?;
         wait_for_port(bmc_port, LIMIT)?;
-        let mut client = Client::connect(ironic.url())?;
-        let node = client.call(
+        let (client, node) = (Client::connect(ironic.url())?, String::new());
+        Ok(Self { client, node, bmc_port, _bmc: bmc, _images: images, containers, ironic, disk, image_port, folder })
+    }
+
+    /// A lab whose node is enrolled and manageable.
+    pub(super) fn new(settings: Settings) -> Result<Self> {
+        let mut lab = Self::bare(settings)?;
+        let mut driver_info = lab.ramdisks();
+        driver_info["redfish_address"] = format!("http://127.0.0.1:{}", lab.bmc_port).into();
+        driver_info["redfish_system_id"] = format!("/redfish/v1/Systems/{UUID}").into();
+        let node = lab.client.call(
             "create_node",
-            json!({"driver": "redfish", "name": "node-0",
-                "driver_info": {
-                    "redfish_address": format!("http://127.0.0.1:{bmc_port}"),
-                    "redfish_system_id": format!("/redfish/v1/Systems/{UUID}"),
-                    "deploy_kernel": ironic.dummy_file("kernel"), "deploy_ramdisk": ironic.dummy_file("ramdisk"),
-                    "rescue_kernel": ironic.dummy_file("kernel"), "rescue_ramdisk": ironic.dummy_file("ramdisk")},
-                "properties": {"root_device": {"name": disk.path()}, "cpu_arch": "x86_64"}}),
+            json!({"driver": "redfish", "name": "node-0", "driver_info": driver_info,
+                "properties": {"root_device": {"name": lab.disk.path()}, "cpu_arch": "x86_64"}}),
         )?;
-        let node = node.as_str().context("the node's id")?.to_string();
-        client.call("create_port", json!({"node": node, "address": MAC}))?;
-        client.provision(&node, "manage", json!({}))?;
-        Ok(Self { client, node, _bmc: bmc, _images: images, containers, ironic, disk, image_port, folder })
+        lab.node = node.as_str().context("the node's id")?.to_string();
+        lab.client.call("create_port", json!({"node": lab.node, "address": MAC}))?;
+        lab.client.provision(&lab.node, "manage", json!({}))?;
+        Ok(lab)
+    }
+
+    /// What Ironic wants to hear about ramdisks; the machine of the lab boots none.
+    pub(super) fn ramdisks(&self) -> Value {
+        let (kernel, ramdisk) = (self.ironic.dummy_file("kernel"), self.ironic.dummy_file("ramdisk"));
+        json!({"deploy_kernel": kernel, "deploy_ramdisk": ramdisk, "rescue_kernel": kernel, "rescue_ramdisk": ramdisk})
+    }
+
+    /// The machine's BMC as a BareMetalHost names it.
+    pub(super) fn bmc_address(&self) -> String {
+        format!("redfish+http://127.0.0.1:{}/redfish/v1/Systems/{UUID}", self.bmc_port)
     }
 
     /// Where images are put to be served.
