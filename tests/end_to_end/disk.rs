@@ -5,5 +5,6 @@ mod eligible_device;
 mod erase;
 mod failing_disk;
 mod loop_device;
+mod other_acts;
 mod partitions;
 mod virtual_machine;

@@ -22,7 +22,7 @@ use ferric_steps::{ErrorKind, catalogue};
 use ferric_tests::vm::Machine;
 use serde_json::{Value, json};
 
-use super::failing_disk;
+use super::{failing_disk, other_acts};
 use crate::image::partition_image_boot;
 
 const MIB: u64 = 1 << 20;
@@ -71,7 +71,7 @@ fn deployed_disk(file: &Path) {
 
 #[test]
 fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
-    let mut machine = Machine::new(&MODULES).unwrap();
+    let mut machine = Machine::new(&[&MODULES[..], &other_acts::MODULES].concat()).unwrap();
     machine.qemu(&["-device", "virtio-scsi-pci,id=scsi"]);
     let erased: Vec<_> =
         ["nvme,serial=FERRIC-NVME", "scsi-hd,bus=scsi.0,serial=FERRIC-SCSI", "ide-hd,serial=FERRIC-ATA"]
@@ -86,6 +86,7 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
     let deployed = machine.disk("virtio-blk-pci", DISK).unwrap();
     deployed_disk(&deployed);
     failing_disk::prepare(&machine);
+    other_acts::prepare(&machine);
     partition_image_boot::prepare(&machine);
     let this = std::env::current_exe().unwrap();
     machine.program(&this).unwrap();
@@ -128,6 +129,7 @@ fn inside() {
         an_array_is_made_left_alone_and_deleted().await;
         the_firmware_gets_and_loses_entries().await;
         partition_image_boot::deploy_in_the_machine().await;
+        other_acts::inside().await;
     });
 }
 
