@@ -1,7 +1,7 @@
 //! `clean_uefi_nvram`: boot entries that point at disks and loaders of a former user.
 
+use fancy_regex::{Regex, RegexBuilder};
 use ferric_hardware::efi::BootVariables;
-use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
@@ -43,7 +43,7 @@ pub async fn clean_uefi_nvram(step: &Step, CleanUefiNvram { patterns }: CleanUef
         let variables = BootVariables::of(&step.site.machine).map_err(failed)?;
         for entry in variables.entries().map_err(failed)? {
             let path = entry.option.path.to_string();
-            if patterns.iter().any(|pattern| pattern.is_match(&path)) {
+            if is_match(&patterns, &path).map_err(|error| ErrorKind::Cleaning.error(path.as_str()).because(error))? {
                 variables.delete(entry.number).map_err(failed)?;
                 tracing::info!(
                     entry = format!("Boot{:04X}", entry.number),
@@ -56,6 +56,16 @@ pub async fn clean_uefi_nvram(step: &Step, CleanUefiNvram { patterns }: CleanUef
         Ok(Value::Null)
     })
     .await
+}
+
+/// Whether one of the patterns is in the path. The search for one that goes back again and again has a limit.
+fn is_match(patterns: &[Regex], path: &str) -> Result<bool, fancy_regex::Error> {
+    for pattern in patterns {
+        if pattern.is_match(path)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn patterns(argument: &Value) -> Result<Vec<Regex>, StepError> {
@@ -80,7 +90,16 @@ mod tests {
     use super::*;
 
     fn matches(patterns: &[Regex], path: &str) -> bool {
-        patterns.iter().any(|pattern| pattern.is_match(path))
+        is_match(patterns, path).unwrap()
+    }
+
+    #[test]
+    fn patterns_may_look_around_as_in_python_and_do_not_search_for_ever() {
+        let all_but_one = patterns(&json!([r"^(?!.*\\EFI\\Kept\\)HD\("])).unwrap();
+        assert!(matches(&all_but_one, r"HD(1,GPT,6f1dcd2c,0x800,0x1000)/File(\EFI\BOOT\X.EFI)"));
+        assert!(!matches(&all_but_one, r"HD(1,GPT,6f1dcd2c,0x800,0x1000)/File(\EFI\kept\X.EFI)"));
+        let endless = patterns(&json!([r"^(?=a)(a|aa)+\1$b"])).unwrap();
+        assert!(is_match(&endless, &"a".repeat(64)).is_err());
     }
 
     #[test]
