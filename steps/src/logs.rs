@@ -1,6 +1,7 @@
 //! The logs of this machine as one archive, for the conductor to keep.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +19,7 @@ use crate::{ErrorKind, StepError};
 const LIMIT: Duration = Duration::from_secs(20);
 /// A journal of the host root that is shorter holds nothing but complaints.
 const SHORTEST_JOURNAL_BYTES: usize = 50;
-/// More of one file is left out: bodies of inspection over 16 MiB are refused.
+/// Of a longer file the end is kept: bodies of inspection over 16 MiB are refused.
 const FILE_LIMIT_BYTES: u64 = 8 << 20;
 
 /// Name in the archive, program, arguments.
@@ -122,11 +123,24 @@ fn files_below(site: &Site, path: &Path) -> Vec<(String, Vec<u8>)> {
         let Ok(entries) = std::fs::read_dir(&real) else { return Vec::new() };
         return entries.flatten().flat_map(|entry| files_below(site, &path.join(entry.file_name()))).collect();
     }
-    if !meta.is_file() || meta.len() > FILE_LIMIT_BYTES {
+    if !meta.is_file() {
         return Vec::new();
     }
     let name = path.strip_prefix("/").unwrap_or(path).display().to_string();
-    std::fs::read(real).map(|text| vec![(name, text)]).unwrap_or_default()
+    end_of(&real).map(|text| vec![(name, text)]).unwrap_or_default()
+}
+
+/// A file, or its end after a line that says how much is left out.
+fn end_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let left_out = file.metadata()?.len().saturating_sub(FILE_LIMIT_BYTES);
+    let mut text = Vec::new();
+    if left_out > 0 {
+        text.extend(format!("[the first {left_out} bytes are left out]\n").into_bytes());
+        file.seek(SeekFrom::Start(left_out))?;
+    }
+    file.take(FILE_LIMIT_BYTES).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn archive(members: Vec<(String, Vec<u8>)>, secrets: &[String]) -> std::io::Result<Vec<u8>> {
@@ -157,7 +171,6 @@ fn masked(content: &[u8], secrets: &[String]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::io::Read;
     use std::os::unix::fs::PermissionsExt;
 
     use ferric_hardware::machine::Machine;
@@ -209,6 +222,19 @@ mod tests {
         assert!(members["ps"].contains("PID"), "{}", members["ps"]);
         assert_eq!(members["var/agent.log"], "started\n");
         assert!(!members.contains_key("lshw"));
+    }
+
+    #[test]
+    fn of_a_long_log_the_end_is_packed_and_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("var")).unwrap();
+        let log = format!("{}the end\n", "a line\n".repeat(FILE_LIMIT_BYTES as usize / 7 + 10));
+        std::fs::write(root.path().join("var/agent.log"), &log).unwrap();
+        let members = unpack(&collect(&Request::default(), &site(root.path())).unwrap());
+        let left_out = log.len() as u64 - FILE_LIMIT_BYTES;
+        let packed = &members["var/agent.log"];
+        assert!(packed.starts_with(&format!("[the first {left_out} bytes are left out]\n")), "{}", &packed[..100]);
+        assert!(packed.ends_with("a line\nthe end\n"));
     }
 
     #[test]
