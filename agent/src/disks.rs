@@ -28,7 +28,7 @@ pub async fn wait(agent: &Arc<Agent>) {
         let (site, node) = (agent.site(), agent.node());
         let look = move || {
             let wanted = hints_of(&node).map_err(|error| error.to_string())?;
-            let listing = block::list(&site.machine, &site.device_policy(&node));
+            let listing = block::list_beneath_leftovers(&site.machine, &site.device_policy(&node));
             root_device::choose(&listing, wanted.as_ref())
                 .map(|disk| disk.name.clone())
                 .map_err(|none| none.to_string())

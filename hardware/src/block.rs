@@ -21,5 +21,5 @@ mod vpd;
 
 pub use device::BlockDevice;
 pub use eligible::EligibleDevice;
-pub use listing::{DevicePolicy, Listing, NotEligible, list};
+pub use listing::{DevicePolicy, Listing, NotEligible, list, list_beneath_leftovers};
 pub use reason::{Reason, Rejection};

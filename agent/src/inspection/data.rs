@@ -55,7 +55,7 @@ async fn default(agent: &Arc<Agent>, collectors: &[&str], data: &mut Map<String,
     data.insert("inventory".to_string(), inventory);
     let (site, node) = (agent.site(), agent.node());
     let facts = blocking(move || {
-        let listing = block::list(&site.machine, &site.device_policy(&node));
+        let listing = block::list_beneath_leftovers(&site.machine, &site.device_policy(&node));
         let root_disk = root_device::choose(&listing, None).ok().and_then(|disk| serde_json::to_value(&**disk).ok());
         (root_disk, catalogue::versions(&site))
     });

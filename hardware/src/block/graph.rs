@@ -11,6 +11,9 @@ use crate::machine::{Directory, Machine};
 /// Starts of the names of devices that are never made of other devices: nothing to read there on machines with thousands.
 const PHYSICAL: [&str; 4] = ["sd", "nvme", "vd", "mmcblk"];
 
+/// Mappings that are made anew from what is on the disk, by the device mapper's own word for them.
+const MADE_ANEW: [&str; 2] = ["lvm", "crypt"];
+
 /// One device of the graph.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -129,6 +132,16 @@ fn shown_by_loop(machine: &Machine, own: &Directory) -> Option<String> {
 }
 
 impl Node {
+    /// Whether it is made anew from what is on the disk: a logical volume, an encrypted mapping, a mapped partition.
+    pub(super) fn is_made_anew(&self) -> bool {
+        match &self.kind {
+            Kind::Mapper(kind) => MADE_ANEW.contains(&kind.as_str()),
+            // Partitions of a multipath disk or of firmware RAID hold the disk; those of other disks are no mappings.
+            Kind::Partition(_) => self.kname.starts_with("dm-"),
+            _ => false,
+        }
+    }
+
     fn read(machine: &Machine, kname: String) -> Option<Self> {
         let place = place(machine, &kname);
         let own = machine.directory(&place)?;

@@ -4,16 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use super::busy::when_free;
-use super::graph::Node;
-use super::kind::Kind;
+use super::graph::{Graph, Node};
 use super::listing::{DevicePolicy, Survey};
 use crate::device_mapper;
 use crate::machine::Machine;
 
 /// How long a volume may be busy: udev looks into it when it appears.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
-/// The mappings that are made anew from what is on the disk, by the device mapper's own word for them.
-const TAKEN_DOWN: [&str; 2] = ["lvm", "crypt"];
 
 /// A volume that was to be taken down.
 #[derive(Debug)]
@@ -28,23 +25,33 @@ pub struct Leftover {
 /// the disks below them are free. Nothing on a disk changes. Those that are mounted, swapped on, on a skipped disk or on
 /// one that is not allowed stay.
 pub fn take_down(machine: &Machine, policy: &DevicePolicy) -> Vec<Leftover> {
+    take_down_where(machine, policy, |_, _| true)
+}
+
+/// As [`take_down`], of those alone that are on the device called `device`.
+pub fn take_down_on(machine: &Machine, policy: &DevicePolicy, device: &str) -> Vec<Leftover> {
+    take_down_where(machine, policy, |graph, node| {
+        let below = graph.nodes().iter().find(|below| below.path() == device);
+        below.is_some_and(|below| graph.above(below).iter().any(|above| above.kname == node.kname))
+    })
+}
+
+fn take_down_where(
+    machine: &Machine,
+    policy: &DevicePolicy,
+    is_meant: impl Fn(&Graph, &Node) -> bool,
+) -> Vec<Leftover> {
     let mut done: Vec<Leftover> = Vec::new();
     loop {
         let survey = Survey::take(machine, policy);
         let next = survey.graph.nodes().iter().find(|node| {
-            is_made_anew(node) && survey.is_idle(node) && done.iter().all(|leftover| leftover.device != node.path())
+            node.is_made_anew()
+                && survey.is_idle(node)
+                && is_meant(&survey.graph, node)
+                && done.iter().all(|leftover| leftover.device != node.path())
         });
         let Some(node) = next else { return done };
         let result = when_free(BUSY_LIMIT, || device_mapper::remove(machine, node.major, node.minor));
         done.push(Leftover { device: node.path(), result });
-    }
-}
-
-fn is_made_anew(node: &Node) -> bool {
-    match &node.kind {
-        Kind::Mapper(kind) => TAKEN_DOWN.contains(&kind.as_str()),
-        // Partitions of a multipath disk or of firmware RAID hold the disk; those of other disks are no mappings.
-        Kind::Partition(_) => node.kname.starts_with("dm-"),
-        _ => false,
     }
 }

@@ -80,12 +80,21 @@ pub struct NotEligible {
 
 /// Lists the block devices of `machine` under `policy`.
 pub fn list(machine: &Machine, policy: &DevicePolicy) -> Listing {
-    let survey = Survey::take(machine, policy);
+    sort(Survey::take(machine, policy))
+}
+
+/// As [`list`], as if the volumes that a former system left active and nobody uses were not there. A device that they
+/// hold can be looked at; to write to it, [`take_down`](super::leftover::take_down) comes first.
+pub fn list_beneath_leftovers(machine: &Machine, policy: &DevicePolicy) -> Listing {
+    sort(Survey { beneath_leftovers: true, ..Survey::take(machine, policy) })
+}
+
+fn sort(survey: Survey<'_>) -> Listing {
     let busy_until = Instant::now() + BUSY_LIMIT;
     let mut listing = Listing {
         eligible: Vec::new(),
         rejected: Vec::new(),
-        allowlisted: policy.allowed.is_some(),
+        allowlisted: survey.allowed.is_some(),
         order: HashMap::new(),
     };
     for (at, node) in survey.graph.nodes().iter().enumerate() {
@@ -116,6 +125,8 @@ pub(super) struct Survey<'a> {
     allowed: Option<HashSet<String>>,
     skip: Result<Vec<SkipEntry>, HintError>,
     virtual_media: Vec<PathBuf>,
+    /// Whether volumes that could be taken down count for nothing.
+    beneath_leftovers: bool,
 }
 
 /// One entry of the skip list.
@@ -142,6 +153,7 @@ impl<'a> Survey<'a> {
             graph,
             allowed: policy.allowed.as_ref().map(|paths| paths.iter().filter_map(kname).collect()),
             skip: policy.skip.iter().map(parse).collect(),
+            beneath_leftovers: false,
             virtual_media: ["ir-vfd-dev", "IR-VFD-DEV"]
                 .iter()
                 .filter_map(|label| machine.resolve(format!("/dev/disk/by-label/{label}")))
@@ -179,6 +191,11 @@ impl<'a> Survey<'a> {
     /// on it, and neither the allowlist nor the skip list keeps it.
     pub(super) fn is_idle(&self, node: &Node) -> bool {
         self.by_allowlist(node).is_none() && self.by_use(node).is_none() && self.by_skip_list(node).is_none()
+    }
+
+    /// Whether it is a volume of a former system that could be taken down, after those on it.
+    fn is_leftover(&self, kname: &str) -> bool {
+        self.graph.get(kname).is_some_and(|node| node.is_made_anew() && self.is_idle(node))
     }
 
     fn by_allowlist(&self, node: &Node) -> Option<Reason> {
@@ -233,8 +250,11 @@ impl<'a> Survey<'a> {
         // Only what sits on the device or its partitions directly; what sits on that follows from it.
         let partitions = node.partitions.iter().filter_map(|name| self.graph.get(name));
         let parts: Vec<&Node> = std::iter::once(node).chain(partitions).collect();
-        let mut holders: Vec<String> =
-            parts.iter().flat_map(|n| &n.holders).map(|name| format!("/dev/{}", name.replace('!', "/"))).collect();
+        let holders = parts.iter().flat_map(|n| &n.holders);
+        let mut holders: Vec<String> = holders
+            .filter(|name| !(self.beneath_leftovers && self.is_leftover(name)))
+            .map(|name| format!("/dev/{}", name.replace('!', "/")))
+            .collect();
         holders.sort();
         holders.dedup();
         if !holders.is_empty() {
@@ -275,7 +295,10 @@ impl<'a> Survey<'a> {
     fn open_by_another(&self, node: &Node, busy_until: Instant) -> Option<Reason> {
         // Partitions of a mapping are mappings, which hold it; idle ones go before it is opened for writing.
         let mapped = node.partitions.iter().any(|name| name.starts_with("dm-"));
-        if !self.machine.is_host() || mapped {
+        // Whatever holds it here is to be taken down.
+        let partitions = node.partitions.iter().filter_map(|name| self.graph.get(name));
+        let is_held = std::iter::once(node).chain(partitions).any(|part| !part.holders.is_empty());
+        if !self.machine.is_host() || mapped || is_held {
             return None;
         }
         let mut options = OpenOptions::new();

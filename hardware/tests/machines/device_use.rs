@@ -138,3 +138,22 @@ fn read_only_and_virtual_media_are_named() {
     assert_eq!(listing.find(&machine, "/dev/nope").unwrap_err().to_string(), "/dev/nope: no such block device");
     assert_eq!(listing.find(&machine, "/dev/sdc").unwrap().name, "/dev/sdc");
 }
+
+#[test]
+fn idle_volumes_of_a_former_system_may_be_looked_beneath() {
+    let volumes = |mounts: &str, uuid: &str| {
+        three_disks()
+            .file("proc/1/mountinfo", format!("1 1 0:2 / / rw - rootfs rootfs rw\n{mounts}"))
+            .mapping("dm-0", "253:0", "CRYPT-LUKS2-abc", "secret", &["sda"])
+            .mapping("dm-1", "253:1", uuid, "vg-data", &["dm-0", "sdb"])
+    };
+    let idle = volumes("", "LVM-abc");
+    assert_eq!(eligible(&idle.list()), ["sdc"]);
+    assert_eq!(eligible(&idle.list_beneath_leftovers(json!([]))), ["sda", "sdb", "sdc"]);
+    // What rests on a skipped disk too stays, and so does what holds the other one.
+    assert_eq!(eligible(&idle.list_beneath_leftovers(json!([{"name": "/dev/sdb"}]))), ["sdc"]);
+    let mounted = volumes("2 1 253:1 / /data rw - ext4 /dev/dm-1 rw", "LVM-abc");
+    assert_eq!(eligible(&mounted.list_beneath_leftovers(json!([]))), ["sdc"]);
+    let of_a_program = volumes("", "mine-abc");
+    assert_eq!(eligible(&of_a_program.list_beneath_leftovers(json!([]))), ["sdc"]);
+}

@@ -95,6 +95,12 @@ impl Tree {
         list(&self.machine(), &DevicePolicy::default())
     }
 
+    /// Lists as if idle volumes of a former system were not there.
+    pub(super) fn list_beneath_leftovers(&self, skip: serde_json::Value) -> Listing {
+        let policy = DevicePolicy { allowed: None, skip: skip.as_array().unwrap().clone() };
+        ferric_hardware::block::list_beneath_leftovers(&self.machine(), &policy)
+    }
+
     /// Lists with a skip list.
     pub(super) fn list_skipping(&self, entries: serde_json::Value) -> Listing {
         list(&self.machine(), &DevicePolicy { allowed: None, skip: entries.as_array().unwrap().clone() })

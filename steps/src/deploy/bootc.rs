@@ -72,7 +72,7 @@ pub async fn execute_bootc_install(step: &Step, wanted: ExecuteBootcInstall) -> 
         Some(drive) => Some(drive.fetch(step).await?),
     };
     step.blocking(move |step| {
-        let device = root_device::choose(step)?;
+        let device = root_device::claim(step)?;
         install(step, &wanted.install, &device)?;
         write_image::finish(step, &device, drive.as_deref())?;
         let source = &wanted.source;

@@ -93,12 +93,12 @@ fn install(step: &Step, wanted: &InstallBootloader) -> Result<(), StepError> {
     if wanted.prep {
         return Err(ErrorKind::Execution.error("Installing GRUB2 to a PReP partition is not supported by this agent"));
     }
-    grub::install(step, &root_device::choose(step)?, root)
+    grub::install(step, &root_device::look(step)?, root)
 }
 
 /// Writes the boot entries of the deployed disk. False when its EFI system partition holds no loader.
 fn manage_uefi(step: &Step, wanted: &InstallBootloader) -> Result<bool, StepError> {
-    let disk = root_device::choose(step)?;
+    let disk = root_device::look(step)?;
     let name = disk.name.as_str();
     let open = OpenDevice::open(&step.site.machine, &disk, Access::Read)?;
     let uuid = wanted.efi_system_uuid.as_deref();

@@ -90,7 +90,7 @@ fn mount(step: &Step, file: &Wanted) -> Result<Mounted, StepError> {
     let not_found = |reason: String| ErrorKind::DeviceNotFound.error(reason);
     match &file.place {
         Place::Number(number) => {
-            let device = partition_names(step, &root_device::choose(step)?);
+            let device = partition_names(step, &root_device::look(step)?);
             let name = device.into_iter().find(|(found, _)| found == number).map(|(_, name)| name);
             let name =
                 name.ok_or_else(|| not_found(format!("The root device has no partition {number} for {}", file.path)))?;
@@ -103,7 +103,7 @@ fn mount(step: &Step, file: &Wanted) -> Result<Mounted, StepError> {
         }
         Place::Anywhere(directory) => {
             let mut scanned = Vec::new();
-            for (_, name) in partition_names(step, &root_device::choose(step)?) {
+            for (_, name) in partition_names(step, &root_device::look(step)?) {
                 match Mounted::new(step, &name) {
                     Ok(mounted) if mounted.has_directory(directory) => return Ok(mounted),
                     Ok(_) => scanned.push(name),

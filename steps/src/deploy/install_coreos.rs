@@ -142,7 +142,7 @@ fn install(step: &Step, mut arguments: Vec<String>, ignition: Option<&[u8]>) -> 
         let root = step.site.options.host_root.display();
         ErrorKind::Deployment.error(format!("Cannot run coreos-installer, is it installed in {root}?")).because(error)
     })?;
-    let device = root_device::choose(step)?;
+    let device = root_device::claim(step)?;
     let file = ignition.map(|text| SecretFile::create(&tool, "ign", text)).transpose()?;
     if let (Some(file), Some(text)) = (&file, ignition) {
         let hash = format!("sha256-{}", Digest::of(Algorithm::Sha256, text).hex());

@@ -1,8 +1,8 @@
 //! The disk to install to.
 
-use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::block::hints::{HintError, Hints};
 use ferric_hardware::block::root_device;
+use ferric_hardware::block::{self, EligibleDevice};
 use serde_json::Value;
 
 use crate::clean::raid::{self, Spared};
@@ -13,11 +13,13 @@ use crate::{ErrorKind, StepError, leftover};
 /// without hints, the smallest that is large enough. Arrays that were made for other things do not count, nor do their
 /// disks, nor does what `skip_block_devices` keeps.
 ///
+/// Nothing changes by this: volumes of a former system may hold the device until it is [claimed](claim).
+///
 /// # Errors
 /// [`ErrorKind::DeviceNotFound`] with the reason of every device, or what is wrong with the hints.
-pub fn choose(step: &Step) -> Result<EligibleDevice, StepError> {
+pub fn look(step: &Step) -> Result<EligibleDevice, StepError> {
     let hints = hints_of(&step.node).map_err(|error| ErrorKind::DeviceNotFound.of(error))?;
-    let mut listing = leftover::list_without(step);
+    let mut listing = block::list_beneath_leftovers(&step.site.machine, &step.device_policy());
     let arrays = step.memory.arrays();
     if let Some(root) = arrays.iter().find(|array| array.is_root) {
         if hints.is_some() {
@@ -38,6 +40,18 @@ pub fn choose(step: &Step) -> Result<EligibleDevice, StepError> {
         Ok(device) => Ok(device.clone()),
         Err(error) => Err(ErrorKind::DeviceNotFound.of(error)),
     }
+}
+
+/// The device that [`look`] finds, free to be written to: the volumes that a former system left active on it are taken
+/// down.
+///
+/// # Errors
+/// As [`look`]; also when one of them stays.
+pub fn claim(step: &Step) -> Result<EligibleDevice, StepError> {
+    let name = look(step)?.name.clone();
+    leftover::take_down_on(step, &name);
+    let listing = block::list(&step.site.machine, &step.device_policy());
+    listing.find(&step.site.machine, &name).cloned().map_err(|error| ErrorKind::DeviceNotFound.of(error))
 }
 
 /// The root device hints of a node: `instance_info.root_device`, else `properties.root_device`; nothing when both are
@@ -68,7 +82,7 @@ mod tests {
         machine.arrays_on_shared_disks();
         let chosen = |properties: Value| {
             let step = machine.step_with(|_| {}, json!({"properties": properties}));
-            choose(&step).map(|device| device.name.clone())
+            look(&step).map(|device| device.name.clone())
         };
         let md0 = json!({"name": "/dev/md0"});
         assert_eq!(chosen(json!({"root_device": md0})).unwrap(), "/dev/md0");

@@ -53,7 +53,7 @@ pub async fn write_image(step: &Step, WriteImage { info, config_drive }: WriteIm
     let http = info.http_options(&step.site.options)?;
     let found = image::find(&info.urls, &http, RetryContext::of(step)).await;
     let found = found.map_err(|error| in_words(error, &info, "the registry"))?;
-    let device = step.blocking(root_device::choose).await?;
+    let device = step.blocking(root_device::claim).await?;
     // Everything that can be wrong without the disk is found out before the disk is touched.
     let drive = match &config_drive {
         None => None,

@@ -153,7 +153,7 @@ async fn a_member_of_an_array_that_nobody_assembled_is_not_formatted() {
     let chosen = |volume: &str| {
         let skip = [json!({"name": "/dev/vda"}), json!({"volume_name": volume})];
         let node = json!({"properties": {"skip_block_devices": skip, "root_device": {"name": "/dev/nvme0n1"}}});
-        root_device::choose(&self::step(node)).is_ok()
+        root_device::look(&self::step(node)).is_ok()
     };
     assert!(chosen("other") && !chosen("data"), "a member of a kept array can be installed to");
     let data = first_bytes("/dev/nvme0n1");
@@ -217,6 +217,17 @@ async fn a_volume_group_of_a_former_user_goes_with_its_disks() {
     assert!(failed.contains("/dev/sda") && failed.contains("/dev/sdb"), "{failed}");
     drop(open);
 
+    // Choosing one of the disks to install to changes nothing; claiming it takes down what is on it.
+    let root =
+        json!({"properties": {"root_device": {"name": "/dev/sda"}, "skip_block_devices": [{"name": "/dev/vda"}]}});
+    let root = step(root);
+    assert_eq!(root_device::look(&root).unwrap().name, "/dev/sda");
+    assert_eq!(host.names("/sys/block/sda/holders"), ["dm-0"]);
+    assert_eq!(root_device::claim(&root).unwrap().name, "/dev/sda");
+    assert!(host.names("/sys/block/sda/holders").is_empty());
+    lvm(&["vgchange", "--activate", "y", "former"]);
+    assert_eq!(host.names("/sys/block/sda/holders"), ["dm-0"]);
+
     metadata::erase_devices_metadata(&rest).await.unwrap();
     for disk in ["sda", "sdb"] {
         assert!(host.names(format!("/sys/block/{disk}/holders")).is_empty(), "{disk}");
@@ -239,18 +250,18 @@ async fn an_array_is_made_left_alone_and_deleted() {
     });
     let step = step(node);
     let host = Host::host();
-    assert_eq!(root_device::choose(&step).unwrap().name, "/dev/nvme0n1");
+    assert_eq!(root_device::look(&step).unwrap().name, "/dev/nvme0n1");
     assert_eq!(raid::create_configuration(&step).await.unwrap(), wanted);
     assert_eq!(host.read("/sys/block/md0/md/level").as_deref(), Some("raid1"));
     assert_eq!(host.names("/sys/block/md0/slaves"), ["sda1", "sdb1"]);
-    assert_eq!(root_device::choose(&step).unwrap().name, "/dev/md0", "the root volume comes before the hints");
+    assert_eq!(root_device::look(&step).unwrap().name, "/dev/md0", "the root volume comes before the hints");
     metadata::erase_devices_metadata(&step).await.unwrap();
     assert_eq!(host.read("/sys/block/md0/md/level").as_deref(), Some("raid1"), "members belong to the RAID steps");
     let twice = raid::create_configuration(&step).await;
     assert!(twice.as_ref().is_err_and(|error| error.kind == ErrorKind::SoftwareRaid), "{twice:?}");
     raid::delete_configuration(&step).await.unwrap();
     assert!(!host.exists("/sys/block/md0/md/level"));
-    assert_eq!(root_device::choose(&step).unwrap().name, "/dev/nvme0n1");
+    assert_eq!(root_device::look(&step).unwrap().name, "/dev/nvme0n1");
     assert!(!host.exists("/sys/class/block/sda1") && !host.exists("/sys/class/block/sdb1"));
     // Nothing is left that could be assembled; the host sees that the disks are zeros.
     metadata::erase_devices_metadata(&step).await.unwrap();
