@@ -76,6 +76,19 @@ pub struct Sources {
     pub flags: BTreeMap<String, String>,
 }
 
+impl Sources {
+    /// These sources and the files of further directories, over those of the directories that are named already. When
+    /// neither file nor directory is named the default directories hold.
+    #[must_use]
+    pub fn with_directories(mut self, directories: Vec<PathBuf>) -> Self {
+        if !(self.config_files.is_empty() && self.config_dirs.is_empty()) {
+            let new = directories.into_iter().filter(|directory| !self.config_dirs.contains(directory));
+            self.config_dirs.extend(new.collect::<Vec<_>>());
+        }
+        self
+    }
+}
+
 impl Config {
     /// Reads and merges all sources.
     ///
@@ -267,6 +280,18 @@ mod tests {
         assert_eq!(port(&sources), 4);
         sources.flags.insert("listen_port".into(), "5".into());
         assert_eq!(port(&sources), 5);
+    }
+
+    #[test]
+    fn directories_of_virtual_media_are_read_beside_those_of_the_command_line() {
+        let (named, medium) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(named.path().join("a.conf"), "[DEFAULT]\nlisten_port=2\napi_url=http://a\n").unwrap();
+        std::fs::write(medium.path().join("a.conf"), "[DEFAULT]\nlisten_port=3\n").unwrap();
+        let added = |directory: &Path| sources(named.path()).with_directories(vec![directory.to_path_buf()]);
+        let config = Config::load(&added(medium.path())).unwrap();
+        assert_eq!((config.number(&options::LISTEN_PORT), config.text(&options::API_URL)), (3, Some("http://a")));
+        assert_eq!(added(named.path()).config_dirs, [named.path()]);
+        assert!(Sources::default().with_directories(vec![medium.path().into()]).config_dirs.is_empty());
     }
 
     #[test]

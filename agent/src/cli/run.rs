@@ -25,8 +25,8 @@ const WORKERS: usize = 2;
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let machine = Machine::host();
     let mut kernel = kernel::parse(&machine.read("/proc/cmdline").unwrap_or_default());
-    virtual_media::apply(&machine, &mut kernel).context("configuring from virtual media")?;
-    let config = Config::load(&arguments.flags.into_sources(kernel))?;
+    let media = virtual_media::apply(&machine, &mut kernel).context("configuring from virtual media")?;
+    let config = Config::load(&arguments.flags.into_sources(kernel).with_directories(media))?;
     logging::init(&config.settings().log)?;
     let agent = Agent::new(machine, config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
