@@ -30,6 +30,9 @@ const OPEN_FILES: u64 = 65536;
 /// How often it is looked at.
 const NETWORK_POLL: Duration = Duration::from_millis(200);
 
+/// How often somebody who looks at the console is told what is missing.
+const ASKING: Duration = Duration::from_secs(30);
+
 /// Runs the agent until it is told to end.
 ///
 /// # Errors
@@ -106,7 +109,7 @@ async fn prepare(agent: &Arc<Agent>) -> Result<Role> {
         inspected = inspection::run(agent, &client, &targets).await?;
     }
     if urls.is_empty() {
-        warn!("no api_url is set: nothing to look up, nobody to tell");
+        tokio::spawn(ask_for_api_url());
         return Ok(Role::Serve(None));
     }
     let ironic = Arc::new(Ironic::new(&settings.conductor, &options.tls)?);
@@ -123,6 +126,18 @@ async fn prepare(agent: &Arc<Agent>) -> Result<Role> {
     }
     disks::wait(agent).await;
     Ok(Role::Serve(Some((ironic, interfaces))))
+}
+
+/// Says for as long as the agent runs that nobody can find this machine, and what to do about it.
+async fn ask_for_api_url() {
+    loop {
+        warn!(
+            "no api_url is set: this machine does not know its conductor, and does nothing. Boot it with the kernel \
+             argument ipa-api-url=http://CONDUCTOR:6385 (into an ISO: `ferric-ignition iso kargs append ISO \
+             ipa-api-url=...`), or give it configuration by virtual media (boot_method=vmedia)"
+        );
+        tokio::time::sleep(ASKING).await;
+    }
 }
 
 /// The interfaces with an address, as soon as there are any.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ferric_hardware::block::{self, root_device};
 use ferric_hardware::collect::{CollectOptions, Collector};
+use ferric_hardware::nic::Interface;
 use ferric_steps::catalogue;
 use serde_json::{Map, Value, json};
 use tracing::warn;
@@ -16,6 +17,9 @@ use crate::logs;
 
 /// How often addresses are looked at while waiting for DHCP.
 const DHCP_POLL: Duration = Duration::from_millis(250);
+
+/// How long an interface with an IPv6 address may lack an IPv4 one, which comes later where there are both.
+const IPV4_WAIT: Duration = Duration::from_secs(5);
 
 /// Lines of the journal that inspection sends.
 const JOURNAL_LINES: u32 = 10_000;
@@ -96,11 +100,13 @@ async fn hardware(agent: &Arc<Agent>, name: &str, data: &mut Map<String, Value>)
     Ok(())
 }
 
-/// Waits until the interface that was booted from (or each, when asked for) has an IPv4 address.
+/// Waits until the interface that was booted from (or each, when asked for) has an IPv4 address, or an IPv6 address that
+/// leads beyond its link and no IPv4 address a while later.
 async fn wait_for_addresses(agent: &Arc<Agent>) {
     let settings = agent.settings();
     let inspection = &settings.inspection;
-    let deadline = Instant::now() + inspection.dhcp_wait;
+    let started = Instant::now();
+    let deadline = started + inspection.dhcp_wait;
     let all = inspection.dhcp_all_interfaces;
     let boot_mac = inspection.boot_interface.as_deref().map(boot_mac);
     if !all && boot_mac.is_none() {
@@ -111,7 +117,7 @@ async fn wait_for_addresses(agent: &Arc<Agent>) {
         let lacking = interfaces
             .iter()
             .filter(|interface| all || Some(&interface.mac_address) == boot_mac.as_ref())
-            .filter(|interface| interface.ipv4_address.is_none())
+            .filter(|interface| !has_address(interface, started.elapsed()))
             .count();
         if lacking == 0 {
             return;
@@ -119,6 +125,11 @@ async fn wait_for_addresses(agent: &Arc<Agent>) {
         tokio::time::sleep(DHCP_POLL).await;
     }
     warn!("not every interface got an address in time");
+}
+
+fn has_address(interface: &Interface, waited: Duration) -> bool {
+    let by_ipv6 = interface.ipv6_address.as_ref().is_some_and(|address| !address.contains('%'));
+    interface.ipv4_address.is_some() || (by_ipv6 && waited >= IPV4_WAIT)
 }
 
 /// The MAC address in `BOOTIF`: `01-aa-bb-…` as PXE writes it, or the address itself.
@@ -133,6 +144,20 @@ fn boot_mac(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ipv6_alone_is_enough_when_no_ipv4_comes() {
+        let interface = |v4: Option<&str>, v6: Option<&str>| Interface {
+            ipv4_address: v4.map(str::to_string),
+            ipv6_address: v6.map(str::to_string),
+            ..Interface::default()
+        };
+        assert!(has_address(&interface(Some("192.0.2.5"), None), Duration::ZERO));
+        let global = interface(None, Some("2001:db8::5"));
+        assert!(!has_address(&global, Duration::ZERO));
+        assert!(has_address(&global, IPV4_WAIT));
+        assert!(!has_address(&interface(None, Some("fe80::5%eth0")), IPV4_WAIT));
+    }
 
     #[test]
     fn the_boot_interface_is_understood_in_both_spellings() {
