@@ -7,6 +7,7 @@ pub mod disks;
 pub mod erase;
 pub mod inventory;
 pub mod machine;
+pub mod network;
 mod print;
 pub mod root_device;
 pub mod run;

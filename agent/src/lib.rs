@@ -11,7 +11,8 @@
 //! - [`extension`]: what a command is; [`command`]: all of them
 //! - [`inventory`], [`vlans`], [`logs`]: what the machine is, what its network gets, what it says
 //! - [`ironic`]: talking to Ironic; [`discovery`]: finding it; [`address`]: where Ironic reaches us
-//! - [`disks`]: waiting for the disk that will be used; [`virtual_media`]: configuration that comes with the boot medium
+//! - [`disks`]: waiting for the disk that will be used; [`virtual_media`]: configuration that comes with the boot medium;
+//!   [`network`]: network configuration among it
 //! - [`error`]: every error as the wire knows it; [`mask`]: what logs must not show; [`metrics`]
 
 pub mod address;
@@ -34,6 +35,7 @@ pub mod logs;
 pub mod lookup;
 pub mod mask;
 pub mod metrics;
+pub mod network;
 mod private_file;
 pub mod registry;
 pub mod run;

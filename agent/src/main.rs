@@ -30,6 +30,8 @@ enum Command {
     Erase(cli::erase::Arguments),
     /// List every clean, deploy and service step
     Steps(cli::steps::Arguments),
+    /// Configure the network of a ramdisk by the network data that came with its boot medium
+    Network(cli::network::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::WriteImage(arguments) => cli::write_image::run(arguments),
         Command::Erase(arguments) => cli::erase::run(arguments),
         Command::Steps(arguments) => cli::steps::run(arguments),
+        Command::Network(arguments) => cli::network::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

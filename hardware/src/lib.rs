@@ -5,7 +5,7 @@
 //! - [`inventory`]: the document that says what the machine is, simulated facts in it
 //! - [`collect`]: what inspection sends besides
 //! - [`cpu`], [`memory`], [`nic`], [`vendor`], [`boot`], [`bmc`]: its parts
-//! - [`vlan`]: VLAN interfaces that are wanted, and creating them
+//! - [`vlan`]: VLAN interfaces that are wanted, and creating them; [`link`]: other changes of the network
 //! - [`smbios`], `device_tree`, [`ethtool`], [`ipmi`], [`packet`], [`lldp`]: where they come from
 //! - [`tool`]: external programs, found here or in the host root
 //! - [`units`]: typed sizes and addresses
@@ -37,6 +37,7 @@ pub mod gpt;
 pub mod inventory;
 pub mod ioctl;
 pub mod ipmi;
+pub mod link;
 pub mod lldp;
 pub mod machine;
 pub mod mbr;

@@ -60,6 +60,18 @@ pub fn names(machine: &Machine) -> Vec<String> {
     machine.names(NET).into_iter().filter(wanted).collect()
 }
 
+/// Name of the interface with this MAC address (lower-case): the permanent one of a device, else one that some interface
+/// has now.
+pub fn by_mac_address(machine: &Machine, address: &str) -> Option<String> {
+    let kernel = Kernel::ask(machine);
+    let names = machine.names(NET);
+    let permanent = |name: &String| permanent_address(machine, &kernel, name) == address;
+    let current = |name: &String| machine.read(format!("{NET}/{name}/address")).is_some_and(|found| found == address);
+    let devices: Vec<&String> = names.iter().filter(|name| machine.exists(format!("{NET}/{name}/device"))).collect();
+    let find = |fits: &dyn Fn(&String) -> bool| devices.iter().find(|name| fits(name)).copied();
+    find(&permanent).or_else(|| find(&current)).or_else(|| names.iter().find(|name| current(name))).cloned()
+}
+
 /// Why an interface is no part of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeftOut {
@@ -116,8 +128,7 @@ fn objection(interface: &Interface, ignored_drivers: &[String]) -> Option<LeftOu
 
 fn describe(machine: &Machine, kernel: &Kernel, name: &str) -> Interface {
     let sys = format!("{NET}/{name}");
-    let address = kernel.ethtool.as_ref().and_then(|e| e.permanent_address(name)).map(|bytes| colons(&bytes));
-    let address = address.or_else(|| machine.read(format!("{sys}/address"))).unwrap_or_default().to_lowercase();
+    let address = permanent_address(machine, kernel, name);
     let addresses = kernel.addresses.get(name);
     let common = Interface {
         name: name.to_string(),
@@ -138,6 +149,13 @@ fn describe(machine: &Machine, kernel: &Kernel, name: &str) -> Interface {
             ..common
         },
     }
+}
+
+/// The address that the device came with, else the one that the interface has.
+fn permanent_address(machine: &Machine, kernel: &Kernel, name: &str) -> String {
+    let permanent = kernel.ethtool.as_ref().and_then(|ethtool| ethtool.permanent_address(name));
+    let current = || machine.read(format!("{NET}/{name}/address"));
+    permanent.map(|bytes| colons(&bytes)).or_else(current).unwrap_or_default().to_lowercase()
 }
 
 /// The MAC address and the DHCP client id that belong to an InfiniBand hardware address, whose end is the GUID.

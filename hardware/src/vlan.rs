@@ -2,10 +2,9 @@
 
 use std::io;
 
-use nix::net::if_::if_nametoindex;
 use tracing::{info, warn};
 
-use crate::netlink;
+use crate::link;
 use crate::nic::Interface;
 
 /// LLDP type of organisationally specific TLVs, and the start (hex) of one that names a VLAN: IEEE 802.1, subtype 3.
@@ -86,8 +85,7 @@ pub fn create_all(vlans: &[Vlan]) -> Vec<String> {
 /// # Errors
 /// The kernel's: no such parent, the parent is down, the name is taken, no VLAN support.
 pub fn create(vlan: &Vlan) -> io::Result<()> {
-    let parent = if_nametoindex(vlan.parent.as_str())?;
-    netlink::request(&netlink::new_vlan(parent, &vlan.name(), vlan.id))
+    link::create_vlan(link::index(&vlan.parent)?, &vlan.name(), vlan.id)
 }
 
 #[cfg(test)]
