@@ -73,7 +73,7 @@ enum Role {
     Stay,
 }
 
-/// Everything that comes before serving: clock, inspection, look-up.
+/// Everything that comes before serving: clock, hardware, inspection, look-up.
 async fn prepare(agent: &Arc<Agent>) -> Result<Role> {
     if !agent.settings().standalone {
         discovery::configure(agent).await?;
