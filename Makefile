@@ -10,7 +10,8 @@
 # make static     the agent as one file without shared libraries
 # make container  its container image, in podman's storage and target/container/ (root)
 # make container-index  the same for amd64 and arm64, as one archive
-# make ramdisk    kernel, initramfs, EFI program and ISO that run it, in target/ramdisk/
+# make ramdisk    kernel, initramfs, EFI program and ISO that run it, in target/ramdisk/; with KEY=… CERT=… (PEM) the EFI
+#                 program is signed with them, ARGUMENTS=… adds kernel arguments
 # make live-system  what the tests boot for a CoreOS live system, in target/live-system/
 # make grub-image   the partition image that the tests deploy to BIOS machines, in target/grub-image/ (root)
 
@@ -44,8 +45,10 @@ demo: setup
 	cargo build --release --workspace --bins
 	$(out)/release/conductor-stub demo
 
+# As small as it gets: it is a third of the ramdisk.
 static: setup
-	OPENSSL_STATIC=1 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
+	OPENSSL_STATIC=1 CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 \
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
 		cargo build --release --target $(target) --package ferric-agent
 
 container: static
@@ -59,7 +62,7 @@ container-index:
 		$(out)/container/ferric-agent-arm64.oci.tar
 
 ramdisk: static
-	container/ramdisk/build $(static_agent) $(out)/ramdisk
+	container/ramdisk/build amd64 $(static_agent) $(out)/ramdisk $(KEY) $(CERT)
 
 live-system: setup
 	tests/live_system/build "$$(.ci/peers)/bin/coreos-installer" $(out)/live-system
