@@ -9,7 +9,7 @@
 //! - [`file_server`]: a web server; [`fault_server`]: one that misbehaves as told
 //! - [`registry`]: a container registry; [`token_registry`]: one whose tokens do not last
 //! - [`peers`]: the real programs that ours are compared with; [`ironic`]: the real conductor and its client
-//! - [`vm`]: a virtual machine that runs one command; [`live_iso`]: a live system; [`agent_box`]: a captured machine for an
+//! - [`vm`]: a virtual machine that runs one command; [`qemu`]: one that boots as a server does; [`live_iso`]: a live system; [`agent_box`]: a captured machine for an
 //!   agent that could do harm
 
 pub mod agent_box;
@@ -30,6 +30,7 @@ pub mod network;
 pub mod peers;
 pub mod process;
 pub mod proxy;
+pub mod qemu;
 pub mod registry;
 pub mod token_registry;
 pub mod vm;
