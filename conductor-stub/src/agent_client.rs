@@ -144,16 +144,18 @@ impl Agent {
             .agent_url
             .as_deref()
             .ok_or_else(|| AgentError::Api("Agent has not heartbeated yet: agent_url is unknown".into()))?;
-        let mut builder =
-            Client::builder().timeout(patience.timeout).no_proxy().redirect(Policy::none()).referer(false);
-        if url.starts_with("https://") {
+        let tls = if url.starts_with("https://") {
             let certificate = node
                 .internal
                 .agent_verify_ca
                 .as_deref()
                 .ok_or_else(|| AgentError::connection("the agent sent no certificate"))?;
-            builder = builder.use_preconfigured_tls(pinning::config(certificate).map_err(AgentError::connection)?);
-        }
+            pinning::config(certificate)
+        } else {
+            pinning::nobody()
+        };
+        let builder = Client::builder().timeout(patience.timeout).no_proxy().redirect(Policy::none()).referer(false);
+        let builder = builder.use_preconfigured_tls(tls.map_err(AgentError::connection)?);
         let client = builder.build().map_err(|error| unreachable(&error))?;
         let token = token::of(node).unwrap_or_default().to_owned();
         Ok(Self { client, url: url.trim_end_matches('/').to_owned(), token, attempts: patience.attempts, journal })

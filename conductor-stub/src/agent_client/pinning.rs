@@ -8,7 +8,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 /// A client that trusts only `pem`, with TLS 1.3 (as Ironic's default demands).
 pub(super) fn config(pem: &str) -> Result<ClientConfig, String> {
@@ -21,6 +21,15 @@ pub(super) fn config(pem: &str) -> Result<ClientConfig, String> {
         .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth())
+}
+
+/// A client for agents without TLS: reading the host's authorities for each request takes longer than the request.
+pub(super) fn nobody() -> Result<ClientConfig, String> {
+    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth())
 }
 

@@ -14,7 +14,7 @@ use crate::state::ProvisionState;
 /// Agents that are asked at the same time.
 const TOGETHER: usize = 16;
 /// Nodes that are looked at in one go.
-const MOST: usize = 128;
+const MOST: usize = 32;
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Where an agent may be at a step.
