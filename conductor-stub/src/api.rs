@@ -7,7 +7,7 @@
 //! - [`arguments`], [`fields`], [`paging`], [`patch`], [`named`]: what requests say; [`node_check`], [`node_view`]: what is true of nodes, and what is seen of them
 //! - [`ramdisk`]: what agents call
 //! - [`artefacts`]: what firmware and agents fetch
-//! - [`own`]: journal, faults, progress and the page
+//! - [`page`]: what people see; [`own`], [`events`], [`console`]: what it shows, and journal and faults; [`metrics`]: figures
 //! - [`access`], [`auth`]: who may ask; [`body`]: bodies that come in; [`journal`]: every request written down; [`fault`]: what is to go wrong
 
 pub mod absent;
@@ -17,13 +17,16 @@ pub mod artefacts;
 pub mod auth;
 pub mod body;
 pub mod conductors;
+pub mod console;
 pub mod drivers;
+pub mod events;
 pub mod fault;
 pub mod fields;
 pub mod history;
 pub mod journal;
 pub mod maintenance;
 pub mod management;
+pub mod metrics;
 pub mod named;
 pub mod node_check;
 pub mod node_list;
@@ -31,6 +34,7 @@ pub mod node_patch;
 pub mod node_view;
 pub mod nodes;
 pub mod own;
+pub mod page;
 pub mod paging;
 pub mod patch;
 pub mod ports;
@@ -92,7 +96,14 @@ pub fn router(conductor: Shared, access: Arc<Access>, faults: Arc<Faults>) -> Ro
         .layer(from_fn_with_state(Arc::clone(&access), access::authenticate))
         .with_state(Arc::clone(&conductor));
     let own = Router::new()
+        .route("/page", get(page::list))
+        .route("/page/nodes/{node}", get(page::machine))
+        .route("/page/{name}", get(page::asset))
+        .route("/metrics", get(metrics::show))
+        .route("/stub/events", get(events::stream))
         .route("/stub/nodes", get(own::nodes))
+        .route("/stub/nodes/{node}", get(own::node))
+        .route("/stub/nodes/{node}/console", get(console::stream))
         .route("/stub/journal", get(own::journal))
         .route(
             "/stub/faults",
@@ -103,10 +114,12 @@ pub fn router(conductor: Shared, access: Arc<Access>, faults: Arc<Faults>) -> Ro
     let inner = Router::new()
         .route("/artefacts/{secret}/{name}", get(artefacts::serve).with_state(Arc::clone(&conductor.artefacts)))
         .merge(own)
-        .fallback_service(open.merge(closed).layer(from_fn(version::negotiate)))
+        .layer(from_fn(metrics::note_route))
+        .fallback_service(open.merge(closed).layer(from_fn(metrics::note_route)).layer(from_fn(version::negotiate)))
         .layer(from_fn_with_state(faults, fault::apply))
         .layer(from_fn_with_state(Arc::clone(&conductor), journal::write))
         .layer(from_fn_with_state(access, access::check))
+        .layer(from_fn_with_state(Arc::clone(&conductor), metrics::measure))
         .with_state(conductor);
     // A slash at the end means nothing to Ironic; axum would not find the route.
     Router::new().fallback_service(inner.map_request(without_trailing_slash))
@@ -156,10 +169,12 @@ fn resources() -> Vec<(&'static str, MethodRouter<Shared>)> {
 pub fn files(conductor: &Shared, access: Arc<Access>, faults: Arc<Faults>) -> Router {
     Router::new()
         .route("/artefacts/{secret}/{name}", get(artefacts::serve).with_state(Arc::clone(&conductor.artefacts)))
+        .layer(from_fn(metrics::note_route))
         .fallback(async || ApiError::NotFound)
         .layer(from_fn_with_state(faults, fault::apply))
         .layer(from_fn_with_state(Arc::clone(conductor), journal::write))
         .layer(from_fn_with_state(access, access::check))
+        .layer(from_fn_with_state(Arc::clone(conductor), metrics::measure))
 }
 
 fn without_trailing_slash(mut request: Request) -> Request {

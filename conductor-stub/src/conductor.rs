@@ -4,18 +4,21 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::agent_client::{Agent, AgentError, Patience};
 use crate::artefacts::Artefacts;
 use crate::config::Config;
+use crate::consoles::Consoles;
 use crate::driver::Drivers;
 use crate::error::ApiError;
+use crate::events::{Events, Kind};
 use crate::files::AllowedFolders;
 use crate::journal::Journal;
 use crate::lock::{Lock, Locks};
-use crate::node::Node;
+use crate::metrics::Metrics;
+use crate::node::{Node, Progress};
 use crate::store::history::Happening;
 use crate::store::{Store, StoreError};
 use crate::urls::Urls;
@@ -45,9 +48,13 @@ pub struct Conductor {
     /// The hardware types.
     pub drivers: Drivers,
     /// How far the running steps are.
-    pub progress: Progress,
+    pub running: Running,
     /// When it was started, ISO 8601.
     pub started_at: String,
+    /// What its machines print.
+    pub consoles: Consoles,
+    /// What was counted.
+    pub metrics: Metrics,
 }
 
 impl Conductor {
@@ -88,33 +95,45 @@ impl Conductor {
     }
 }
 
-/// How far the running steps are, as their agents say.
-#[derive(Debug, Default)]
-pub struct Progress(Mutex<HashMap<Uuid, Value>>);
+/// How far the running steps are, as their agents say. Told, and not kept in the database.
+#[derive(Debug)]
+pub struct Running {
+    steps: Mutex<HashMap<Uuid, Progress>>,
+    events: Arc<Events>,
+}
 
-impl Progress {
+impl Running {
+    /// Nothing runs; what will is told to `events`.
+    pub fn new(events: Arc<Events>) -> Self {
+        Self { steps: Mutex::default(), events }
+    }
+
     /// What is known of a node.
-    pub fn of(&self, node: Uuid) -> Value {
-        self.nodes().get(&node).cloned().unwrap_or_default()
-    }
-
-    /// Keeps what the agent of a node said.
-    pub fn set(&self, node: Uuid, progress: Value) {
-        self.nodes().insert(node, progress);
-    }
-
-    /// Nothing runs there any more.
-    pub fn forget(&self, node: Uuid) {
-        self.nodes().remove(&node);
+    pub fn of(&self, node: Uuid) -> Option<Progress> {
+        self.steps().get(&node).cloned()
     }
 
     /// Forgets all nodes but these.
     pub fn keep(&self, running: impl IntoIterator<Item = Uuid>) {
         let running: HashSet<Uuid> = running.into_iter().collect();
-        self.nodes().retain(|node, _| running.contains(node));
+        let over: Vec<Uuid> = self.steps().keys().copied().filter(|node| !running.contains(node)).collect();
+        for node in over {
+            self.set(node, None);
+        }
     }
 
-    fn nodes(&self) -> MutexGuard<'_, HashMap<Uuid, Value>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    /// Keeps what the agent of a node said, or that nothing runs there.
+    pub fn set(&self, node: Uuid, progress: Option<Progress>) {
+        let before = match progress.clone() {
+            Some(progress) => self.steps().insert(node, progress),
+            None => self.steps().remove(&node),
+        };
+        if before != progress {
+            self.events.add(Kind::Progress, node, &json!({ "uuid": node, "progress": progress }));
+        }
+    }
+
+    fn steps(&self) -> MutexGuard<'_, HashMap<Uuid, Progress>> {
+        self.steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

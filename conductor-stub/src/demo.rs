@@ -102,7 +102,7 @@ async fn life(machine: &Machine, display: &Display, table: &mut Table, image: &B
     let steps = machine.steps_since(start).await?;
     table.add(Row::new("deploy", start.elapsed(), &names(&steps)));
     if let Some(write) = steps.iter().find(|step| step["text"] == "write_image") {
-        let seconds = write["detail"]["seconds"].as_f64().unwrap_or_default();
+        let seconds = write["seconds"].as_f64().unwrap_or_default();
         let row =
             Row::new("  write_image", std::time::Duration::from_secs_f64(seconds), "sha256 verified by the agent");
         table.add(row.bytes(Some(image.size_bytes)));
@@ -135,7 +135,7 @@ fn names(steps: &[Value]) -> String {
 }
 
 fn bytes(steps: &[Value]) -> Option<u64> {
-    let sum: u64 = steps.iter().filter_map(|step| step["detail"]["progress"]["done_bytes"].as_u64()).sum();
+    let sum: u64 = steps.iter().filter_map(|step| step["done_bytes"].as_u64()).sum();
     (sum > 0).then_some(sum)
 }
 

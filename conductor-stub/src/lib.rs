@@ -1,8 +1,9 @@
 //! A conductor that drives the agent end to end, with Redfish and HTTP boot.
 //!
 //! What it is made of:
-//! - [`node`]: the record of a machine; [`state`]: its states; [`store`]: the database; [`token`]: who may speak for it;
-//!   [`lock`]: who may change it; [`mask`]: what nobody is shown
+//! - [`node`]: the record of a machine; [`state`]: its states; [`events`]: what changes; [`store`]: the database;
+//!   [`token`]: who may speak for it; [`lock`]: who may change it; [`mask`]: what nobody is shown; [`metrics`]: what is
+//!   counted
 //! - [`state_dir`]: where all that is kept; [`files`]: what else on this host may be read; [`boot_url`]: what may be
 //!   written into the configuration of others
 //! - [`urls`], [`artefacts`], [`ramdisk`], [`dhcp`]: what a machine boots and where it is told so;
@@ -10,8 +11,10 @@
 //! - [`redfish`]: the Redfish client
 //! - [`driver`]: power and boot of a machine
 //! - [`agent_client`]: commands to an agent; [`journal`]: what was seen and said; [`error`]: why requests are refused
-//! - [`conductor`]: everything that requests and flows share; [`config`]: its options; [`enrolment`]: its nodes
+//! - [`conductor`]: everything that requests and flows share; [`config`]: its options; [`enrolment`]: its nodes;
+//!   [`consoles`]: what they print
 //! - [`flow`]: what happens between two stable states
+//! - [`page`]: what people see of it in a browser
 //! - [`api`]: Ironic's HTTP interface
 //! - [`server`]: all of it put together, behind a socket
 //! - [`bmc`]: the Redfish emulator, in front of QEMU machines and local processes
@@ -32,12 +35,14 @@ pub mod cli;
 pub mod clock;
 pub mod conductor;
 pub mod config;
+pub mod consoles;
 pub mod crash;
 pub mod demo;
 pub mod dhcp;
 pub mod driver;
 pub mod enrolment;
 pub mod error;
+pub mod events;
 pub mod files;
 pub mod flow;
 pub mod host;
@@ -45,7 +50,9 @@ pub mod journal;
 pub mod lock;
 pub mod log;
 pub mod mask;
+pub mod metrics;
 pub mod node;
+pub mod page;
 pub mod ramdisk;
 pub mod redfish;
 pub mod server;

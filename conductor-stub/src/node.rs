@@ -2,7 +2,9 @@
 //!
 //! - [`spec`]: what clients set, [`flag`]: its booleans, [`interface`]: the parts of drivers
 //! - [`port`]: the machine's network interfaces, [`mac`]: their addresses
-//! - [`internal`]: what the conductor remembers; [`plan`]: the steps of an operation, [`intent`]: what is done next
+//! - [`internal`]: what the conductor remembers; [`plan`]: the steps of an operation, [`intent`]: what is done next,
+//!   [`progress`]: how far a step is
+//! - [`summary`]: a line about the machine, for people
 
 pub mod flag;
 pub mod intent;
@@ -11,7 +13,9 @@ pub mod internal;
 pub mod mac;
 pub mod plan;
 pub mod port;
+pub mod progress;
 pub mod spec;
+pub mod summary;
 
 use std::collections::BTreeSet;
 
@@ -21,14 +25,16 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::mask;
-use crate::state::{BootMode, PowerState, ProvisionState};
+use crate::state::{BootMode, Flow, PowerState, ProvisionState};
 
 pub use intent::{BootStage, Intent, Switching};
 pub use internal::Internal;
 pub use mac::MacAddress;
 pub use plan::{Family, Plan, Step};
 pub use port::Port;
+pub use progress::Progress;
 pub use spec::{Object, Spec};
+pub use summary::Summary;
 
 /// One machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -77,10 +83,25 @@ pub struct Node {
     pub provision_updated_at: Option<String>,
     /// The same in seconds since the epoch: what timeouts are measured from.
     pub provision_touched: f64,
+    /// When it came to the state it is in, seconds since the epoch.
+    #[serde(default)]
+    pub entered: f64,
+    /// What is going on, from one stable state to the next.
+    #[serde(default)]
+    pub operation: Option<Operation>,
     /// The last inspection began.
     pub inspection_started_at: Option<String>,
     /// The last inspection ended well.
     pub inspection_finished_at: Option<String>,
+}
+
+/// A flow that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Which.
+    pub flow: Flow,
+    /// When, seconds since the epoch.
+    pub began: f64,
 }
 
 /// Characters that are kept of what others say.
@@ -110,6 +131,8 @@ impl Node {
             updated_at: None,
             provision_updated_at: None,
             provision_touched: clock::seconds(),
+            entered: clock::seconds(),
+            operation: None,
             inspection_started_at: None,
             inspection_finished_at: None,
         }
@@ -126,8 +149,8 @@ impl Node {
         self.spec.interface(kind).or(defaults.first().copied()).unwrap_or_default()
     }
 
-    /// Moves to `state`; the target and the time follow.
-    pub fn enter(&mut self, state: ProvisionState) {
+    /// Moves to `state`; the target and the time follow. Returns the operation that this is the end of.
+    pub fn enter(&mut self, state: ProvisionState) -> Option<Operation> {
         let manual = self.target_provision_state == Some(ProvisionState::Manageable);
         self.target_provision_state = match state {
             // Manual cleaning ends in `manageable`; automated cleaning that failed is going nowhere.
@@ -137,6 +160,15 @@ impl Node {
         };
         self.provision_state = state;
         self.touch();
+        self.entered = self.provision_touched;
+        let running = self.operation.take();
+        match state.flow() {
+            None => running,
+            Some(flow) => {
+                self.operation = Some(running.unwrap_or(Operation { flow, began: self.entered }));
+                None
+            }
+        }
     }
 
     /// Something was heard from the machine: the wait begins anew.
@@ -274,6 +306,17 @@ mod tests {
         assert_eq!(node.target_provision_state, Some(ProvisionState::Manageable));
         node.enter(ProvisionState::Manageable);
         assert_eq!(node.target_provision_state, None);
+    }
+
+    #[test]
+    fn an_operation_lasts_from_rest_to_rest() {
+        let mut node = node();
+        assert_eq!(node.enter(ProvisionState::Deleting), None);
+        assert_eq!(node.enter(ProvisionState::Cleaning), None);
+        assert_eq!(node.enter(ProvisionState::CleanWait), None);
+        let ended = node.enter(ProvisionState::Available).unwrap();
+        assert_eq!(ended.flow, Flow::Undeploy, "cleaning is a part of it");
+        assert_eq!(node.enter(ProvisionState::Manageable), None, "nothing has begun");
     }
 
     #[test]

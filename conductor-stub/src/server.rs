@@ -20,8 +20,9 @@ use crate::api::auth::{HttpBasic, UsersError};
 use crate::api::fault::Faults;
 use crate::artefacts::Artefacts;
 use crate::clock;
-use crate::conductor::{Conductor, Progress, Shared};
+use crate::conductor::{Conductor, Running, Shared};
 use crate::config::{AuthStrategy, Config, IMAGES};
+use crate::consoles::Consoles;
 use crate::dhcp::{Dhcp, DhcpError};
 use crate::driver::fake::Fake;
 use crate::driver::local_process::LocalProcess;
@@ -32,6 +33,7 @@ use crate::flow::recovery::{self, RecoveryError};
 use crate::flow::watch;
 use crate::journal::Journal;
 use crate::lock::Locks;
+use crate::metrics::Metrics;
 use crate::ramdisk::Ramdisks;
 use crate::services::BootServices;
 use crate::state_dir::{StateDir, StateDirError};
@@ -163,8 +165,12 @@ impl Server {
         let processes = LocalProcess::new(allowed.clone());
         let (locks, released) = Locks::new();
         let journal_bytes = config.journal_kib << 10;
+        let metrics = Metrics::default();
         let conductor = Arc::new(Conductor {
-            drivers: drivers(&config, &services, &processes)?,
+            drivers: drivers(&config, &services, &processes, &metrics)?,
+            running: Running::new(Arc::clone(store.events())),
+            metrics,
+            consoles: Consoles::new(config.bmc.as_ref(), allowed.clone()),
             allowed,
             config,
             store,
@@ -173,7 +179,6 @@ impl Server {
             urls,
             authority: tls.as_ref().and_then(|tls| tls.authority.clone()),
             artefacts,
-            progress: Progress::default(),
             started_at: clock::now(),
         });
         recovery::recover(&conductor)?;
@@ -199,6 +204,7 @@ impl Server {
 
     /// Ends the server and every process it started.
     pub async fn stop(mut self) {
+        self.conductor.store.events().end();
         self.tasks.shutdown().await;
         self.processes.end_all().await;
         if let Some(dhcp) = &self.services.dhcp {
@@ -219,11 +225,17 @@ fn allowed_folders(config: &Config, state_dir: &StateDir, is_for_trials: bool) -
 }
 
 /// The hardware types.
-fn drivers(config: &Config, services: &Arc<BootServices>, processes: &LocalProcess) -> Result<Drivers, StartError> {
+fn drivers(
+    config: &Config,
+    services: &Arc<BootServices>,
+    processes: &LocalProcess,
+    metrics: &Metrics,
+) -> Result<Drivers, StartError> {
     let redfish = Redfish {
         services: Arc::clone(services),
         power_limit: Duration::from_secs(config.power_state_change_timeout_seconds),
         pause: Duration::from_secs_f64(config.redfish_retry_interval_seconds),
+        requests: metrics.redfish.clone(),
     };
     let known = [
         ("fake-hardware", Arc::new(Fake) as Arc<dyn Driver>),

@@ -146,7 +146,61 @@ names! {
     }
 }
 
+names! {
+    /// What a state means to somebody who looks after many machines.
+    Phase {
+        Failed = "failed",
+        Working = "working",
+        Waiting = "waiting",
+        Held = "held",
+        Stable = "stable",
+    }
+}
+
+names! {
+    /// What leads from one stable state to the next.
+    Flow {
+        Verify = "verify",
+        Inspect = "inspect",
+        Clean = "clean",
+        Deploy = "deploy",
+        Undeploy = "undeploy",
+        Rescue = "rescue",
+        Unrescue = "unrescue",
+        Service = "service",
+        Adopt = "adopt",
+    }
+}
+
+names! {
+    /// How a flow ends.
+    FlowEnd {
+        Done = "done",
+        Failed = "failed",
+        Aborted = "aborted",
+    }
+}
+
 impl Event {
+    /// How a flow ends that ends by this.
+    pub fn end(self) -> FlowEnd {
+        match self {
+            Self::Fail => FlowEnd::Failed,
+            Self::Abort => FlowEnd::Aborted,
+            _ => FlowEnd::Done,
+        }
+    }
+
+    /// The API's word for this event, if clients may ask for it.
+    pub fn verb(self) -> Option<&'static str> {
+        match self {
+            Self::Deploy => Some("active"),
+            Self::Delete => Some("deleted"),
+            Self::Done | Self::Fail | Self::Wait | Self::Resume => None,
+            other => Some(other.as_str()),
+        }
+    }
+
     /// The event behind an API verb; `active` and `deleted` are the API's words for deploy and delete.
     pub fn from_verb(verb: &str) -> Option<Self> {
         match verb {
@@ -161,7 +215,8 @@ impl Event {
 use Event as E;
 use ProvisionState as S;
 
-const TRANSITIONS: &[(S, E, S)] = &[
+/// From, by, to.
+pub const TRANSITIONS: &[(S, E, S)] = &[
     (S::Enroll, E::Manage, S::Verifying),
     (S::Verifying, E::Done, S::Manageable),
     (S::Verifying, E::Fail, S::Enroll),
@@ -288,6 +343,38 @@ impl ProvisionState {
         }
     }
 
+    /// Whether a node stays here until somebody asks for something.
+    pub fn is_at_rest(self) -> bool {
+        self.target().is_none() || self.has_failed()
+    }
+
+    /// What is going on here, roughly.
+    pub fn phase(self) -> Phase {
+        match self {
+            state if state.has_failed() => Phase::Failed,
+            state if Self::WORKING.contains(&state) => Phase::Working,
+            state if Self::WAITING.contains(&state) => Phase::Waiting,
+            S::CleanHold | S::DeployHold | S::ServiceHold => Phase::Held,
+            _ => Phase::Stable,
+        }
+    }
+
+    /// What a node that goes from a stable state to this one is up to.
+    pub fn flow(self) -> Option<Flow> {
+        match self {
+            S::Verifying => Some(Flow::Verify),
+            S::Inspecting | S::InspectWait => Some(Flow::Inspect),
+            S::Cleaning | S::CleanWait | S::CleanHold => Some(Flow::Clean),
+            S::Deploying | S::WaitCallBack | S::DeployHold => Some(Flow::Deploy),
+            S::Deleting => Some(Flow::Undeploy),
+            S::Rescuing | S::RescueWait => Some(Flow::Rescue),
+            S::Unrescuing => Some(Flow::Unrescue),
+            S::Servicing | S::ServiceWait | S::ServiceHold => Some(Flow::Service),
+            S::Adopting => Some(Flow::Adopt),
+            _ => None,
+        }
+    }
+
     /// Whether an operation ended here without getting where it was going.
     pub fn has_failed(self) -> bool {
         matches!(
@@ -393,6 +480,23 @@ mod tests {
     fn a_client_cannot_claim_that_work_is_done() {
         assert!(Event::from_verb("done").is_none());
         assert!(Event::from_verb("nonsense").is_none());
+    }
+
+    #[test]
+    fn verbs_are_read_as_they_are_written() {
+        for (_, event, _) in TRANSITIONS {
+            assert_eq!(event.verb().and_then(Event::from_verb), event.verb().map(|_| *event), "{event}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_at_rest_or_in_a_flow() {
+        for (from, _, to) in TRANSITIONS {
+            for state in [from, to] {
+                assert_eq!(state.is_at_rest(), state.flow().is_none(), "{state}");
+                assert_eq!(state.is_at_rest(), matches!(state.phase(), Phase::Stable | Phase::Failed), "{state}");
+            }
+        }
     }
 
     #[test]

@@ -12,12 +12,15 @@ pub mod ports;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, OptionalExtension};
 use serde::de::DeserializeOwned;
 
 use crate::crash;
+use crate::events::{Events, Kind};
+use crate::node::{Node, Summary};
+use history::Happening;
 
 /// The database failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +39,13 @@ pub enum StoreError {
     Taken(String),
 }
 
-/// The open database. Calls are short and may be made from async code.
+/// The open database. Calls are short and may be made from async code. What they change is told.
 #[derive(Debug)]
 pub struct Store {
     connection: Mutex<Connection>,
     /// Entries of history that are kept of each node.
     history_entries: u32,
+    events: Arc<Events>,
 }
 
 /// What makes a database of the last version one of this; the first step is also taken on those from before versions.
@@ -107,7 +111,12 @@ impl Store {
         for (version, migration) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > done) {
             connection.execute_batch(&format!("BEGIN; {migration} PRAGMA user_version = {version}; COMMIT;"))?;
         }
-        Ok(Self { connection: Mutex::new(connection), history_entries: 300 })
+        Ok(Self { connection: Mutex::new(connection), history_entries: 300, events: Arc::default() })
+    }
+
+    /// What changes in here.
+    pub fn events(&self) -> &Arc<Events> {
+        &self.events
     }
 
     fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
@@ -124,6 +133,14 @@ impl Store {
         drop(connection);
         crash::point();
         Ok(outcome)
+    }
+
+    /// Tells what was written.
+    fn tell(&self, node: &Node, happenings: &[Happening]) {
+        self.events.add(Kind::Node, node.uuid, &Summary::of(node));
+        for happening in happenings {
+            self.events.add(Kind::Happening, node.uuid, &happening.view(node.uuid));
+        }
     }
 
     fn one<T: DeserializeOwned>(&self, sql: &str, key: &str) -> Result<Option<T>, StoreError> {
@@ -151,9 +168,8 @@ mod tests {
     use serde_json::Value;
     use uuid::Uuid;
 
-    use super::history::Happening;
     use super::*;
-    use crate::node::{Node, Spec};
+    use crate::node::Spec;
 
     #[test]
     fn records_survive_a_restart() {

@@ -11,6 +11,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
+use super::page::is_own;
+
 /// One fault.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Fault {
@@ -109,7 +111,7 @@ impl Faults {
 /// Applies the faults in force to one request and its answer.
 pub async fn apply(State(faults): State<Arc<Faults>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    if path.starts_with("/stub/") {
+    if is_own(&path) {
         return next.run(request).await;
     }
     let actions = faults.strike(request.method().as_str(), &path);

@@ -10,13 +10,14 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde_json::Value;
 
+use super::page::is_own;
 use crate::conductor::Shared;
 use crate::error::ApiError;
 use crate::journal::{self, Entry};
 
 /// Keeps the JSON of the request and of its answer; files and the stub's own pages are not kept.
 pub async fn write(State(conductor): State<Shared>, request: Request, next: Next) -> Response {
-    if !conductor.journal.is_on() || request.uri().path().starts_with("/stub/") {
+    if !conductor.journal.is_on() || is_own(request.uri().path()) {
         return next.run(request).await;
     }
     let at = journal::now();

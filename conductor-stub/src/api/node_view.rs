@@ -85,9 +85,10 @@ pub const SHORT: &[&str] = &["instance_uuid", "maintenance", "power_state", "pro
 /// The record as a client of `version` sees it.
 pub fn view(conductor: &Conductor, node: &Node, version: Version) -> Object {
     let mut view = node.view(conductor.locks.is_taken(node.uuid).then_some(HOST));
-    let progress = conductor.progress.of(node.uuid);
-    if let Some(Value::Object(internal)) = view.get_mut("driver_internal_info").filter(|_| !progress.is_null()) {
-        internal.insert("progress".into(), progress);
+    if let Some(progress) = conductor.running.of(node.uuid)
+        && let Some(Value::Object(internal)) = view.get_mut("driver_internal_info")
+    {
+        internal.insert("progress".into(), json!(progress));
     }
     hide_newer(&mut view, version, FIELDS);
     older_state(&mut view, node.provision_state, version);

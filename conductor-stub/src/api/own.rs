@@ -2,39 +2,77 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::body::{Answer, Json};
 use super::fault::{Fault, Faults};
-use crate::conductor::Shared;
+use crate::clock;
+use crate::conductor::{Conductor, Shared};
+use crate::node::{Node, Progress, Summary};
 
-/// `GET /stub/nodes`: every node with its running step, progress and history.
+/// A node as lists show it.
+#[derive(Debug, Serialize)]
+struct Line {
+    #[serde(flatten)]
+    summary: Summary,
+    /// How far its running step is.
+    progress: Option<Progress>,
+    /// Whether an operation has its lock.
+    locked: bool,
+}
+
+impl Line {
+    fn of(conductor: &Conductor, node: &Node) -> Self {
+        Self {
+            summary: Summary::of(node),
+            progress: conductor.running.of(node.uuid),
+            locked: conductor.locks.is_taken(node.uuid),
+        }
+    }
+}
+
+/// `GET /stub/nodes`: every node in a line, and the event from which on changes are to be followed.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn nodes(State(conductor): State<Shared>) -> Answer {
-    let mut nodes = Vec::new();
-    for node in conductor.store.nodes()? {
-        let step = node.internal.plan.as_ref().and_then(|plan| plan.current.as_ref());
-        nodes.push(json!({
-            "uuid": node.uuid,
-            "name": node.spec.name,
-            "driver": node.spec.driver,
-            "provision_state": node.provision_state,
-            "target_provision_state": node.target_provision_state,
-            "power_state": node.power_state,
-            "last_error": node.last_error,
-            "locked": conductor.locks.is_taken(node.uuid),
-            "maintenance": node.spec.maintenance,
-            "step": step.map(|step| &step.step),
-            "running": conductor.progress.of(node.uuid),
-            "history": conductor.store.history(node.uuid)?,
-        }));
-    }
-    Ok(axum::Json(json!({ "nodes": nodes })).into_response())
+    // Before the nodes are read: what changes meanwhile is told again.
+    let position = conductor.store.events().position();
+    let nodes: Vec<Line> = conductor.store.nodes()?.iter().map(|node| Line::of(&conductor, node)).collect();
+    Ok(axum::Json(json!({ "position": position.to_string(), "now": clock::seconds(), "nodes": nodes })).into_response())
+}
+
+/// `GET /stub/nodes/{node}`: one node with its plan, its agent and its history, and whether it has a console.
+///
+/// # Errors
+/// 404.
+pub async fn node(State(conductor): State<Shared>, Path(ident): Path<String>) -> Answer {
+    let position = conductor.store.events().position();
+    let node = conductor.find(&ident)?;
+    let history = conductor.store.history(node.uuid)?;
+    let plan = node.internal.plan.as_ref().and_then(|plan| Some((plan, plan.steps.as_ref()?)));
+    let plan = plan.map(|(plan, steps)| {
+        let names: Vec<&str> = steps.iter().map(|step| step.step.as_str()).collect();
+        json!({"family": plan.family, "steps": names, "index": plan.index, "started": plan.started})
+    });
+    let body = json!({
+        "position": position.to_string(),
+        "now": clock::seconds(),
+        "node": Line::of(&conductor, &node),
+        "plan": plan,
+        "agent": {
+            "url": node.internal.agent_url,
+            "version": node.internal.agent_version,
+            "last_heartbeat": node.internal.agent_last_heartbeat,
+        },
+        "console": conductor.consoles.file(&node, &conductor.store.ports_of(node.uuid)?).is_some(),
+        "history": history.iter().map(|happening| happening.view(node.uuid)).collect::<Vec<_>>(),
+    });
+    Ok(axum::Json(body).into_response())
 }
 
 /// `GET /stub/journal`: every request seen and sent.

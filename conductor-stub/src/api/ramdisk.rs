@@ -204,6 +204,7 @@ pub async fn heartbeat(
         None if node.internal.agent_url.is_none() => return Err(ApiError::Locked(node.uuid.to_string())),
         None => flow::heartbeat::begin(&conductor, node.uuid),
     }
+    conductor.metrics.heartbeat();
     Ok(StatusCode::ACCEPTED.into_response())
 }
 

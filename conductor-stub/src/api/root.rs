@@ -2,24 +2,12 @@
 
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::{Value, json};
 
 use super::node_view::links;
 use super::version::{self, Version};
 use crate::conductor::Shared;
-
-const PAGE: &str = include_str!("page.html");
-
-/// The page asks nobody but us, and nobody puts it into theirs.
-const PAGE_HEADERS: [(header::HeaderName, &str); 3] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'",
-    ),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-];
 
 fn version(conductor: &Shared) -> Value {
     json!({
@@ -31,14 +19,14 @@ fn version(conductor: &Shared) -> Value {
     })
 }
 
-/// `GET /`: the page for browsers, the versions for everybody else.
+/// `GET /`: the way to the page for browsers, the versions for everybody else.
 pub async fn root(State(conductor): State<Shared>, headers: HeaderMap) -> Response {
     let wants_page = headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|text| text.contains("text/html"));
     if wants_page {
-        return (PAGE_HEADERS, Html(PAGE)).into_response();
+        return Redirect::to("/page").into_response();
     }
     let version = version(&conductor);
     axum::Json(json!({

@@ -258,6 +258,14 @@ pub enum DefinitionError {
 }
 
 impl Definition {
+    /// The file that the machine's output goes to.
+    pub fn console(&self) -> &Path {
+        match &self.kind {
+            Kind::Process(machine) => &machine.log,
+            Kind::Qemu(machine) => &machine.console,
+        }
+    }
+
     /// Reads a machine file.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ impl Display {
         let step = node["step"].as_str().unwrap_or_default();
         let what = if step.is_empty() { state.to_owned() } else { format!("{state}: {step}") };
         if self.terminal {
-            let progress = progress(&node["running"]["progress"]);
+            let progress = progress(&node["progress"]);
             eprint!("\r\x1b[K{seconds:6.1} s  {what}  {progress}");
             let _ = std::io::stderr().flush();
         } else if *self.last.borrow() != what {

@@ -132,8 +132,8 @@ impl Machine {
         let start = Instant::now();
         self.call(Method::PUT, &format!("/v1/nodes/{NODE}/states/provision"), Some(body)).await?;
         loop {
-            let all = self.call(Method::GET, "/stub/nodes", None).await?;
-            let node = &all["nodes"][0];
+            let shown = self.call(Method::GET, &format!("/stub/nodes/{NODE}"), None).await?;
+            let node = &shown["node"];
             display.node(node, start.elapsed().as_secs_f64());
             let now = node["provision_state"].as_str().unwrap_or_default();
             if now == state && node["locked"] == false {
@@ -152,8 +152,8 @@ impl Machine {
     /// When the conductor does not answer.
     pub async fn steps_since(&self, start: Instant) -> Result<Vec<Value>> {
         let since = crate::clock::seconds() - start.elapsed().as_secs_f64();
-        let all = self.call(Method::GET, "/stub/nodes", None).await?;
-        let history = all["nodes"][0]["history"].as_array().cloned().unwrap_or_default();
+        let shown = self.call(Method::GET, &format!("/stub/nodes/{NODE}"), None).await?;
+        let history = shown["history"].as_array().cloned().unwrap_or_default();
         Ok(history
             .into_iter()
             .filter(|entry| entry["kind"] == "step" && entry["at"].as_f64().unwrap_or_default() >= since)

@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::management::Management;
 use super::{Connection, Drive, Driver, DriverError, Outcome};
 use crate::crash;
+use crate::metrics::RedfishRequests;
 use crate::node::Node;
 use crate::ramdisk::{self, Parameters};
 use crate::redfish::virtual_media::{self, Kind};
@@ -37,6 +38,8 @@ pub struct Redfish {
     pub power_limit: Duration,
     /// Pause before a BMC that does not answer is asked again.
     pub pause: Duration,
+    /// Where requests are counted.
+    pub requests: RedfishRequests,
 }
 
 impl Driver for Redfish {
@@ -51,7 +54,7 @@ impl Driver for Redfish {
     }
 
     fn connect(&self, node: &Node) -> Result<Box<dyn Connection>, DriverError> {
-        let client = Client::new(settings(node)?).map_err(failed)?.with_pause(self.pause);
+        let client = Client::new(settings(node)?).map_err(failed)?.with_pause(self.pause).counted(&self.requests);
         let services = Arc::clone(&self.services);
         Ok(Box::new(Bmc { services, power_limit: self.power_limit, client, system: None }))
     }

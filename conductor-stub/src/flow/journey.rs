@@ -34,8 +34,7 @@ async fn go(conductor: &Shared, name: &str, wanted: &Enrolment) -> Result<&'stat
     let mut asked = false;
     loop {
         let node = conductor.find(&ident).map_err(text)?;
-        let at_rest = node.provision_state.target().is_none() || node.provision_state.has_failed();
-        if !at_rest || conductor.locks.is_taken(node.uuid) {
+        if !node.provision_state.is_at_rest() || conductor.locks.is_taken(node.uuid) {
             tokio::time::sleep(PAUSE).await;
             continue;
         }

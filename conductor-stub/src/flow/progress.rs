@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::conductor::Conductor;
-use crate::mask;
+use crate::node::Progress;
 use crate::state::ProvisionState;
 
 /// Agents that are asked at the same time.
@@ -32,7 +31,7 @@ impl Look {
     /// Asks the agents of the next nodes that wait for a step.
     pub async fn go_on(&mut self, conductor: &Conductor) {
         let mut waiting = conductor.store.uuids_in(&STATES).unwrap_or_default();
-        conductor.progress.keep(waiting.iter().copied());
+        conductor.running.keep(waiting.iter().copied());
         waiting.sort_unstable();
         let next = waiting.partition_point(|uuid| *uuid <= self.last);
         waiting.rotate_left(next);
@@ -45,12 +44,11 @@ impl Look {
 async fn ask(conductor: &Conductor, uuid: Uuid) {
     let Ok(node) = conductor.find(&uuid.to_string()) else { return };
     if node.internal.plan.as_ref().is_none_or(|plan| plan.current.is_none()) {
-        return conductor.progress.forget(uuid);
+        return conductor.running.set(uuid, None);
     }
     let Ok(agent) = conductor.agent(&node) else { return };
     let Ok(Ok(list)) = tokio::time::timeout(PATIENCE, agent.commands()).await else { return };
     if let Some(last) = list.last() {
-        let said = json!({"command": last.name, "status": last.status, "progress": last.progress});
-        conductor.progress.set(uuid, mask::value(&said));
+        conductor.running.set(uuid, Some(Progress::read(&last.name, &last.status, &last.progress)));
     }
 }

@@ -100,7 +100,9 @@ impl Task {
         let next = from.follow(event)?;
         let text = format!("{from} -> {next}");
         tracing::info!(node = %self.node.label(), "{text}");
-        self.node.enter(next);
+        if let Some(operation) = self.node.enter(next) {
+            self.conductor.metrics.flow(operation.flow, event.end(), clock::seconds() - operation.began);
+        }
         self.note("state", &text, &Value::Null);
         Ok(())
     }

@@ -14,6 +14,7 @@ use super::session::{self, Session};
 use super::settings::Settings;
 use super::task::{self, Progress, Task};
 use super::transport::{Question, Reply, Transport};
+use crate::metrics::RedfishRequests;
 
 /// How often a request is sent while the BMC cannot be reached or is busy.
 pub(super) const ATTEMPTS: u32 = 5;
@@ -64,6 +65,15 @@ impl Client {
     #[must_use]
     pub fn with_pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
+        self
+    }
+
+    /// The same, with every request counted.
+    #[must_use]
+    pub fn counted(mut self, requests: &RedfishRequests) -> Self {
+        let mut transport = (*self.transport).clone();
+        transport.requests = requests.clone();
+        self.transport = Arc::new(transport);
         self
     }
 

@@ -11,6 +11,7 @@ use url::Url;
 use super::certificate;
 use super::error::{Failure, RedfishError, text};
 use super::settings::Settings;
+use crate::metrics::{RedfishEnd, RedfishRequests};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 /// For one request that reads.
@@ -24,10 +25,12 @@ const REDIRECTS: usize = 5;
 const PAUSE_LIMIT: Duration = Duration::from_secs(30);
 
 /// The way to one BMC.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Transport {
     root: Url,
     http: reqwest::Client,
+    /// Where requests are counted.
+    pub(super) requests: RedfishRequests,
 }
 
 /// Who asks.
@@ -109,7 +112,8 @@ impl Transport {
         };
         let wrong =
             |error: reqwest::Error| RedfishError::Setting { key: "redfish_verify_ca", problem: error.to_string() };
-        Ok(Self { root: settings.root.clone(), http: http.build().map_err(wrong)? })
+        let requests = RedfishRequests::default();
+        Ok(Self { root: settings.root.clone(), http: http.build().map_err(wrong)?, requests })
     }
 
     /// The address that `link` stands for at this BMC. One with another host (its internal name, its other address, or
@@ -133,7 +137,9 @@ impl Transport {
         // Compressed answers make some BMCs send weak ETags.
         let mut plain = true;
         for _ in 0..=REDIRECTS {
-            let reply = self.ask(&method, url.clone(), question, who, plain).await?;
+            let reply = self.ask(&method, url.clone(), question, who, plain).await;
+            self.requests.count(method.as_str(), end(&reply));
+            let reply = reply?;
             if reply.status == StatusCode::NOT_ACCEPTABLE && method == Method::GET && plain {
                 // HPE Gen10 Plus has some resources only compressed.
                 plain = false;
@@ -205,6 +211,16 @@ impl Transport {
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
         let raw = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).into_owned();
         Ok(Reply { url, status, headers, body, raw })
+    }
+}
+
+/// What a request came to, for counting.
+fn end(reply: &Result<Reply, RedfishError>) -> RedfishEnd {
+    match reply {
+        Ok(reply) if reply.status.is_server_error() => RedfishEnd::Failed,
+        Ok(reply) if reply.status.is_client_error() => RedfishEnd::Refused,
+        Ok(_) => RedfishEnd::Ok,
+        Err(_) => RedfishEnd::Unreachable,
     }
 }
 

@@ -14,6 +14,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
@@ -39,12 +40,14 @@ pub struct Limits {
     pub stall: Duration,
 }
 
-/// Serves `router` until the task ends.
+/// Serves `router` until the task ends, and its connections with it.
 pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, limits: Limits) {
     allow_many_files();
     let places = Arc::new(Semaphore::new(limits.together));
     let peers = Arc::new(Peers::default());
+    let mut connections = JoinSet::new();
     loop {
+        while connections.try_join_next().is_some() {}
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -59,7 +62,7 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Rout
             continue;
         };
         let (tls, router) = (tls.clone(), router.clone());
-        tokio::spawn(async move {
+        connections.spawn(async move {
             connection(stream, address, tls, router, limits).await;
             drop((counted, place));
         });

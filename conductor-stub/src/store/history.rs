@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Store, StoreError};
@@ -29,6 +29,19 @@ impl Happening {
     pub fn now(node: &Node, kind: &str, text: &str, detail: Value) -> Self {
         let state = node.provision_state.to_string();
         Self { at: clock::seconds(), state, kind: kind.to_owned(), text: text.to_owned(), detail }
+    }
+
+    /// What is told about it: how long it took and how much was done, but not all that a step came to.
+    pub fn view(&self, node: Uuid) -> Value {
+        json!({
+            "node": node,
+            "at": self.at,
+            "state": self.state,
+            "kind": self.kind,
+            "text": self.text,
+            "seconds": self.detail["seconds"].as_f64(),
+            "done_bytes": self.detail["progress"]["done_bytes"].as_u64(),
+        })
     }
 }
 

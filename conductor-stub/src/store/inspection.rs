@@ -23,7 +23,9 @@ impl Store {
             )?;
             connection.execute("DELETE FROM received WHERE node_uuid = ?1", [node.uuid.to_string()])?;
             happenings.iter().try_for_each(|happening| self.put_happening(connection, node.uuid, happening))
-        })
+        })?;
+        self.tell(node, happenings);
+        Ok(())
     }
 
     /// What inspection brought.
@@ -46,7 +48,9 @@ impl Store {
                 params![node.uuid.to_string(), data.to_string()],
             )?;
             happenings.iter().try_for_each(|happening| self.put_happening(connection, node.uuid, happening))
-        })
+        })?;
+        self.tell(node, happenings);
+        Ok(())
     }
 
     /// The data that a node's agent sent and that are not dealt with.

@@ -1,10 +1,12 @@
 //! Nodes.
 
 use rusqlite::{Connection, params};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::history::Happening;
 use super::{Store, StoreError, taken};
+use crate::events::Kind;
 use crate::node::Node;
 use crate::state::ProvisionState;
 
@@ -17,7 +19,9 @@ impl Store {
         self.write(|connection| {
             put_node(connection, node)?;
             happenings.iter().try_for_each(|happening| self.put_happening(connection, node.uuid, happening))
-        })
+        })?;
+        self.tell(node, happenings);
+        Ok(())
     }
 
     /// The node with this UUID or name.
@@ -94,6 +98,18 @@ impl Store {
         )
     }
 
+    /// How many nodes there are in each state.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn count_by_state(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare_cached("SELECT provision_state, count(*) FROM nodes GROUP BY provision_state")?;
+        let counts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(counts.collect::<Result<_, _>>()?)
+    }
+
     /// Removes a node and all that belongs to it.
     ///
     /// # Errors
@@ -103,7 +119,9 @@ impl Store {
             connection.execute("DELETE FROM artefacts WHERE node_uuid = ?1", [uuid.to_string()])?;
             connection.execute("DELETE FROM nodes WHERE uuid = ?1", [uuid.to_string()])?;
             Ok(())
-        })
+        })?;
+        self.events.add(Kind::Gone, uuid, &json!({ "uuid": uuid }));
+        Ok(())
     }
 }
 

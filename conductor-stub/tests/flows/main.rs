@@ -8,5 +8,6 @@ mod bench;
 mod crash;
 #[path = "../boot/efi.rs"]
 mod efi;
+mod events;
 mod life;
 mod trouble;

@@ -79,7 +79,7 @@ async fn agents_that_do_not_answer_keep_nobody_from_being_looked_at() {
     for _ in 0..100 {
         let (_, shown) = bench.call(Method::GET, "/stub/nodes", None).await;
         let nodes = shown["nodes"].as_array().unwrap();
-        if nodes.iter().any(|node| node["name"] == "n1" && node["running"]["command"] == "execute_clean_step") {
+        if nodes.iter().any(|node| node["name"] == "n1" && node["progress"]["command"] == "execute_clean_step") {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;

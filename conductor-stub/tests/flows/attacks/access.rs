@@ -34,7 +34,14 @@ async fn without_a_password_only_the_doors_for_agents_are_open() {
         (Method::GET, "/v1/nothing", None),
         (Method::GET, "/nothing", None),
         (Method::GET, "/stub/nodes", None),
+        (Method::GET, "/stub/nodes/n1", None),
+        (Method::GET, "/stub/nodes/n1/console", None),
+        (Method::GET, "/stub/events", None),
         (Method::GET, "/stub/journal", None),
+        (Method::GET, "/page", None),
+        (Method::GET, "/page/nodes/n1", None),
+        (Method::GET, "/page/list.js", None),
+        (Method::GET, "/metrics", None),
         (Method::POST, "/stub/faults", Some(json!({"path": "/", "action": "status", "status": 500}))),
     ] {
         let (status, body) = bench.call(method.clone(), path, body).await;

@@ -52,8 +52,8 @@ async fn history_does_not_grow_without_end() {
         let again = Happening::now(&node, "state", "again", json!(null));
         bench.server.conductor.store.save_node(&node, &[again]).unwrap();
     }
-    let (_, nodes) = bench.call(Method::GET, "/stub/nodes", None).await;
-    let kept = nodes["nodes"][0]["history"].as_array().unwrap();
+    let (_, shown) = bench.call(Method::GET, "/stub/nodes/n1", None).await;
+    let kept = shown["history"].as_array().unwrap();
     assert_eq!(kept.len(), 300);
     assert_eq!(kept[299]["text"], "again");
 }

@@ -23,6 +23,7 @@ async fn shown(bench: &Bench) -> String {
         "/v1/nodes/n1/history",
         "/v1/nodes/n1/states",
         "/stub/nodes",
+        "/stub/nodes/n1",
         "/stub/journal",
     ] {
         text += &bench.call(Method::GET, path, None).await.1.to_string();
@@ -71,7 +72,7 @@ async fn a_look_up_gives_nothing_away_that_the_agent_does_not_need() {
         assert_eq!(later["node"]["instance_info"]["root_device"]["size"], 1);
     }
     assert!(!first.to_string().contains("s3cret"), "{first}");
-    let history = bench.call(Method::GET, "/stub/nodes", None).await.1.to_string();
+    let history = bench.call(Method::GET, "/stub/nodes/n1", None).await.1.to_string();
     assert_eq!(history.matches("looked itself up").count(), 1, "asking again is nothing to write down: {history}");
 }
 
