@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod bmc;
 pub mod demo;
+pub mod download_coreos;
 pub mod get;
 pub mod serve;
 

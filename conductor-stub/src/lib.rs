@@ -21,6 +21,7 @@
 //! - [`demo`]: the whole life of one machine, on [`boot_image`]: a disk image that boots
 //! - [`host`]: machines in the words of Metal3, by Ironic's API
 //! - [`tls`]: one provider for all of them; [`clock`]: points in time; [`crash`]: where tests have it die; [`log`]: what is said on standard error
+//! - [`coreos`]: CoreOS' own artefacts
 //! - [`cli`]: one file per subcommand
 //!
 //! Every module knows only those above it in this list.
@@ -36,6 +37,7 @@ pub mod clock;
 pub mod conductor;
 pub mod config;
 pub mod consoles;
+pub mod coreos;
 pub mod crash;
 pub mod demo;
 pub mod dhcp;

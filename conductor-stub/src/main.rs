@@ -25,6 +25,8 @@ enum Command {
     Get(cli::get::Arguments),
     /// Serve the Redfish emulator alone.
     Bmc(cli::bmc::Arguments),
+    /// Download the artefacts of a CoreOS release.
+    DownloadCoreos(cli::download_coreos::Arguments),
 }
 
 #[tokio::main]
@@ -36,6 +38,7 @@ async fn main() -> ExitCode {
         Command::Apply(arguments) => cli::apply::run(arguments).await,
         Command::Get(arguments) => cli::get::run(arguments).await,
         Command::Bmc(arguments) => cli::bmc::run(arguments).await,
+        Command::DownloadCoreos(arguments) => cli::download_coreos::run(arguments).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

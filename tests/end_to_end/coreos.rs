@@ -1,6 +1,7 @@
 //! CoreOS: Ignition configs, live ISOs, and installing it.
 
 mod customize;
+mod download;
 mod ignition_config;
 mod ignition_engine;
 mod ignition_iso;

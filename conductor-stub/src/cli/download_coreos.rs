@@ -1,0 +1,161 @@
+//! `conductor-stub download-coreos`: the artefacts of a CoreOS release, for machines to boot.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use reqwest::{Certificate, Client};
+use serde_json::{Map, Value, json};
+
+use crate::coreos::folder::ReleaseFolder;
+use crate::coreos::stream::{self, KINDS, Kind, Release, RemoteFile};
+use crate::coreos::transfer;
+use crate::tls;
+
+/// Stream metadata are some kilobytes.
+const MAX_METADATA_BYTES: usize = 4 << 20;
+const MAX_SIGNATURE_BYTES: usize = 64 << 10;
+/// Limit of connecting and of each silence.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often progress is shown: on a terminal, and elsewhere.
+const SHOWN_EVERY: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(10)];
+
+/// Downloads the files of a CoreOS stream, verifies them, and gives them the names that ipa-downloader uses. What is there
+/// is kept, what is there in part is completed. Prints where the files are, as JSON.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Stream metadata: a URL, a file, or a stream of Fedora's: stable, testing, next.
+    #[arg(long, default_value = "stable")]
+    stream: String,
+    /// Architecture of the machines.
+    #[arg(long, env = "IPA_ARCH", default_value = "x86_64")]
+    architecture: String,
+    /// Folder for the files.
+    #[arg(long, default_value = "/shared/html/images", value_name = "DIR")]
+    directory: PathBuf,
+    /// What to download: kernel, initramfs, rootfs, iso, metal, metal4k; may be given several times.
+    #[arg(long = "artefact", value_name = "NAME", default_values = ["kernel", "initramfs", "rootfs", "iso"], value_parser = kind)]
+    artefacts: Vec<Kind>,
+    /// Certificate authorities (PEM) to believe besides the system's.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Believe any certificate; the digests of the metadata are verified all the same.
+    #[arg(long, env = "CURL_INSECURE")]
+    insecure: bool,
+}
+
+fn kind(name: &str) -> Result<Kind, String> {
+    let known = KINDS.map(|kind| kind.name).join(", ");
+    KINDS.into_iter().find(|kind| kind.name == name).ok_or_else(|| format!("it is one of {known}"))
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When something cannot be had or is not what it should be; the current release stays the current one then.
+pub async fn run(arguments: Arguments) -> Result<()> {
+    let client = client(&arguments)?;
+    let metadata = match stream::location(&arguments.stream) {
+        Some(url) => small(&client, &url, MAX_METADATA_BYTES).await?,
+        None => std::fs::read(&arguments.stream).with_context(|| format!("stream metadata {}", arguments.stream))?,
+    };
+    let release = Release::parse(&metadata, &arguments.architecture, &arguments.artefacts)?;
+    let folder = ReleaseFolder::create(&arguments.directory, &release)
+        .with_context(|| format!("folder {}", arguments.directory.display()))?;
+    let mut places = Map::new();
+    for file in &release.files {
+        let target = folder.file(&file.name);
+        download(&client, file, &target).await?;
+        places.insert(file.kind.to_owned(), target.display().to_string().into());
+    }
+    folder.switch(&release).context("links to the release")?;
+    let Release { version, architecture, .. } = &release;
+    println!("{}", json!({"release": version, "architecture": architecture, "files": Value::from(places)}));
+    Ok(())
+}
+
+fn client(arguments: &Arguments) -> Result<Client> {
+    tls::use_ring();
+    let mut client = Client::builder().connect_timeout(PATIENCE).read_timeout(PATIENCE).referer(false);
+    if let Some(path) = &arguments.ca {
+        let pem = std::fs::read(path).with_context(|| path.display().to_string())?;
+        for certificate in Certificate::from_pem_bundle(&pem).with_context(|| path.display().to_string())? {
+            client = client.add_root_certificate(certificate);
+        }
+    }
+    Ok(client.tls_danger_accept_invalid_certs(arguments.insecure).build()?)
+}
+
+async fn download(client: &Client, file: &RemoteFile, target: &Path) -> Result<()> {
+    let mut shown = Shown::new(file.name.clone());
+    transfer::fetch(client, &file.url, &file.sha256, target, &mut |done, total| shown.at(done, total)).await?;
+    shown.end();
+    let Some(url) = &file.signature else { return Ok(()) };
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".sig");
+    let path = target.with_file_name(name);
+    // coreos-installer looks for it beside the image.
+    if !path.exists() {
+        let signature = small(client, url, MAX_SIGNATURE_BYTES).await?;
+        std::fs::write(&path, signature).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// A document of at most so many bytes.
+async fn small(client: &Client, url: &url::Url, limit: usize) -> Result<Vec<u8>> {
+    let mut response = client.get(url.clone()).send().await?.error_for_status()?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        ensure!(body.len() <= limit, "{url} is longer than {limit} bytes");
+    }
+    if body.is_empty() {
+        bail!("{url} is empty");
+    }
+    Ok(body)
+}
+
+/// A line of progress on standard error: redrawn on a terminal, else another one now and then.
+struct Shown {
+    name: String,
+    started: Instant,
+    last: Instant,
+    on_terminal: bool,
+}
+
+impl Shown {
+    fn new(name: String) -> Self {
+        let now = Instant::now();
+        Self { name, started: now, last: now, on_terminal: std::io::stderr().is_terminal() }
+    }
+
+    fn at(&mut self, done: u64, total: Option<u64>) {
+        if self.last.elapsed() < SHOWN_EVERY[usize::from(!self.on_terminal)] {
+            return;
+        }
+        self.last = Instant::now();
+        let mib = |bytes: u64| bytes >> 20;
+        let rate = done as f64 / self.started.elapsed().as_secs_f64().max(0.001) / f64::from(1 << 20);
+        let of =
+            total.map(|total| format!("/{} MiB ({} %)", mib(total), done * 100 / total.max(1))).unwrap_or_default();
+        self.write(&format!("{}: {}{of}, {rate:.0} MiB/s", self.name, mib(done)), self.on_terminal);
+    }
+
+    fn end(&self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        if self.on_terminal {
+            self.write("", true);
+        }
+        self.write(&format!("{}: verified, {seconds:.1} s", self.name), false);
+    }
+
+    fn write(&self, line: &str, again: bool) {
+        // Nobody may be reading.
+        let _ = match again {
+            true => write!(std::io::stderr(), "\r\x1b[K{line}"),
+            false => writeln!(std::io::stderr(), "{line}"),
+        };
+    }
+}

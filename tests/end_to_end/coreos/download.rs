@@ -1,0 +1,85 @@
+//! `conductor-stub download-coreos`: from stream metadata to verified files under known names.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use anyhow::Result;
+use ferric_tests::disk_image::run;
+use ferric_tests::fault_server::{Behaviour, Fault, FaultServer};
+use ferric_tests::process::program;
+use serde_json::{Value, json};
+
+const NAMES: [&str; 4] = ["kernel", "initramfs", "rootfs", "iso"];
+
+fn content() -> Vec<u8> {
+    (0..3_000_000u32).map(|number| (number % 251) as u8).collect()
+}
+
+fn sha256(content: &[u8]) -> Result<String> {
+    let file = tempfile::NamedTempFile::new()?;
+    fs::write(file.path(), content)?;
+    Ok(run("sha256sum", &[&file.path().display().to_string()])?.split(' ').next().unwrap_or_default().to_owned())
+}
+
+fn metadata(folder: &Path, server: &FaultServer, release: &str, sha256: &str) -> Result<String> {
+    let file = |name: &str| json!({"location": server.url(&format!("/prod/{release}-{name}")), "signature": "", "sha256": sha256});
+    let formats = json!({"pxe": {"kernel": file("kernel"), "initramfs": file("initramfs"), "rootfs": file("rootfs")},
+        "iso": {"disk": file("live.iso")}});
+    let text = json!({"stream": "s", "architectures": {"x86_64": {"artifacts": {"metal": {"release": release, "formats": formats}}}}});
+    let path = folder.join(format!("{release}.json"));
+    fs::write(&path, text.to_string())?;
+    Ok(path.display().to_string())
+}
+
+fn download(stream: &str, folder: &Path) -> Result<Output> {
+    let mut command = Command::new(program("conductor-stub"));
+    command.env_remove("IPA_ARCH").env_remove("CURL_INSECURE");
+    Ok(command.args(["download-coreos", "--stream", stream, "--directory"]).arg(folder.join("images")).output()?)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_release_is_downloaded_resumed_verified_and_switched_to() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let images = folder.path().join("images");
+    let content = content();
+    let good = sha256(&content)?;
+    // The first file breaks off in the middle; a server that is busy is asked again.
+    let faults = vec![Fault::Drop(2_000_000), Fault::None, Fault::Status(503)];
+    let server = FaultServer::start(content.clone(), Behaviour::default(), faults)?;
+    let stream = metadata(folder.path(), &server, "1.0", &good)?;
+    let output = download(&stream, folder.path())?;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!((&said["release"], &said["architecture"]), (&json!("1.0"), &json!("x86_64")));
+    for name in NAMES {
+        assert_eq!(fs::read(images.join(format!("ironic-python-agent.{name}")))?, content, "{name}");
+    }
+    assert!(
+        server.journal().iter().any(|request| format!("{request:?}").contains("2000000")),
+        "{:?}",
+        server.journal()
+    );
+
+    // What is there is not asked for again.
+    let asked = server.journal().len();
+    assert!(download(&stream, folder.path())?.status.success());
+    assert_eq!(server.journal().len(), asked);
+
+    // A release that is not what it should be does not become the current one.
+    let bad = metadata(folder.path(), &server, "2.0", &"0".repeat(64))?;
+    let output = download(&bad, folder.path())?;
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("instead of 0000"), "{}", text(&output.stderr));
+    assert_eq!(fs::read_link(images.join("coreos-x86_64"))?, Path::new("coreos-x86_64-1.0"));
+    assert_eq!(fs::read_dir(images.join("coreos-x86_64-2.0"))?.count(), 0, "a wrong file stayed");
+
+    let next = metadata(folder.path(), &server, "3.0", &good)?;
+    assert!(download(&next, folder.path())?.status.success());
+    assert_eq!(fs::read_link(images.join("coreos-x86_64"))?, Path::new("coreos-x86_64-3.0"));
+    Ok(())
+}
