@@ -4,7 +4,8 @@
 //!   [`directory`] are its parts
 //! - [`image_reference`]: what names the agent's container image; [`host_name`]: what names a machine
 //! - [`specification`]: what Ignition accepts; [`user_config`]: configs that others wrote; [`user_data`]: what is none
-//! - [`customization`]: what a live system is given; [`keyfile`]: network connections, also from [`nmstate`]
+//! - [`customization`]: what a live system is given; [`keyfile`]: network connections, also from [`network_data`] and
+//!   [`nmstate`]
 //! - [`live_iso`]: embed it, and kernel arguments, in an unmodified live ISO; [`archive`], [`iso9660`] and [`patch`]
 //!   are what that needs; [`minimal_iso`]: an ISO without root file system
 //! - [`uki`]: kernel arguments in a unified kernel image
@@ -24,6 +25,7 @@ pub mod keyfile;
 pub mod live_initramfs;
 pub mod live_iso;
 pub mod minimal_iso;
+pub mod network_data;
 #[cfg(feature = "nmstate")]
 pub mod nmstate;
 pub mod patch;

@@ -10,6 +10,7 @@
 //! - [`inspect`]: what the first bytes of an image are, and whether that may be written
 //! - [`qcow2`]: qcow2 images as a format
 //! - [`find()`]: where the bytes of an image are; [`oci`]: images in container registries
+//! - `stream`: the same bytes for a program that writes them itself
 //! - [`error`]: why an image could not be written
 
 pub mod buffer;
@@ -28,6 +29,7 @@ pub mod qcow2;
 mod raw;
 pub mod request;
 mod source;
+mod stream;
 mod write;
 
 pub use crate::options::Retries;
@@ -40,4 +42,6 @@ pub use extent::{Content, Emit, Extent, Finished, Format, RandomAccess};
 pub use find::{Found, find};
 pub use qcow2::Qcow2;
 pub use request::{Decoded, FormatChoice, Location, ReadBack, Region, Seconds, Verify, WriteRequest, WriteSummary};
+pub(crate) use source::Terms;
+pub(crate) use stream::Stream;
 pub use write::write;

@@ -8,4 +8,5 @@ mod ignition_iso;
 mod ignition_specification;
 mod install_coreos;
 mod installer;
+mod native;
 mod report_failure;

@@ -17,6 +17,9 @@ const BIOS_BOOT: &str = "21686148-6449-6E6F-744E-656564454649";
 const UNINITIALISED: &str = "00000000-0000-4000-a000-000000000001";
 const ENTRY: &str = "loader/entries/ostree-1-fedora-coreos.conf";
 const INITRAMFS: &str = "ostree/fedora-coreos-1/initramfs.img";
+/// What other platforms than metal have in the place of its consoles.
+const PLATFORMS: &str = r#"{"metal": {"kernel_arguments": []}, "qemu": {
+    "grub_commands": ["serial --speed=115200", "terminal_output serial"], "kernel_arguments": ["console=tty0", "console=ttyS0,115200n8"]}}"#;
 /// The kernel arguments before the installation.
 pub const KERNEL_ARGUMENTS: &str = "ignition.platform.id=metal $ignition_firstboot root=LABEL=root";
 
@@ -28,6 +31,11 @@ pub fn metal_image(folder: &Path) -> Result<PathBuf> {
     let boot = folder.join("boot");
     for (name, content) in [
         ("ignition.firstboot", String::new()),
+        (
+            "grub2/grub.cfg",
+            "set pager=1\n# CONSOLE-SETTINGS-START\nterminal_input console\n# CONSOLE-SETTINGS-END\n".to_string(),
+        ),
+        ("coreos/platforms.json", PLATFORMS.to_string()),
         (ENTRY, format!("title CoreOS\nversion 1\noptions {KERNEL_ARGUMENTS}\nlinux /vmlinuz\ninitrd /{INITRAMFS}\n")),
         (INITRAMFS, "no initramfs".to_string()),
     ] {
@@ -99,6 +107,29 @@ impl BootPartition {
         let copy = directory.path().join("copy");
         self.debugfs(&format!("dump /{path} {}", copy.display()))?;
         Ok(fs::read(copy)?)
+    }
+
+    /// The paths of all files.
+    ///
+    /// # Errors
+    /// When the partition has no ext4.
+    pub fn files(&self) -> Result<Vec<String>> {
+        let mut files = Vec::new();
+        let mut directories = vec![String::new()];
+        while let Some(directory) = directories.pop() {
+            // `/INODE/MODE/UID/GID/NAME/SIZE/`
+            for line in self.debugfs(&format!("ls -p /{directory}"))?.lines() {
+                let fields: Vec<&str> = line.split('/').collect();
+                let [_, _, mode, _, _, name, ..] = fields[..] else { continue };
+                if ["", ".", "..", "lost+found"].contains(&name) {
+                    continue;
+                }
+                let path = format!("{directory}{name}");
+                if mode.starts_with("04") { directories.push(format!("{path}/")) } else { files.push(path) }
+            }
+        }
+        files.sort();
+        Ok(files)
     }
 
     /// Type and permissions as `stat` of debugfs shows them.

@@ -241,6 +241,8 @@ options! {
         = option("host_root", Kind::Path).default("/mnt/coreos").ours();
     STEPS_DIR: "Directory of step plugins"
         = option("steps_dir", Kind::Path).default("/etc/ferric/steps.d").ours();
+    COREOS_NATIVE_INSTALL: "Let install_coreos do without coreos-installer, where the image has a checksum"
+        = option("coreos_native_install", Kind::Bool).default("false").ours();
     BUFFER_BUDGET_MIB: "Memory for image data on its way to the disk, in MiB"
         = option("buffer_budget_mib", Kind::Integer(4, 65536)).default("32").ours();
     STATE_DIR: "Directory (tmpfs) that lets a restarted agent go on; unset: /run/ferric-agent of the host"

@@ -27,7 +27,7 @@ pub(super) fn options(config: &Config) -> Options {
         clock: Clock { ntp_server: text(&options::NTP_SERVER), required: config.flag(&options::FAIL_IF_CLOCK_NOT_SET) },
         container: container(config),
         config_drive: ConfigDrive { rebuild: config.flag(&options::CONFIG_DRIVE_REBUILD) },
-        core_os: config.core_os.clone(),
+        core_os: CoreOs { native: config.flag(&options::COREOS_NATIVE_INSTALL), ..config.core_os.clone() },
         download: download(config),
         erase: Erase {
             discard: config.flag(&options::ENABLE_DISCARD_ERASE),
@@ -99,6 +99,7 @@ pub(super) fn core_os(environment: &BTreeMap<String, String>) -> CoreOs {
     CoreOs {
         ip_options: environment.get("IPA_COREOS_IP_OPTIONS").cloned(),
         copy_network: environment.get("IPA_COREOS_COPY_NETWORK").is_some_and(|text| text.eq_ignore_ascii_case("true")),
+        native: false,
     }
 }
 

@@ -68,12 +68,12 @@ fn manager(class: &str, name: &str, version: &str, support: u32) -> Arc<Manager>
     Arc::new(Manager { class: class.into(), name: name.into(), version: version.into(), support })
 }
 
-/// A CoreOS live system, or any other that has its installer.
+/// A CoreOS live system, or any other that has its installer or can do without.
 fn on_coreos(site: &Site) -> bool {
     let release = std::fs::read_to_string(site.options.host_root.join("etc/os-release")).unwrap_or_default();
     let is_coreos = release.lines().filter_map(|line| line.split_once('=')).any(|(key, value)| {
         let value = value.trim_matches('"');
         (key == "VARIANT_ID" && value == "coreos") || (key == "ID" && ["rhcos", "scos"].contains(&value))
     });
-    is_coreos || site.tools.find("coreos-installer").is_ok()
+    is_coreos || site.options.core_os.native || site.tools.find("coreos-installer").is_ok()
 }

@@ -1,91 +1,92 @@
-//! Step `install_coreos`: coreos-installer brings CoreOS and its Ignition configuration to the root device.
+//! Step `install_coreos`: coreos-installer, or the agent itself, brings CoreOS and its Ignition configuration to the root
+//! device.
 //!
+//! - `arguments`: what is wanted, by the step, the config drive and the node; `agreement`: that they do not differ
 //! - `ignition`: the configuration, checked before anything is written
-//! - `installer`: one run of coreos-installer
+//! - `saved_partitions`: what stays on the disk; `network`: connections for the installed system
+//! - `pipe`: the way of an image with a digest to coreos-installer
+//! - `installation`: runs of coreos-installer until it succeeds; `installer`: one of them
+//! - `native`: the same without it; `boot_partition` is what it does there, to texts by `boot_entry` and `console`
+//! - `located`: where an image is, and its digest
 
+mod agreement;
+mod arguments;
+mod boot_entry;
+mod boot_partition;
+mod console;
 mod ignition;
+mod installation;
 mod installer;
+mod located;
+mod native;
+mod network;
+mod pipe;
+mod saved_partitions;
 
 use std::time::Duration;
 
 use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::efi::EfiError;
-use ferric_hardware::open_device::{Access, OpenDevice};
-use ferric_hardware::{partitions, wipe};
 use ferric_ignition::host_name::Distribution;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::arguments::Image;
+pub use self::arguments::InstallCoreos;
+use self::installation::Installation;
+use self::native::Native;
+use self::pipe::Pipe;
 use super::bootloader::{self, InstallBootloader};
-use super::root_device;
-use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::clean::raid;
-use crate::image::{Algorithm, Digest};
-use crate::secret_file::SecretFile;
 use crate::step::Step;
-use crate::{ErrorKind, StepError, loose};
-use ignition::Ignition;
+use crate::{ErrorKind, StepError};
 
-/// How often coreos-installer is run before it is believed.
-const ATTEMPTS: u32 = 3;
 /// How often the boot entry is tried: firmware can be busy right after the install.
 const BOOT_ENTRY_ATTEMPTS: u32 = 6;
 /// Pause between those tries.
 const BOOT_ENTRY_PAUSE: Duration = Duration::from_secs(5);
 
-/// Arguments of `install_coreos`, and what the node says to it.
-#[derive(Debug)]
-pub struct InstallCoreos {
-    ignition: Ignition,
-    /// Without Ignition and device.
-    installer_arguments: Vec<String>,
-}
-
-impl FromArguments for InstallCoreos {
-    const PARAMETERS: &'static [Parameter] = &[Parameter::optional(
-        "ignition",
-        "Ignition configuration 3.x, as an object or JSON text. Default: user_data of the config drive.",
-    )];
-
-    fn from_arguments(arguments: &Arguments, step: &Step) -> Result<Self, StepError> {
-        let instance_info = &step.node["instance_info"];
-        let configdrive = configdrive(&instance_info["configdrive"])?;
-        let ignition = match value(arguments, "ignition") {
-            Value::Null => &configdrive["user_data"],
-            given => given,
-        };
-        let meta_data = &configdrive["meta_data"];
-        let mut installer_arguments = vec!["install".to_string()];
-        match loose::text(&instance_info["image_source"]) {
-            // It only makes a missing signature good, not a wrong one.
-            Some(url) => installer_arguments.extend(["--image-url", url, "--insecure"].map(str::to_string)),
-            None => installer_arguments.push("--offline".to_string()),
-        }
-        for argument in kernel_arguments(meta_data, step) {
-            installer_arguments.extend(["--append-karg".to_string(), argument]);
-        }
-        if copy_network(meta_data, step) {
-            installer_arguments.push("--copy-network".to_string());
-        }
-        Ok(Self { ignition: Ignition::read(ignition)?, installer_arguments })
-    }
-}
-
-/// The step `install_coreos`. The Ignition configuration is the argument `ignition`, else `user_data` of the config
-/// drive; `meta_data` of the config drive may hold `coreos_append_karg` and `coreos_copy_network`. The image is
-/// `instance_info.image_source`, or without it the one inside of the live system. `network_data` is not looked at.
+/// The step `install_coreos`.
 ///
 /// # Errors
-/// [`ErrorKind::Deployment`] with the installer's own reason; nothing was written when the configuration is refused.
-pub async fn install_coreos(step: &Step, wanted: InstallCoreos) -> Result<Value, StepError> {
-    let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    let ignition = wanted.ignition.with_hostname(hostname.as_deref(), &distribution(step)).into_bytes();
-    let instance_info = &step.node["instance_info"];
-    if ["image_os_hash_value", "image_checksum"].iter().any(|name| instance_info[name].is_string()) {
-        tracing::warn!("coreos-installer does not compare the image with its checksum in instance_info");
-    }
-    delete_raid(step).await;
-    let arguments = wanted.installer_arguments;
-    let device = step.blocking(move |step| install(step, arguments, ignition.as_deref())).await?;
+/// [`ErrorKind::Deployment`] with the installer's own reason, and those of an image that cannot be had or is another one
+/// than it should be; nothing bootable is on the disk then, and nothing was written when an argument is refused.
+pub async fn install_coreos(step: &Step, mut wanted: InstallCoreos) -> Result<Value, StepError> {
+    let ignition = std::mem::take(&mut wanted.ignition);
+    let ignition = match &wanted.hostname {
+        Some(hostname) => ignition.with_given_hostname(hostname)?,
+        None => {
+            let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+            ignition.with_hostname(hostname.as_deref(), &distribution(step))
+        }
+    };
+    let ignition = ignition.into_bytes();
+    let obstacle = native::obstacle(&wanted);
+    let device = match (step.site.tools.find("coreos-installer"), obstacle) {
+        (Ok(tool), obstacle) if obstacle.is_some() || !step.site.options.core_os.native => {
+            if let Some(obstacle) = obstacle.filter(|_| step.site.options.core_os.native) {
+                tracing::info!(obstacle, "coreos-installer installs");
+            }
+            let pipe = match &wanted.image {
+                Image::Described(info) => Some(Pipe::open(info, step).await?),
+                Image::Live | Image::Url(_) => None,
+            };
+            delete_raid(step).await;
+            let installation = Installation { tool, wanted, ignition, pipe };
+            step.blocking(move |step| installation.run(step)).await?
+        }
+        (Err(error), Some(obstacle)) => {
+            let root = step.site.options.host_root.display();
+            let text = format!(
+                "Cannot run coreos-installer, is it installed in {root}? The agent itself cannot install: {obstacle}"
+            );
+            return Err(ErrorKind::Deployment.error(text).because(error));
+        }
+        (_, _) => {
+            let native = Native::new(wanted, ignition)?;
+            delete_raid(step).await;
+            native.run(step).await?
+        }
+    };
     boot_entry(step, &device).await?;
     Ok(Value::Null)
 }
@@ -97,36 +98,6 @@ fn distribution(step: &Step) -> Distribution {
     Distribution::parse(&text.unwrap_or_default())
 }
 
-fn configdrive(value: &Value) -> Result<Value, StepError> {
-    match value {
-        Value::Null => Ok(json!({})),
-        Value::Object(_) => Ok(value.clone()),
-        Value::String(text) if text.is_empty() => Ok(json!({})),
-        _ => Err(ErrorKind::Deployment
-            .error("Cannot use a pre-rendered configdrive, please pass it as JSON data".to_string())),
-    }
-}
-
-/// Every element becomes an argument of its own; a plain text is one element.
-fn kernel_arguments(meta_data: &Value, step: &Step) -> Vec<String> {
-    let mut all: Vec<String> = match &meta_data["coreos_append_karg"] {
-        Value::String(one) => vec![one.clone()],
-        Value::Array(list) => list.iter().filter_map(|one| one.as_str().map(str::to_string)).collect(),
-        _ => Vec::new(),
-    };
-    all.extend(step.site.options.core_os.ip_options.clone());
-    all.retain(|argument| !argument.trim().is_empty());
-    all
-}
-
-fn copy_network(meta_data: &Value, step: &Step) -> bool {
-    match &meta_data["coreos_copy_network"] {
-        Value::Null => step.site.options.core_os.copy_network,
-        Value::Bool(wanted) => *wanted,
-        other => other.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")),
-    }
-}
-
 /// Arrays on the disk would keep it busy. Nodes that are not cleaned keep theirs.
 async fn delete_raid(step: &Step) {
     if step.node["automated_clean"] == false {
@@ -134,50 +105,6 @@ async fn delete_raid(step: &Step) {
     }
     if let Err(error) = raid::delete_configuration(step).await {
         tracing::warn!(%error, "software RAID could not be deleted before the install");
-    }
-}
-
-fn install(step: &Step, mut arguments: Vec<String>, ignition: Option<&[u8]>) -> Result<EligibleDevice, StepError> {
-    let tool = step.site.tools.find("coreos-installer").map_err(|error| {
-        let root = step.site.options.host_root.display();
-        ErrorKind::Deployment.error(format!("Cannot run coreos-installer, is it installed in {root}?")).because(error)
-    })?;
-    let device = root_device::claim(step)?;
-    let file = ignition.map(|text| SecretFile::create(&tool, "ign", text)).transpose()?;
-    if let (Some(file), Some(text)) = (&file, ignition) {
-        let hash = format!("sha256-{}", Digest::of(Algorithm::Sha256, text).hex());
-        arguments.extend(["--ignition-file".to_string(), file.inside(), "--ignition-hash".to_string(), hash]);
-    }
-    arguments.push(device.name.clone());
-    let mut attempt = 1;
-    loop {
-        step.progress.activity(format!("installing CoreOS to {}", device.name));
-        match installer::run(&tool, &arguments, step) {
-            Ok(()) => break,
-            Err(failure) if failure.may_pass && attempt < ATTEMPTS && !step.cancel.is_cancelled() => {
-                tracing::warn!(attempt, reason = failure.text, "coreos-installer failed, trying again");
-                attempt += 1;
-            }
-            Err(failure) => {
-                if failure.was_stopped {
-                    take_off(step, &device);
-                    return Err(StepError::cancelled(failure.text));
-                }
-                return Err(ErrorKind::Deployment.error(failure.text));
-            }
-        }
-    }
-    let disk = OpenDevice::open(&step.site.machine, &device, Access::Write)?;
-    disk.flush()?;
-    partitions::reread(&step.site.machine, &device, &disk)?;
-    Ok(device)
-}
-
-/// An installer that was stopped could not clear the disk itself, as it does when it fails.
-fn take_off(step: &Step, device: &EligibleDevice) {
-    let wiped = OpenDevice::open(&step.site.machine, device, Access::Write).and_then(|disk| wipe::metadata(&disk));
-    if let Err(error) = wiped {
-        tracing::error!(device = device.name, %error, "cannot clear the disk after the installer was stopped");
     }
 }
 

@@ -185,7 +185,7 @@ fn format_choice(info: &ImageInfo, options: &Options) -> Result<(FormatChoice, P
 }
 
 /// The pipeline's error with the image and the device in the places where the Python agent has them.
-fn in_words(error: ImageError, info: &ImageInfo, device: &str) -> StepError {
+pub(super) fn in_words(error: ImageError, info: &ImageInfo, device: &str) -> StepError {
     let location = info.urls.first().map_or_else(String::new, |url| Location::shown(url));
     if let ImageError::Checksum { expected, actual, coding } = &error {
         return ErrorKind::ImageChecksum.error(format!(

@@ -161,7 +161,7 @@ impl HttpError {
 }
 
 /// A server that is busy, restarting or tired; 501 and 505 say that it never will.
-fn is_passing_status(status: u16) -> bool {
+pub(crate) fn is_passing_status(status: u16) -> bool {
     match StatusCode::from_u16(status) {
         Ok(StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED) => false,
         Ok(StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS) => true,

@@ -7,4 +7,6 @@ pub struct CoreOs {
     pub ip_options: Option<String>,
     /// Take the network configuration of the ramdisk along (`IPA_COREOS_COPY_NETWORK`).
     pub copy_network: bool,
+    /// Install without coreos-installer where that is possible (`coreos_native_install`).
+    pub native: bool,
 }

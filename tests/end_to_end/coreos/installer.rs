@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ferric_tests::conductor::{Conductor, NODE, TOKEN};
 use ferric_tests::coreos_image::{BootPartition, KERNEL_ARGUMENTS, metal_image};
+use ferric_tests::disk_image::digest;
 use ferric_tests::file_server::FileServer;
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::network::free_port;
@@ -43,18 +44,19 @@ done
 const UDEVADM: &str = "#!/bin/sh\npartx -u \"$LOOP_DEVICE\" 2>/dev/null || partx -a \"$LOOP_DEVICE\"\n";
 
 /// A running agent with one disk.
-struct Lab {
-    agent: Process,
+pub(super) struct Lab {
+    pub(super) agent: Process,
     port: u16,
-    disk: LoopDevice,
-    server: FileServer,
+    pub(super) disk: LoopDevice,
+    pub(super) server: FileServer,
     host_tmp: PathBuf,
+    pub(super) images: PathBuf,
     _folder: tempfile::TempDir,
     _conductor: Conductor,
 }
 
 impl Lab {
-    fn start() -> Result<Self> {
+    pub(super) fn start() -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let path = |name: &str| -> Result<PathBuf> {
             let path = folder.path().join(name);
@@ -85,11 +87,11 @@ impl Lab {
             .env("LOOP_DEVICE", disk.path());
         let agent = Process::start(&mut command)?;
         conductor.heartbeat(LIMIT).map_err(|error| error.context(agent.log()))?;
-        Ok(Self { agent, port, disk, server, host_tmp, _folder: folder, _conductor: conductor })
+        Ok(Self { agent, port, disk, server, host_tmp, images, _folder: folder, _conductor: conductor })
     }
 
     /// Has the agent execute the step, and returns the whole command as the conductor sees it in the end.
-    fn install(&self, instance_info: &Value, arguments: &Value) -> Result<Value> {
+    pub(super) fn install(&self, instance_info: &Value, arguments: &Value) -> Result<Value> {
         let node = json!({"uuid": NODE, "automated_clean": false, "instance_info": instance_info});
         let step = json!({"interface": "deploy", "step": "install_coreos", "priority": 60, "args": arguments});
         let command =
@@ -155,12 +157,28 @@ fn the_real_installer_puts_ignition_and_kernel_arguments_on_the_boot_partition()
     assert!(boot.stat("ignition/config.ign")?.contains("Mode:  0600"), "{}", boot.stat("ignition/config.ign")?);
     assert_eq!(boot.kernel_arguments()?, format!("{KERNEL_ARGUMENTS} ip=dhcp console=ttyS0"));
 
-    // The argument of the step wins over the config drive.
+    // An image with a digest is verified on its way.
+    let raw = digest("sha256sum", &lab.images.join("coreos.raw.xz"))?;
+    let described =
+        |digest: &str| json!({"image_source": image, "image_os_hash_algo": "sha256", "image_os_hash_value": digest});
+    let network = json!({"links": [{"id": "eth0", "type": "phy", "ethernet_mac_address": "52:54:00:00:00:01"}],
+        "networks": [{"link": "eth0", "type": "ipv4", "ip_address": "192.0.2.5", "netmask": "255.255.255.0"}]});
     let other = json!({"ignition": {"version": "3.3.0"}, "systemd": {"units": [{"name": "other.service"}]}});
-    let again = json!({"image_source": image, "configdrive": configdrive});
-    let installed = lab.install(&again, &json!({"ignition": other}))?;
+    let mut again = described(&raw);
+    again["configdrive"] = json!({"network_data": network});
+    let arguments = json!({"ignition": other, "append_karg": "a=1", "delete_karg": "root=LABEL=root", "firstboot_args": "rd.neednet=1"});
+    let installed = lab.install(&again, &arguments)?;
     assert_eq!(installed["command_status"], "SUCCEEDED", "{installed}\n{}", lab.agent.log());
-    assert_eq!(lab.boot_partition()?.ignition()?["systemd"], other["systemd"]);
+    let boot = lab.boot_partition()?;
+    assert_eq!(boot.ignition()?["systemd"], other["systemd"]);
+    assert_eq!(boot.kernel_arguments()?, KERNEL_ARGUMENTS.replace(" root=LABEL=root", " a=1"));
+    assert_eq!(boot.read("ignition.firstboot")?, b"set ignition_network_kcmdline=\"rd.neednet=1\"\n");
+    assert!(boot.initramfs()?.len() > b"no initramfs".len(), "the network configuration was not copied");
+
+    let wrong = lab.install(&described(&"0".repeat(64)), &json!({}))?;
+    let message = wrong["command_error"]["details"].as_str().unwrap_or_default();
+    assert!(message.contains("Image failed to verify against checksum"), "{wrong}\n{}", lab.agent.log());
+    assert!(lab.disk.read()?[..1 << 20].iter().all(|byte| *byte == 0), "something bootable stayed");
     let left: Vec<_> = fs::read_dir(&lab.host_tmp)?.collect();
     assert!(left.is_empty(), "files stayed in the host's /tmp: {left:?}");
     Ok(())

@@ -4,13 +4,14 @@ use ferric_ignition::host_name::{self, Distribution};
 use ferric_ignition::user_config::UserConfig;
 use serde_json::Value;
 
+use super::agreement::agreed;
 use crate::{ErrorKind, StepError};
 
 const HOSTNAME: &str = "/etc/hostname";
 const HOSTNAME_MODE: u32 = 0o644;
 
 /// A configuration, or none.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Ignition(Option<UserConfig>);
 
 impl Ignition {
@@ -29,6 +30,31 @@ impl Ignition {
             .map_err(|error| ErrorKind::Deployment.error(format!("The Ignition configuration {error}")))?;
         for warning in config.warnings() {
             tracing::warn!(%warning, "the Ignition configuration");
+        }
+        Ok(Self(Some(config)))
+    }
+
+    /// The configuration of the step's argument, or that of the config drive; both only if they are the same.
+    ///
+    /// # Errors
+    /// As [`Ignition::read`]; [`ErrorKind::InvalidParameters`] when they differ.
+    pub(super) fn agreed(argument: &Value, user_data: &Value) -> Result<Self, StepError> {
+        let given = [Self::read(argument)?, Self::read(user_data)?]
+            .map(|ignition| Some(ignition).filter(|one| one.0.is_some()));
+        let [argument, user_data] = given;
+        Ok(agreed("ignition", argument, "user_data of the config drive", user_data)?.unwrap_or(Self(None)))
+    }
+
+    /// Adds `/etc/hostname` with this name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidParameters`] when the configuration has a say about that file.
+    pub(super) fn with_given_hostname(self, hostname: &str) -> Result<Self, StepError> {
+        let mut config = self.0.unwrap_or_else(UserConfig::empty);
+        if !config.add_file(HOSTNAME, HOSTNAME_MODE, hostname) {
+            let text =
+                format!("install_coreos: the argument hostname, and the Ignition configuration has its own {HOSTNAME}");
+            return Err(ErrorKind::InvalidParameters.error(text));
         }
         Ok(Self(Some(config)))
     }

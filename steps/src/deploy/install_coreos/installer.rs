@@ -4,37 +4,53 @@ use std::collections::VecDeque;
 
 use ferric_hardware::tool::{Tool, ToolError};
 
+use crate::http::error::is_passing_status;
 use crate::progress::Progress;
 use crate::step::Step;
 
 /// Lines of output kept for the error.
-const TAIL_LINES: usize = 20;
+const TAIL_LINES: usize = 40;
 /// Exit code for wrong arguments.
 const USAGE: i32 = 2;
-/// Failures that come again however often it is tried.
-const LASTING: [&str; 7] = [
+/// Failures that come again however often it is tried, whatever server there is.
+const LASTING: [&str; 6] = [
     "metadata missing",
     "is not a block device",
-    "found busy partitions",
     "parsing specified Ignition config",
     "has sector size",
-    "HTTP status client error",
     "signature not found",
+    "couldn't locate platform ID",
 ];
+/// What it says before the error and belongs to it.
+const PREAMBLE: &str = "Partitions in use on ";
+/// What follows the error: its cleaning up, and that it failed.
+const AFTERMATH: [&str; 4] =
+    ["Resetting partition table", "Preserving partition table", "Storing saved partition", "Error: install failed"];
 
 /// Why it did not install.
 #[derive(Debug)]
 pub(super) struct Failure {
     /// For the operator.
     pub(super) text: String,
-    /// Whether another try makes sense.
-    pub(super) may_pass: bool,
-    /// Whether it was stopped instead of failing by itself.
-    pub(super) was_stopped: bool,
+    /// What kind of failure it is.
+    pub(super) kind: FailureKind,
 }
 
-/// Runs it to its end.
-pub(super) fn run(tool: &Tool, arguments: &[String], step: &Step) -> Result<(), Failure> {
+/// Whether another try makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// It would fail again.
+    Lasting,
+    /// A server or the way to it: it may pass with time.
+    Network,
+    /// Something on this machine, which may be over the next time.
+    Local,
+    /// It was stopped on request.
+    Stopped,
+}
+
+/// Runs it to its end, in this environment without these variables.
+pub(super) fn run(tool: &Tool, arguments: &[String], without: &[&str], step: &Step) -> Result<(), Failure> {
     let mut tail = VecDeque::new();
     let mut on_line = |line: &str| {
         if let Some((done_bytes, total_bytes)) = transferred(line) {
@@ -51,40 +67,68 @@ pub(super) fn run(tool: &Tool, arguments: &[String], step: &Step) -> Result<(), 
             }
         }
     };
-    let outcome = tool
-        .run(arguments)
-        .env_remove("RUST_BACKTRACE")
-        .env_remove("RUST_LIB_BACKTRACE")
+    let variables = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"].iter().chain(without);
+    let outcome = variables
+        .fold(tool.run(arguments), |run, name| run.env_remove(*name))
         .cancelled(&|| step.cancel.is_cancelled())
         .on_line(&mut on_line)
         .output();
-    let reason = || reason(&tail);
     match outcome {
         Ok(_) => Ok(()),
-        Err(ToolError::Cancelled { command }) => Err(Failure { text: command, may_pass: false, was_stopped: true }),
+        Err(ToolError::Cancelled { command }) => Err(Failure { text: command, kind: FailureKind::Stopped }),
         Err(ToolError::Failed { code: Some(code), .. }) => {
-            let reason = reason();
-            let may_pass = code != USAGE && !LASTING.iter().any(|lasting| reason.contains(lasting));
-            Err(Failure {
-                text: format!("coreos-installer failed with code {code}: {reason}"),
-                may_pass,
-                was_stopped: false,
-            })
+            let reason = reason(&tail);
+            let kind = if code == USAGE { FailureKind::Lasting } else { kind(&reason) };
+            Err(Failure { text: format!("coreos-installer failed with code {code}: {reason}"), kind })
         }
         Err(ToolError::Failed { status, .. }) => {
-            let text = format!("coreos-installer was ended by {status}: {}", reason());
-            Err(Failure { text, may_pass: true, was_stopped: false })
+            // Its pages come from the live system's medium.
+            let medium = match status.as_str() {
+                BUS_ERROR => " (the medium of the live system cannot be read any more)",
+                _ => "",
+            };
+            let text = format!("coreos-installer was ended by {status}{medium}: {}", reason(&tail));
+            Err(Failure { text, kind: FailureKind::Local })
         }
-        Err(error) => Err(Failure { text: error.to_string(), may_pass: false, was_stopped: false }),
+        Err(error) => Err(Failure { text: error.to_string(), kind: FailureKind::Lasting }),
     }
 }
 
-/// From the first `Error:` on, with its causes, in one line; the last line when there is none.
-fn reason(tail: &VecDeque<String>) -> String {
-    match tail.iter().position(|line| line.starts_with("Error:")) {
-        Some(start) => tail.iter().skip(start).map(|line| line.trim()).collect::<Vec<_>>().join(" "),
-        None => tail.back().cloned().unwrap_or_else(|| "it said nothing".to_string()),
+/// SIGBUS: a page of the program or of its files cannot be read.
+const BUS_ERROR: &str = "signal 7";
+
+/// What came of a reason that it gave: it names the state of an HTTP server, or the URL that it was fetching.
+fn kind(reason: &str) -> FailureKind {
+    if LASTING.iter().any(|lasting| reason.contains(lasting)) {
+        return FailureKind::Lasting;
     }
+    match http_status(reason) {
+        Some(status) if is_passing_status(status) => FailureKind::Network,
+        Some(_) => FailureKind::Lasting,
+        None if reason.contains("fetching ") || reason.contains("response body") => FailureKind::Network,
+        None => FailureKind::Local,
+    }
+}
+
+/// The state in `HTTP status client error (404 Not Found)`, `HTTP 503 Service Unavailable`, `image fetch failed: 204`.
+fn http_status(reason: &str) -> Option<u16> {
+    let starts = ["HTTP status client error (", "HTTP status server error (", "image fetch failed: ", "HTTP "];
+    let rest = starts.iter().find_map(|start| reason.split_once(start))?.1;
+    rest.get(..3)?.parse().ok()
+}
+
+/// From the first `Error:` on, with its causes, in one line, and what it said of partitions in use before; the last line
+/// when there is none.
+fn reason(tail: &VecDeque<String>) -> String {
+    let Some(start) = tail.iter().position(|line| line.starts_with("Error:")) else {
+        return tail.back().cloned().unwrap_or_else(|| "it said nothing".to_string());
+    };
+    let ends = |line: &&String| !AFTERMATH.iter().any(|after| line.starts_with(after));
+    let mut lines: Vec<&str> = tail.iter().skip(start).take_while(ends).map(|line| line.trim()).collect();
+    if let Some(preamble) = tail.iter().position(|line| line.starts_with(PREAMBLE)).filter(|at| *at < start) {
+        lines.extend(tail.range(preamble..start).map(|line| line.trim()));
+    }
+    lines.join(" ")
 }
 
 /// What it is doing now, for people.
@@ -148,5 +192,37 @@ mod tests {
         .map(str::to_string)
         .collect();
         assert_eq!(reason(&tail), "Error: decoding first MiB of image Caused by: failed to fill whole buffer");
+    }
+
+    #[test]
+    fn what_may_pass_is_known_by_the_state_of_the_server() {
+        for (reason, expected) in [
+            (
+                "Error: fetching image URL Caused by: HTTP status client error (429 Too Many Requests)",
+                FailureKind::Network,
+            ),
+            ("Error: fetching image URL Caused by: HTTP 503 Service Unavailable", FailureKind::Network),
+            ("Error: fetching 'http://h/i' Caused by: HTTP status client error (404 Not Found)", FailureKind::Lasting),
+            ("Error: fetching 'http://h/i' Caused by: error sending request for url", FailureKind::Network),
+            ("Error: decoding and writing image Caused by: request or response body error", FailureKind::Network),
+            ("Error: decoding and writing image Caused by: No space left on device", FailureKind::Local),
+            ("Error: cannot perform offline install; metadata missing", FailureKind::Lasting),
+        ] {
+            assert_eq!(kind(reason), expected, "{reason}");
+        }
+    }
+
+    #[test]
+    fn who_uses_the_disk_is_a_part_of_the_reason() {
+        let said = "Partitions in use on /dev/sda:\n    /dev/sda1 mounted on /mnt\n    /dev/sda2 is swap device\n\
+                    Error: checking for exclusive access to /dev/sda\nCaused by:\n    found busy partitions";
+        assert_eq!(
+            reason(&said.lines().map(str::to_string).collect()),
+            "Error: checking for exclusive access to /dev/sda Caused by: found busy partitions \
+             Partitions in use on /dev/sda: /dev/sda1 mounted on /mnt /dev/sda2 is swap device"
+        );
+        let said = "Error: syncing data to disk\nCaused by:\n    Input/output error\nResetting partition table\nError: install failed";
+        let lines = said.lines().map(str::to_string).collect();
+        assert_eq!(reason(&lines), "Error: syncing data to disk Caused by: Input/output error");
     }
 }

@@ -227,6 +227,7 @@ fn start_bmc(folder: &Path, port: u16, ironic: &Ironic, disk: &LoopDevice, conta
         format!("--simulated-hardware={}", hardware.display()),
         format!("--state-dir={}", folder.join("agent-state").display()),
         format!("--steps-dir={}", steps.display()),
+        "--coreos-native-install".into(),
         "--debug".into(),
     ];
     // Switching on is a new boot: whatever an earlier one kept in memory is gone. An agent that dies is started again,

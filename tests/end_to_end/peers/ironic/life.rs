@@ -1,5 +1,6 @@
 //! What goes well: a node's whole life.
 
+use ferric_tests::coreos_image::{BootPartition, KERNEL_ARGUMENTS, metal_image};
 use ferric_tests::disk_image::{compressed, digest, gpt_image, qcow2};
 use ferric_tests::ironic::Settings;
 use serde_json::json;
@@ -91,4 +92,18 @@ fn ironic_takes_a_node_through_its_life() {
     lab.provision("active", json!({"deploy_steps": steps})).unwrap();
     assert_eq!(lab.containers.runs(), 1, "{}", lab.agent_log());
     assert!(lab.disk.read().unwrap().starts_with(b"written by a step\n"), "{}", lab.agent_log());
+
+    // CoreOS by its step, without coreos-installer
+    lab.provision("deleted", json!({})).unwrap();
+    let coreos = metal_image(&lab.images()).unwrap();
+    let user_data = json!({"ignition": {"version": "3.4.0"}, "passwd": {"users": [{"name": "core"}]}});
+    let steps = json!([{"interface": "deploy", "step": "install_coreos", "priority": 80, "args": {"delete_karg": "root=LABEL=root"}}]);
+    let drive = json!({"user_data": user_data, "meta_data": {"coreos_append_karg": ["a.node=1"]}});
+    let image = json!({"image_source": lab.image_url(&coreos), "image_os_hash_algo": "sha256",
+        "image_os_hash_value": digest("sha256sum", &coreos).unwrap()});
+    lab.deploy(image, json!({"deploy_steps": steps, "config_drive": drive})).unwrap();
+    lab.disk.read().unwrap();
+    let boot = BootPartition::of_disk(&lab.disk.file()).unwrap();
+    assert_eq!(boot.ignition().unwrap()["passwd"], user_data["passwd"]);
+    assert_eq!(boot.kernel_arguments().unwrap(), KERNEL_ARGUMENTS.replace("root=LABEL=root", "a.node=1"));
 }
