@@ -1,6 +1,8 @@
 //! Where a file lies inside an ISO 9660 image (ECMA-119, sections 8.4 and 9.1). Nothing more is needed, because
 //! live images are changed in place: a file is a run of bytes, and paths in the image never become paths outside.
 
+mod tree;
+
 use std::io::{Read, Seek, SeekFrom};
 
 use thiserror::Error;
@@ -53,7 +55,26 @@ pub struct Extent {
 pub struct Iso9660<R> {
     image: R,
     root: Extent,
+    /// The root of the same files by their names in Unicode, if there is one (Joliet).
+    joliet: Option<Extent>,
     image_bytes: u64,
+}
+
+/// One record of a directory.
+struct Record<'a> {
+    /// As it is stored.
+    name: &'a [u8],
+    extent: Extent,
+    is_directory: bool,
+    /// What others than the standard say of the file (ECMA-119 section 9.1.13).
+    system_use: &'a [u8],
+}
+
+impl Record<'_> {
+    /// The name without its version.
+    fn plain_name(&self) -> &[u8] {
+        self.name.split(|byte| *byte == b';').next().unwrap_or_default()
+    }
 }
 
 impl<R: Read + Seek> Iso9660<R> {
@@ -63,6 +84,7 @@ impl<R: Read + Seek> Iso9660<R> {
     /// When there is no primary one, or the image is shorter than it says.
     pub fn open(mut image: R) -> Result<Self, IsoError> {
         let image_bytes = image.seek(SeekFrom::End(0))?;
+        let (mut primary, mut joliet) = (None, None);
         for number in FIRST_DESCRIPTOR..FIRST_DESCRIPTOR + MAX_DESCRIPTORS {
             let start = number * SECTOR_BYTES;
             if start + SECTOR_BYTES > image_bytes {
@@ -70,7 +92,7 @@ impl<R: Read + Seek> Iso9660<R> {
             }
             let descriptor = read_at(&mut image, Extent { offset: start, length: SECTOR_BYTES })?;
             if &descriptor[1..6] != b"CD001" {
-                return Err(IsoError::NotIso);
+                break;
             }
             match descriptor[0] {
                 1 => {
@@ -78,14 +100,15 @@ impl<R: Read + Seek> Iso9660<R> {
                     if expected_bytes > image_bytes {
                         return Err(IsoError::Incomplete { actual_bytes: image_bytes, expected_bytes });
                     }
-                    let root = record_extent(&descriptor[156..190]);
-                    return Ok(Self { image, root, image_bytes });
+                    primary = primary.or(Some(record_extent(&descriptor[156..190])));
                 }
+                2 if tree::is_joliet(&descriptor) => joliet = Some(record_extent(&descriptor[156..190])),
                 255 => break,
                 _ => {}
             }
         }
-        Err(IsoError::NotIso)
+        let root = primary.ok_or(IsoError::NotIso)?;
+        Ok(Self { image, root, joliet, image_bytes })
     }
 
     /// Finds a file by its ISO 9660 name, which is upper case and, at interchange level 1, cut to 8.3 characters.
@@ -123,9 +146,9 @@ impl<R: Read + Seek> Iso9660<R> {
             }
         }
         let mut files = Vec::new();
-        self.walk(directory, |name, extent, is_directory| {
-            if !is_directory {
-                files.push((String::from_utf8_lossy(name).into_owned(), extent));
+        self.walk(directory, |record| {
+            if !record.is_directory {
+                files.push((String::from_utf8_lossy(record.plain_name()).into_owned(), record.extent));
             }
             None::<()>
         })?;
@@ -161,16 +184,17 @@ impl<R: Read + Seek> Iso9660<R> {
     }
 
     fn entry(&mut self, directory: Extent, names: &[String]) -> Result<Option<(Extent, bool)>, IsoError> {
-        self.walk(directory, |stored, extent, is_directory| {
-            names.iter().any(|name| stored == name.as_bytes()).then_some((extent, is_directory))
+        self.walk(directory, |record| {
+            let is_it = names.iter().any(|name| record.plain_name() == name.as_bytes());
+            is_it.then_some((record.extent, record.is_directory))
         })
     }
 
-    /// Shows the records of a directory one by one (name, extent, whether it is a directory) until something is found.
+    /// Shows the records of a directory one by one until something is found.
     fn walk<T>(
         &mut self,
         directory: Extent,
-        mut visit: impl FnMut(&[u8], Extent, bool) -> Option<T>,
+        mut visit: impl FnMut(&Record<'_>) -> Option<T>,
     ) -> Result<Option<T>, IsoError> {
         let records = self.read(directory, MAX_DIRECTORY_BYTES)?;
         // A record never crosses a sector; the rest of the sector behind the last one is zero.
@@ -182,9 +206,13 @@ impl<R: Read + Seek> Iso9660<R> {
                     return Err(IsoError::Damaged("a directory record does not fit"));
                 }
                 let record = &rest[..length];
-                let stored = &record[33..33 + name_bytes];
-                let stored = stored.split(|byte| *byte == b';').next().unwrap_or_default();
-                let found = visit(stored, record_extent(record), record[25] & DIRECTORY_FLAG != 0);
+                let found = visit(&Record {
+                    name: &record[33..33 + name_bytes],
+                    extent: record_extent(record),
+                    is_directory: record[25] & DIRECTORY_FLAG != 0,
+                    // Behind a name of even length comes a byte of padding.
+                    system_use: record.get(33 + name_bytes + (name_bytes + 1) % 2..).unwrap_or_default(),
+                });
                 if found.is_some() {
                     return Ok(found);
                 }

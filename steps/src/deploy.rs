@@ -1,6 +1,7 @@
 //! Deploying: what brings an operating system to the disk.
 //!
 //! - [`write_image`]: step `write_image`, and `prepare_image`
+//! - [`mod@adopt`]: what follows the last byte of an image
 //! - `mounted`: a partition that is mounted for a moment, and paths that cannot lead out of it
 //! - `partition_image`: the partitions around the image of one file system
 //! - [`image_info`], [`expected_digest`]: what the conductor says about the image
@@ -11,6 +12,7 @@
 //! - [`bootc`]: step `execute_bootc_install`
 //! - [`bootloader`]: UEFI boot entries
 
+pub mod adopt;
 pub mod assisted_install;
 pub mod bootc;
 pub mod bootloader;

@@ -9,6 +9,7 @@ use clap::Args;
 use clap::error::ErrorKind;
 use ferric_hardware::block::{self, DevicePolicy};
 use ferric_hardware::machine::Machine;
+use ferric_steps::deploy::adopt::adopt;
 use ferric_steps::http::document::{RetryContext, document};
 use ferric_steps::http::{HttpOptions, Limit};
 use ferric_steps::image::checksum::{self, FileName};
@@ -102,6 +103,7 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
         (None, Some(digest)) if !arguments.no_checksum => Verify::Digest(digest.clone()),
         (None, _) => Verify::Unchecked,
     };
+    let disk = device.clone();
     let request = WriteRequest {
         format: match arguments.format.as_str() {
             "raw" => FormatChoice::Raw,
@@ -125,7 +127,10 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
     let shown = display::show(Style::parse(&arguments.progress), progress.clone());
     let written = image::write(request, &progress, &cancel).await;
     shown.end().await;
-    written.map_err(failed)
+    let summary = written.map_err(failed)?;
+    let finished = tokio::task::spawn_blocking(move || adopt(&machine, &disk, |_| Ok(()))).await?;
+    finished.map_err(|error| anyhow!(error.chain()).context(what))?;
+    Ok(summary)
 }
 
 /// The digest of `image` in the checksum file behind `url`.

@@ -67,14 +67,15 @@ pub async fn execute_bootc_install(step: &Step, wanted: ExecuteBootcInstall) -> 
         return Err(ErrorKind::Execution
             .error("The bootc deploy interface is administratively disabled. Deployment cannot proceed.".to_string()));
     }
+    let found = step.blocking(root_device::look).await?;
     let drive = match &wanted.config_drive {
         None => None,
-        Some(drive) => Some(drive.fetch(step).await?),
+        Some(drive) => Some(drive.fetch_for(&found, step).await?),
     };
     step.blocking(move |step| {
         let device = root_device::claim(step)?;
         install(step, &wanted.install, &device)?;
-        write_image::finish(step, &device, drive.as_deref())?;
+        write_image::finish(step, &device, drive.as_ref())?;
         let source = &wanted.source;
         let text = format!("execute_bootc_install: Container image ({source}) written to device {}", device.name);
         Ok(json!({ "result": text }))

@@ -1,9 +1,12 @@
-//! The config drive: what arrives ([`ConfigDrive`]), and where it goes on the disk ([`place`]).
+//! The config drive: what arrives ([`ConfigDrive`]), what becomes of it for a disk ([`Drive`]), and where it goes there
+//! ([`place`]).
 
 mod content;
+mod drive;
 mod placing;
 
 pub use content::ConfigDrive;
+pub use drive::{Drive, DriveError};
 pub use placing::place;
 
 use ferric_hardware::units::Bytes;

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use self::file_system::FileSystem;
 use self::layout::{BootMode, Role};
+use super::configdrive::Drive;
 use super::image_info::ImageInfo;
 use crate::image::Region;
 use crate::step::Step;
@@ -88,7 +89,7 @@ impl Plan {
         &self,
         step: &Step,
         device: &EligibleDevice,
-        drive: Option<&[u8]>,
+        drive: Option<&Drive>,
     ) -> Result<Value, StepError> {
         // Until the table is on the disk, udev would make the kernel forget its partitions.
         let watched = OpenDevice::open(&step.site.machine, device, Access::Read)?;
@@ -117,7 +118,7 @@ impl Plan {
         step: &Step,
         device: &EligibleDevice,
         watched: &OpenDevice,
-        drive: Option<&[u8]>,
+        drive: Option<&Drive>,
     ) -> Result<Value, StepError> {
         // Programs that make file systems want a partition for themselves: the disk must not be held while they run.
         let disk = OpenDevice::open(&step.site.machine, device, Access::Write)?;
@@ -132,9 +133,9 @@ impl Plan {
             }
         }
         let disk = OpenDevice::open(&step.site.machine, device, Access::Write)?;
-        if let (Some(content), Some(entry)) = (drive, self.entry(Role::ConfigDrive)) {
+        if let (Some(drive), Some(entry)) = (drive, self.entry(Role::ConfigDrive)) {
             step.progress.activity(format!("writing the config drive to {}", device.name));
-            write_at(&disk, content, entry.start)?;
+            write_drive(&disk, drive, entry)?;
         }
         disk.flush()?;
         let uuids = self.uuids(&disk, device)?;
@@ -187,10 +188,9 @@ impl Plan {
     }
 }
 
-fn write_at(disk: &OpenDevice, content: &[u8], at: Bytes) -> Result<(), StepError> {
+fn write_drive(disk: &OpenDevice, drive: &Drive, entry: &TableEntry) -> Result<(), StepError> {
     use std::os::unix::fs::FileExt;
-    let written = disk.file().write_all_at(content, at.0);
-    written.map_err(|error| {
-        ErrorKind::Deployment.error(format!("writing the config drive to {}", disk.name())).because(error)
-    })
+    let failed = || ErrorKind::Deployment.error(format!("writing the config drive to {}", disk.name()));
+    let content = drive.content(entry.size, disk.block_size()).map_err(|error| failed().because(error))?;
+    disk.file().write_all_at(&content, entry.start.0).map_err(|error| failed().because(error))
 }

@@ -1,14 +1,11 @@
 //! Step `write_image` and command `prepare_image`: an image, verified, on the root device, with its config drive.
 
 use ferric_hardware::block::EligibleDevice;
-use ferric_hardware::open_device::{Access, OpenDevice};
-use ferric_hardware::partition_table::PartitionTable;
-use ferric_hardware::{partitions, signature, wipe};
 use serde_json::{Value, json};
 
-use super::configdrive::{self, ConfigDrive};
+use super::configdrive::{self, ConfigDrive, Drive};
 use super::image_info::ImageInfo;
-use super::{expected_digest, partition_image, root_device};
+use super::{adopt, expected_digest, partition_image, root_device};
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::http::document::RetryContext;
 use crate::image::inspect::Permitted;
@@ -57,9 +54,9 @@ pub async fn write_image(step: &Step, WriteImage { info, config_drive }: WriteIm
     // Everything that can be wrong without the disk is found out before the disk is touched.
     let drive = match &config_drive {
         None => None,
-        Some(drive) => Some(drive.fetch(step).await?),
+        Some(drive) => Some(drive.fetch_for(&device, step).await?),
     };
-    let drive_bytes = drive.as_ref().map_or(0, |content| content.len() as u64);
+    let drive_bytes = drive.as_ref().map_or(0, |drive| drive.needed().0);
     let (disk, of_image) = (device.clone(), info.clone());
     let plan = step.blocking(move |step| partition_image::Plan::new(step, &disk, &of_image, drive_bytes)).await?;
     let digest = match &found.digest {
@@ -83,8 +80,8 @@ pub async fn write_image(step: &Step, WriteImage { info, config_drive }: WriteIm
         .map_err(|error| in_words(error, &info, &device.name))?;
     let disk = device.clone();
     let finished = step.blocking(move |step| match plan {
-        Some(plan) => plan.finish(step, &disk, drive.as_deref()),
-        None => finish(step, &disk, drive.as_deref()).map(|disk_id| json!({ "root uuid": disk_id })),
+        Some(plan) => plan.finish(step, &disk, drive.as_ref()),
+        None => finish(step, &disk, drive.as_ref()).map(|disk_id| json!({ "root uuid": disk_id })),
     });
     let uuids = finished.await?;
     let message = message(&info, &device, &uuids);
@@ -105,64 +102,12 @@ fn message(info: &ImageInfo, device: &EligibleDevice, uuids: &Value) -> String {
 
 /// What follows the last byte of the image: partition table, config drive, the kernel's view. Returns the disk
 /// identifier. When it fails, the image is taken off the disk again.
-pub(super) fn finish(step: &Step, device: &EligibleDevice, drive: Option<&[u8]>) -> Result<String, StepError> {
-    let disk = OpenDevice::open(&step.site.machine, device, Access::Write)?;
-    let finished = adopt_table(&disk).and_then(|disk_id| {
-        if let Some(content) = drive {
-            step.progress.activity(format!("writing the config drive to {}", device.name));
-            configdrive::place(&disk, content, step.node_uuid())?;
-        }
-        partitions::reread(&step.site.machine, device, &disk)?;
-        Ok(disk_id)
-    });
-    if finished.is_err()
-        && let Err(error) = wipe::metadata(&disk)
-    {
-        tracing::error!(device = device.name, %error, "cannot take the unusable image off the disk again");
-    }
-    finished
-}
-
-/// Makes the partition table of the image that of the disk: the backup of a GPT goes to the end. Returns the disk
-/// identifier, as `0x%08x`.
-fn adopt_table(disk: &OpenDevice) -> Result<String, StepError> {
-    let device = disk.name();
-    let unusable = || {
-        ErrorKind::Deployment.error(format!(
-            "Unable to find a valid partition table on the disk after writing the image. The image may be corrupted or \
-             it uses a different sector size than the device. Error: {device}"
-        ))
-    };
-    let table =
-        PartitionTable::read(disk.file(), disk.size(), disk.block_size()).map_err(|error| unusable().because(error))?;
-    let entries = match &table {
-        Some(table) => table.entries(disk.file(), disk.block_size()).map_err(|error| unusable().because(error))?,
-        // One file system over the whole disk is as good as a partition.
-        None if !signature::probe(disk)?.is_empty() => return disk_identifier(disk),
-        None => return Err(unusable().because("there is none")),
-    };
-    if entries.is_empty() {
-        return Err(
-            ErrorKind::Deployment.error(format!("No partitions found on the device {device} after writing the image."))
-        );
-    }
-    if let Some(PartitionTable::Gpt(mut gpt)) = table
-        && !gpt.is_sound()
-    {
-        gpt.fit_to_disk().map_err(|error| unusable().because(error))?;
-        gpt.write(disk.file()).map_err(|error| unusable().because(error))?;
-    }
-    disk_identifier(disk)
-}
-
-/// The four bytes before the entries of an MBR; 0 on most disks with a GPT.
-fn disk_identifier(disk: &OpenDevice) -> Result<String, StepError> {
-    use std::os::unix::fs::FileExt;
-    let mut bytes = [0; 4];
-    disk.file().read_exact_at(&mut bytes, 440).map_err(|error| {
-        ErrorKind::ImageWrite.error(format!("Reading the disk identifier of {}", disk.name())).because(error)
-    })?;
-    Ok(format!("{:#010x}", u32::from_le_bytes(bytes)))
+pub(super) fn finish(step: &Step, device: &EligibleDevice, drive: Option<&Drive>) -> Result<String, StepError> {
+    adopt::adopt(&step.site.machine, device, |disk| {
+        let Some(drive) = drive else { return Ok(()) };
+        step.progress.activity(format!("writing the config drive to {}", device.name));
+        configdrive::place(disk, drive, step.node_uuid()).map(drop)
+    })
 }
 
 /// What the image was said to be and which formats may be written, as far as that is to be enforced.

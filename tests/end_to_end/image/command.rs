@@ -47,6 +47,31 @@ fn a_written_image_is_summed_up_as_json() {
 }
 
 #[test]
+fn the_disk_is_finished_as_by_the_step() {
+    let image = bootable(IMAGE_BYTES);
+    let directory = tempfile::tempdir().unwrap();
+    let (table, text) = (directory.path().join("gpt"), directory.path().join("random"));
+    std::fs::write(&table, &image).unwrap();
+    for arguments in [&["-Z"][..], &["-n", "1:2048:0"]] {
+        // The first one only makes room for a table: what it finds there is none.
+        let _ = Command::new("sgdisk").args(arguments).arg(&table).output().unwrap();
+    }
+    let disk = used_disk(16 << 20).unwrap();
+    let output = write_image(&disk, &["--url", table.to_str().unwrap(), "--no-checksum"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let verdict = Command::new("sgdisk").arg("-v").arg(disk.path()).output().unwrap();
+    let verdict = String::from_utf8_lossy(&verdict.stdout).into_owned();
+    assert!(verdict.contains("No problems found"), "the backup table is not at the end: {verdict}");
+    // What has neither partitions nor a file system boots nothing and is taken off again.
+    std::fs::write(&text, vec![0xa5; 1 << 20]).unwrap();
+    let output = write_image(&disk, &["--url", text.to_str().unwrap(), "--no-checksum"]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("Unable to find a valid partition table"), "{message}");
+    assert_eq!(state(&disk, &image).unwrap(), State::Wiped);
+}
+
+#[test]
 fn plain_http_needs_no_certificate_authorities() {
     let image = bootable(IMAGE_BYTES);
     let server = FaultServer::start(image.clone(), Behaviour::default(), Vec::new()).unwrap();

@@ -348,7 +348,7 @@ fn a_full_disk_is_an_error(packing: Packing) {
         assert!(matches!(error, ImageError::Disk { .. }), "{packing:?}: {}", error.chain());
         assert_eq!(state(&disk, &image).unwrap(), State::Wiped, "{packing:?}");
     });
-    let unmounted = std::process::Command::new("umount").arg(directory.path()).status().unwrap();
+    let unmounted = std::process::Command::new("umount").arg("--lazy").arg(directory.path()).status().unwrap();
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }

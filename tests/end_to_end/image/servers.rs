@@ -64,7 +64,7 @@ impl Target {
 
     /// Deploying fails, says this, and nothing was written.
     pub(super) fn refused(&self, url: &str, more: Value, expected: &str) {
-        let error = format!("{:?}", self.deploy(url, more).unwrap_err());
+        let error = self.deploy(url, more).unwrap_err().chain();
         assert!(error.contains(expected), "{expected:?} is not in {error}");
         assert!(self.disk.read().unwrap().iter().all(|byte| *byte == 0), "the disk was touched");
     }
@@ -208,7 +208,7 @@ fn no_coding_is_asked_for_and_what_was_stored_in_one_is_decoded() {
     target.deploy(&nginx.url(nginx.plain, "mislabelled"), json!({})).unwrap();
     let wrong = json!({"os_hash_value": "0".repeat(64)});
     let error = target.deploy(&nginx.url(nginx.plain, "stored"), wrong).unwrap_err();
-    assert!(format!("{error:?}").contains("Content-Encoding gzip"), "{error:?}");
+    assert!(error.chain().contains("Content-Encoding gzip"), "{}", error.chain());
 }
 
 /// The registry, with what was pushed to it.

@@ -174,6 +174,53 @@ fn a_partition_that_has_the_label_is_used_again() {
     assert_kernel_sees(&disk, 2);
 }
 
+/// Linux mounts partition `number` of the disk as FAT, and finds the files of [`config_drive`] there.
+fn assert_fat_config_drive(disk: &LoopDevice, number: usize) {
+    let node = format!("{}p{number}", disk.path().display());
+    let mounted = tempfile::tempdir().unwrap();
+    let at = mounted.path().to_str().unwrap();
+    tool("mount", &["-t", "vfat", "-o", "ro", &node, at]);
+    let content = std::fs::read_to_string(mounted.path().join("openstack/latest/meta_data.json"));
+    tool("umount", &[at]);
+    assert_eq!(content.unwrap(), "{\"uuid\": \"1\"}");
+    assert_eq!(tool("blkid", &["-p", "-o", "value", "-s", "LABEL", &node]).trim(), "CONFIG-2");
+}
+
+#[test]
+fn a_config_drive_that_linux_could_not_mount_becomes_fat_with_the_same_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("image");
+    let made = LoopDevice::in_directory(directory.path(), 16 << 20, 4096).unwrap();
+    tool("sgdisk", &["-n", "1:256:0", made.path().to_str().unwrap()]);
+    std::fs::write(&image, made.read().unwrap()).unwrap();
+    drop(made);
+    let digest = tool("sha256sum", &[image.to_str().unwrap()]);
+    let info = json!({"id": "image", "urls": [format!("file://{}", image.display())], "disk_format": "raw",
+                      "os_hash_algo": "sha256", "os_hash_value": digest.split(' ').next().unwrap()});
+    let disk = LoopDevice::in_directory(directory.path(), 256 << 20, 4096).unwrap();
+    deploy_with(&disk, info, Some(&config_drive().1)).0.unwrap();
+    assert_fat_config_drive(&disk, 2);
+}
+
+#[test]
+fn a_config_drive_is_made_anew_when_an_option_says_so() {
+    let disk = LoopDevice::new(256 << 20).unwrap();
+    let mut step = step(&disk);
+    std::sync::Arc::make_mut(&mut step.site.options).config_drive.rebuild = true;
+    let drive = config_drive().1;
+    deploy_in(&step, Image::gpt(&["-n", "1:2048:0"]).info(), Some(&drive)).unwrap();
+    assert_fat_config_drive(&disk, 2);
+    // Also around the image of one file system, and in a partition of its own size that is there already.
+    let root = Image::empty(16 * MIB);
+    tool("mkfs.ext4", &["-q", root.path().to_str().unwrap()]);
+    let mut info = root.info();
+    info.as_object_mut().unwrap().extend(
+        json!({"image_type": "partition", "root_mb": 32, "deploy_boot_mode": "uefi"}).as_object().unwrap().clone(),
+    );
+    deploy_in(&step, info, Some(&drive)).unwrap();
+    assert_fat_config_drive(&disk, 2);
+}
+
 #[test]
 fn four_primary_partitions_leave_no_room_for_a_config_drive_and_nothing_to_boot() {
     let disk = LoopDevice::new(256 << 20).unwrap();

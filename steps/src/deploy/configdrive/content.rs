@@ -4,10 +4,12 @@ use std::io::Read;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flate2::read::GzDecoder;
+use ferric_hardware::block::EligibleDevice;
+use ferric_hardware::open_device::{Access, OpenDevice};
+use flate2::bufread::GzDecoder;
 use serde_json::Value;
 
-use super::LIMIT;
+use super::{Drive, LIMIT};
 use crate::deploy::image_info::is_url;
 use crate::fetch::fetch;
 use crate::http::HttpOptions;
@@ -44,11 +46,27 @@ impl ConfigDrive {
             .error(format!("The config drive for node {node} is {kind}; it must be base64 of gzip, or a URL")))
     }
 
+    /// The config drive for `device`.
+    ///
+    /// # Errors
+    /// As [`ConfigDrive::fetch`]; also when its files are needed and cannot be read.
+    pub async fn fetch_for(&self, device: &EligibleDevice, step: &Step) -> Result<Drive, StepError> {
+        let image = self.fetch(step).await?;
+        let rebuild = step.site.options.config_drive.rebuild;
+        let disk = device.clone();
+        let block =
+            step.blocking(move |step| Ok(OpenDevice::open(&step.site.machine, &disk, Access::Read)?.block_size()));
+        Drive::new(image, block.await?, rebuild).map_err(|error| {
+            let what = format!("The config drive for node {} cannot be used on {}", step.node_uuid(), device.name);
+            ErrorKind::Deployment.error(what).because(error)
+        })
+    }
+
     /// The file system image.
     ///
     /// # Errors
     /// [`ErrorKind::Deployment`] when it cannot be had, is nothing of these, is empty or larger than 64 MiB.
-    pub async fn fetch(&self, step: &Step) -> Result<Vec<u8>, StepError> {
+    async fn fetch(&self, step: &Step) -> Result<Vec<u8>, StepError> {
         let (text, node) = (self.0.as_str(), step.node_uuid());
         if !is_url(text) {
             return decode(text.as_bytes(), node);
@@ -83,11 +101,16 @@ fn unzip(zipped: &[u8], node: &str) -> Result<Vec<u8>, StepError> {
     if !is_gzip(zipped) {
         return Err(failed(if zipped.is_empty() { "it is empty" } else { "Not a gzipped file" }));
     }
-    let mut content = Vec::new();
-    GzDecoder::new(zipped)
-        .take(LIMIT.0 + 1)
-        .read_to_end(&mut content)
-        .map_err(|error| failed("the gzip data is damaged or cut short").because(error))?;
+    let (mut content, mut rest) = (Vec::new(), zipped);
+    // Several members are one file (RFC 1952 section 2.2), and zeroes behind them padding; anything else there is damage.
+    while !rest.is_empty() && content.len() as u64 <= LIMIT.0 {
+        let mut member = GzDecoder::new(rest);
+        let room = LIMIT.0 + 1 - content.len() as u64;
+        let unpacked = (&mut member).take(room).read_to_end(&mut content);
+        unpacked.map_err(|error| failed("the gzip data is damaged or cut short").because(error))?;
+        rest = member.into_inner();
+        rest = &rest[rest.iter().take_while(|byte| **byte == 0).count()..];
+    }
     within_limit(content, node)
 }
 
@@ -150,6 +173,21 @@ mod tests {
         let mut text = STANDARD.encode(zipped(b"drive"));
         text.insert(5, '\n');
         assert_eq!(inline(text.into()).await.unwrap(), b"drive");
+    }
+
+    #[tokio::test]
+    async fn several_members_are_one_file_and_nothing_else_follows_them() {
+        let members = [zipped(b"config "), zipped(b""), zipped(b"drive")].concat();
+        for padding in [&[][..], &[0; 100]] {
+            let text = STANDARD.encode([&members, padding].concat());
+            assert_eq!(inline(text.into()).await.unwrap(), b"config drive");
+        }
+        for behind in [&b"text"[..], &zipped(b"cut")[..9], b"\0\0text"] {
+            let text = STANDARD.encode([&members, behind].concat());
+            assert!(refusal(text.into()).await.contains("damaged"));
+        }
+        let bombs = vec![zipped(&vec![0; 1 << 20]); 65].concat();
+        assert!(refusal(STANDARD.encode(bombs).into()).await.contains("65 MiB"));
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use ferric_hardware::table_error::TableError;
 use ferric_hardware::units::{Bytes, Lba};
 use uuid::{Uuid, uuid};
 
-use super::LIMIT;
+use super::{Drive, LIMIT};
 use crate::{ErrorKind, StepError};
 
 /// The label by which cloud-init finds the drive.
@@ -28,7 +28,7 @@ const MBR_BLOCKS: u64 = u32::MAX as u64;
 ///
 /// # Errors
 /// [`ErrorKind::Deployment`] when the disk has no partition table, no room, several drives, or cannot be written.
-pub fn place(disk: &OpenDevice, content: &[u8], node: &str) -> Result<TableEntry, StepError> {
+pub fn place(disk: &OpenDevice, drive: &Drive, node: &str) -> Result<TableEntry, StepError> {
     let device = disk.name();
     let failed = || {
         ErrorKind::Deployment.error(format!("Failed to create config drive on disk {device} for node {node}. Error"))
@@ -50,6 +50,7 @@ pub fn place(disk: &OpenDevice, content: &[u8], node: &str) -> Result<TableEntry
             );
         }
     };
+    let content = drive.content(partition.size, disk.block_size()).map_err(|error| failed().because(error))?;
     let size = content.len() as u64;
     if size > partition.size.0 {
         return Err(failed().because(format!(
@@ -59,7 +60,7 @@ pub fn place(disk: &OpenDevice, content: &[u8], node: &str) -> Result<TableEntry
             partition.size
         )));
     }
-    disk.file().write_all_at(content, partition.start.0).map_err(|error| failed().because(error))?;
+    disk.file().write_all_at(&content, partition.start.0).map_err(|error| failed().because(error))?;
     disk.flush().map_err(|error| failed().because(error))?;
     Ok(partition)
 }
