@@ -3,7 +3,7 @@
 //! - [`version`]: microversions and the headers on every answer
 //! - [`root`]: the documents about versions
 //! - [`nodes`], [`node_list`], [`node_patch`], and below a node [`states`], [`management`], [`maintenance`], [`history`], [`traits`], [`vifs`], [`vmedia`];
-//!   [`ports`], [`drivers`], [`conductors`]: what clients call; [`absent`]: what there is not
+//!   [`ports`], [`allocations`], [`drivers`], [`conductors`]: what clients call; [`absent`]: what there is not
 //! - [`arguments`], [`fields`], [`paging`], [`patch`], [`named`]: what requests say; [`node_check`], [`node_view`]: what is true of nodes, and what is seen of them
 //! - [`ramdisk`]: what agents call
 //! - [`artefacts`]: what firmware and agents fetch
@@ -12,6 +12,7 @@
 
 pub mod absent;
 pub mod access;
+pub mod allocations;
 pub mod arguments;
 pub mod artefacts;
 pub mod auth;
@@ -135,6 +136,9 @@ fn resources() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/drivers/{name}/vendor_passthru/methods", get(drivers::vendor_methods)),
         ("/conductors", get(conductors::list)),
         ("/conductors/{host}", get(conductors::show)),
+        ("/allocations", get(allocations::list).post(allocations::create)),
+        ("/allocations/{allocation}", get(allocations::show).patch(allocations::patch).delete(allocations::delete)),
+        ("/nodes/{node}/allocation", get(allocations::show_of_node).delete(allocations::delete_of_node)),
         ("/nodes", get(node_list::list).post(nodes::create)),
         ("/nodes/detail", get(node_list::detail)),
         ("/nodes/validate", get(nodes::validate_by_query)),
@@ -225,6 +229,7 @@ mod tests {
         for (heading, fields, more) in [
             ("Fields of a node", node_view::FIELDS, ["links", "ports", "states"].as_slice()),
             ("Fields of a port", ports::FIELDS, &["links"]),
+            ("Fields of an allocation", allocations::FIELDS, &["links"]),
         ] {
             let mut listed: Vec<&str> =
                 named(heading).into_iter().filter(|(_, verdict)| *verdict != "absent").map(|(name, _)| name).collect();

@@ -14,6 +14,7 @@
 //!   [`recovery`]: what the end of the last conductor cut off
 //! - [`journey`]: the nodes of the configuration
 
+pub mod allocation;
 pub mod boot_iso;
 pub mod clean;
 pub mod configdrive;

@@ -1,11 +1,12 @@
 //! The record of one machine: what its owner says about it, and what the conductor knows.
 //!
 //! - [`spec`]: what clients set, [`flag`]: its booleans, [`interface`]: the parts of drivers
-//! - [`port`]: the machine's network interfaces, [`mac`]: their addresses
+//! - [`port`]: the machine's network interfaces, [`mac`]: their addresses; [`allocation`]: who asked for the machine
 //! - [`internal`]: what the conductor remembers; [`plan`]: the steps of an operation, [`intent`]: what is done next,
 //!   [`progress`]: how far a step is
 //! - [`summary`]: a line about the machine, for people
 
+pub mod allocation;
 pub mod flag;
 pub mod intent;
 pub mod interface;
@@ -27,6 +28,7 @@ use crate::clock;
 use crate::mask;
 use crate::state::{BootMode, Flow, PowerState, ProvisionState};
 
+pub use allocation::Allocation;
 pub use intent::{BootStage, Intent, Switching};
 pub use internal::Internal;
 pub use mac::MacAddress;

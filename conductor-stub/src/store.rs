@@ -1,7 +1,8 @@
 //! The database: one SQLite file that survives a restart.
 //!
-//! - [`nodes`], [`inspection`], [`ports`], [`history`], [`artefacts`]: what is in it; [`listing`]: parts of long lists
+//! - [`nodes`], [`inspection`], [`ports`], [`allocations`], [`history`], [`artefacts`]: what is in it; [`listing`]: parts of long lists
 
+pub mod allocations;
 pub mod artefacts;
 pub mod history;
 pub mod inspection;
@@ -49,7 +50,7 @@ pub struct Store {
 }
 
 /// What makes a database of the last version one of this; the first step is also taken on those from before versions.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "CREATE TABLE IF NOT EXISTS nodes (
         uuid TEXT PRIMARY KEY, name TEXT UNIQUE, provision_state TEXT NOT NULL, document TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS ports (
@@ -71,6 +72,9 @@ const MIGRATIONS: [&str; 4] = [
     "UPDATE nodes SET document = json_set(document, '$.spec.chassis_uuid', NULL,
         '$.spec.conductor_group', lower(coalesce(json_extract(document, '$.spec.conductor_group'), '')));",
     "CREATE INDEX nodes_heard ON nodes (provision_state, json_extract(document, '$.provision_touched'));",
+    "CREATE TABLE allocations (
+        uuid TEXT PRIMARY KEY, name TEXT UNIQUE, node_uuid TEXT REFERENCES nodes(uuid) ON DELETE CASCADE,
+        document TEXT NOT NULL);",
 ];
 
 const SETTINGS: &str = "

@@ -43,6 +43,11 @@ impl Arguments {
         Self { given, query }
     }
 
+    /// The members of a body.
+    pub fn of_body(body: Object) -> Self {
+        Self { given: body, query: Vec::new() }
+    }
+
     /// The query as it came.
     pub fn query(&self) -> &[(String, String)] {
         &self.query

@@ -14,6 +14,7 @@ use super::patch::{self, Operation};
 use super::version::Version;
 use crate::conductor::Shared;
 use crate::error::ApiError;
+use crate::flow::allocation;
 use crate::flow::task::Task;
 use crate::node::{Node, Spec, interface};
 use crate::state::ProvisionState as S;
@@ -111,6 +112,10 @@ pub async fn patch(
     check_change(&before, &mut task.node)?;
     check_driver(&conductor, &task.node)?;
     check_instance(&conductor, &task.node)?;
+    if let Some(uuid) = before.allocation_uuid.filter(|_| task.node.spec.instance_uuid.is_none()) {
+        allocation::may_let_go(&before, uuid)?;
+        allocation::end(&mut task)?;
+    }
     task.save()?;
     let node = task.node.clone();
     drop(task);

@@ -39,13 +39,14 @@ pub async fn root(State(conductor): State<Shared>, headers: HeaderMap) -> Respon
 }
 
 /// What there is below `/v1`, and the first minor version that has it.
-const RESOURCES: [(&str, u32); 7] = [
+const RESOURCES: [(&str, u32); 8] = [
     ("nodes", 1),
     ("ports", 1),
     ("drivers", 1),
     ("lookup", 22),
     ("heartbeat", 22),
     ("conductors", 49),
+    ("allocations", 52),
     ("continue_inspection", 84),
 ];
 

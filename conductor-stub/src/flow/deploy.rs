@@ -11,7 +11,7 @@ use crate::flow::error::FlowError;
 use crate::flow::steps::plan::by_priority;
 use crate::flow::steps::{self, Started, StepFamily};
 use crate::flow::task::Task;
-use crate::flow::{boot_iso, clean, image, instance, power};
+use crate::flow::{allocation, boot_iso, clean, image, instance, power};
 use crate::node::{Family, Node, Step};
 use crate::state::{Event, PowerState};
 
@@ -174,6 +174,7 @@ async fn tear_down_agent(task: &mut Task) -> Result<(), FlowError> {
 pub async fn undo(task: &mut Task) -> Result<(), FlowError> {
     power::tear_down(task).await?;
     task.conductor.artefacts.withdraw_all(task.node.uuid)?;
+    allocation::end(task)?;
     task.node.spec.instance_info.clear();
     task.node.spec.instance_uuid = None;
     task.node.internal.plan = None;

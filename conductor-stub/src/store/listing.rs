@@ -14,6 +14,8 @@ pub enum Table {
     Nodes,
     /// Ports.
     Ports,
+    /// Allocations.
+    Allocations,
 }
 
 impl Table {
@@ -21,6 +23,7 @@ impl Table {
         match self {
             Self::Nodes => "nodes",
             Self::Ports => "ports",
+            Self::Allocations => "allocations",
         }
     }
 }

@@ -297,11 +297,63 @@ async fn what_is_not_there_says_so() {
     assert_eq!((status, text.as_str()), (400, "Expected UUID or name for node: a b"));
 }
 
+#[tokio::test]
+async fn a_node_is_asked_for_by_what_it_is() {
+    let bench = Bench::new(config()).await;
+    bench.to_manageable().await;
+    bench.patch(json!([
+        {"op": "add", "path": "/resource_class", "value": "gold"}, {"op": "add", "path": "/automated_clean", "value": false},
+    ])).await;
+    bench.call(Method::PUT, "/v1/nodes/n1/traits", Some(json!({"traits": ["CUSTOM_A"]}))).await;
+    bench.ask(json!({"target": "provide"})).await;
+    let node = bench.reaches("available").await;
+
+    let ask = async |body: Value| bench.call_as("1.111", Method::POST, "/v1/allocations", Some(body)).await;
+    for (body, words) in [
+        (json!({"resource_class": "silver"}), "no available nodes match the resource class silver"),
+        (json!({"resource_class": "gold", "traits": ["CUSTOM_B"]}), "the requested traits CUSTOM_B"),
+        (json!({"resource_class": "gold", "owner": "somebody"}), "no available nodes"),
+    ] {
+        let (status, refused) = ask(body).await;
+        assert_eq!((status.as_u16(), &refused["state"]), (201, &json!("error")));
+        assert!(refused["last_error"].as_str().unwrap().contains(words), "{refused}");
+    }
+    let (status, made) =
+        ask(json!({"resource_class": "gold", "name": "mine", "traits": ["CUSTOM_A"], "candidate_nodes": ["n1"]})).await;
+    assert_eq!((status.as_u16(), &made["state"], &made["node_uuid"]), (201, &json!("active"), &node["uuid"]));
+    let node = bench.node().await;
+    assert_eq!((&node["instance_uuid"], &node["allocation_uuid"]), (&made["uuid"], &made["uuid"]));
+    assert_eq!(node["instance_info"]["traits"], json!(["CUSTOM_A"]));
+    assert_eq!(bench.get("/v1/nodes/n1/allocation").await["name"], "mine");
+    assert_eq!(bench.get("/v1/allocations?state=active").await["allocations"].as_array().unwrap().len(), 1);
+    let (status, text) =
+        bench.refused(Method::POST, "/v1/allocations", Some(json!({"resource_class": "x", "name": "mine"}))).await;
+    assert!(status == 409 && text.contains("name mine already exists"), "{status} {text}");
+    let rename = json!([{"op": "replace", "path": "/name", "value": "ours"}]);
+    assert_eq!(bench.call(Method::PATCH, "/v1/allocations/mine", Some(rename)).await.0, 200);
+
+    assert_eq!(bench.call(Method::DELETE, "/v1/allocations/ours", None).await.0, 204);
+    assert_eq!(bench.node().await["instance_uuid"], Value::Null);
+    assert_eq!(bench.refused(Method::GET, "/v1/allocations/ours", None).await.0, 404);
+
+    // Who takes the instance away takes the allocation away.
+    let (_, made) = ask(json!({"resource_class": "gold"})).await;
+    bench.patch(json!([{"op": "remove", "path": "/instance_uuid"}])).await;
+    assert_eq!(
+        bench.refused(Method::GET, &format!("/v1/allocations/{}", made["uuid"].as_str().unwrap()), None).await.0,
+        404
+    );
+    let (status, text) = bench.refused(Method::POST, "/v1/allocations", Some(json!({"node": "n1"}))).await;
+    assert!(status == 409 && text.contains("must be in the \"active\" state"), "{status} {text}");
+}
+
 /// docs/api.md says of every path which methods it has, or that there is none.
 #[tokio::test]
 async fn the_page_about_the_api_is_true() {
     let bench = Bench::new(config()).await;
     bench.enrol().await;
+    // One that found no node is one all the same.
+    bench.call(Method::POST, "/v1/allocations", Some(json!({"name": "a1", "resource_class": "none"}))).await;
     let page = include_str!("../../../docs/api.md");
     let rows: Vec<Vec<&str>> = page
         .lines()
@@ -310,8 +362,11 @@ async fn the_page_about_the_api_is_true() {
         .collect();
     assert!(rows.len() > 40, "{}", rows.len());
     for row in rows {
-        let path =
-            row[1].replace("{node}", "n1").replace("{driver}", "redfish").replace("{conductor}", "conductor-stub");
+        let path = row[1]
+            .replace("{node}", "n1")
+            .replace("{driver}", "redfish")
+            .replace("{conductor}", "conductor-stub")
+            .replace("{allocation}", "a1");
         let path = path.replace(['{', '}'], "");
         if row[3] == "absent" {
             let (status, text) = bench.refused(Method::GET, &path, None).await;

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use conductor_stub::bmc::server::{BmcServer, Setup};
 use conductor_stub::boot_image::BootImage;
+use conductor_stub::config::Config;
 use conductor_stub::demo::machine::{MAC, Machine};
+use conductor_stub::server::Server;
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::process::Process;
 
@@ -35,4 +38,25 @@ fn openstacksdk_and_the_baremetal_command_drive_a_life() {
     let logs = machine.logs();
     runtime.block_on(machine.stop());
     assert!(done.is_ok(), "{done:?}\n{logs}");
+}
+
+#[test]
+fn openstacksdk_and_the_baremetal_command_find_what_they_look_for() {
+    let work = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let machine = serde_json::json!({"uuid": "27946b59-9e44-4fa7-8e91-f3527a1ef094", "name": "machine-0",
+        "macs": ["52:54:00:aa:bb:01"], "process": {"command": ["sleep", "600"], "log": work.path().join("machine.log")}});
+    let machines = vec![serde_json::from_value(machine).unwrap()];
+    let any = ([127, 0, 0, 1], 0).into();
+    let setup = Setup { listen: any, account: None, tls: None, machines };
+    let (bmc, conductor) = runtime.block_on(async {
+        let bmc = BmcServer::start(setup).await.unwrap();
+        (bmc, Server::start(Config::default(), &work.path().join("conductor"), any).await.unwrap())
+    });
+    let mut script = Command::new(python());
+    script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/stub_api.py"));
+    script.args([format!("http://{}", conductor.address), format!("http://{}", bmc.address)]);
+    let mut script = Process::start(&mut script).unwrap();
+    let done = script.wait_for("all done", Duration::from_secs(170));
+    assert!(done.is_ok(), "{done:?}\n{}", script.log());
 }
