@@ -78,6 +78,9 @@ pub async fn provision(
     if version.0 < since {
         return Err(ApiError::not_acceptable());
     }
+    if let kind @ ("inspect" | "rescue") = request.target.as_str() {
+        supported(&node, kind).map_err(ApiError::Invalid)?;
+    }
     verb::begin(&conductor, node.uuid, request)?;
     Ok(accepted(&conductor, &ident))
 }

@@ -24,15 +24,12 @@ pub const HARDWARE_TYPES: [&str; 3] = ["fake-hardware", "local-process", "redfis
 pub fn implementations(hardware_type: &str, kind: &str) -> &'static [&'static str] {
     let redfish = hardware_type == "redfish";
     match kind {
-        "bios" if redfish => &["redfish", "no-bios"],
         "bios" => &["no-bios"],
         "boot" if redfish => &["redfish-https", "redfish-virtual-media", "http"],
         "boot" => &["fake"],
         "console" => &["no-console"],
         "deploy" => &["direct", "custom-agent", "ramdisk"],
-        "firmware" if redfish => &["redfish", "no-firmware"],
         "firmware" => &["no-firmware"],
-        "inspect" if redfish => &["agent", "redfish", "no-inspect"],
         "inspect" => &["agent", "no-inspect"],
         "management" | "power" if redfish => &["redfish"],
         "management" | "power" => &["fake"],

@@ -139,6 +139,7 @@ async fn nodes_are_what_the_hardware_type_allows() {
             json!({"driver": "fake-hardware", "boot_interface": "redfish-virtual-media"}),
             "is not supported by hardware type",
         ),
+        (json!({"driver": "redfish", "bios_interface": "redfish"}), "Could not find the following interface"),
         (json!({"driver": "ipmi"}), "No conductor service registered which supports driver ipmi"),
         (json!({"driver": "fake-hardware", "name": "states"}), "is reserved"),
         (json!({"driver": "fake-hardware", "name": "with space"}), "invalid name 'with space'"),
@@ -191,6 +192,10 @@ async fn who_is_protected_or_retired_stays() {
 #[tokio::test]
 async fn a_request_says_what_its_verb_needs() {
     let bench = Bench::new(config()).await;
+    bench.create(json!({"name": "n2", "driver": "fake-hardware", "inspect_interface": "no-inspect"})).await;
+    let inspect = Some(json!({"target": "inspect"}));
+    let (status, text) = bench.refused(Method::PUT, "/v1/nodes/n2/states/provision", inspect).await;
+    assert!(status == 400 && text.contains("does not support inspect"), "{status} {text}");
     bench.to_manageable().await;
     let path = "/v1/nodes/n1/states/provision";
     for (body, words) in [
