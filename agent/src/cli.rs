@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub mod disks;
+mod display;
 pub mod erase;
 pub mod inventory;
 pub mod machine;

@@ -15,7 +15,7 @@
 //! - [`partitions`]: what the kernel knows of a disk's partitions
 //! - [`open_device`]: an eligible device that is open: zero, discard, read back
 //! - [`ioctl`], `device_mapper`: the calls of the kernel themselves
-//! - [`nvme`], [`ata`]: devices that erase themselves
+//! - [`nvme`], [`ata`], [`scsi`]: devices that erase themselves
 //! - [`signature`], [`wipe`]: what is found on a device without its content, and its removal
 //! - [`efi`]: the boot entries of the firmware
 //! - [`processes`]: what runs on it
@@ -51,7 +51,7 @@ pub mod partition_table;
 pub mod partitions;
 mod printable;
 pub mod processes;
-mod scsi;
+pub mod scsi;
 pub mod signature;
 pub mod smbios;
 pub mod table_error;

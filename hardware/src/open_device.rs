@@ -30,6 +30,18 @@ pub enum DeviceError {
         /// The cause.
         cause: io::Error,
     },
+    /// A block cannot be read or written.
+    #[error("{device}: {action} at byte {offset}: {cause}")]
+    Block {
+        /// Device path.
+        device: String,
+        /// What was being done.
+        action: &'static str,
+        /// Byte offset on the device.
+        offset: u64,
+        /// The cause.
+        cause: io::Error,
+    },
     /// libblkid failed.
     #[error("{device}: probing signatures: {cause}")]
     Probe {
@@ -85,6 +97,8 @@ pub enum Access {
     Read,
     /// Looking and changing.
     Write,
+    /// Changing past the page cache, so that a failure is told at once; memory and places must be aligned.
+    WriteDirect,
 }
 
 /// An open block device: a disk, or one partition of it.
@@ -108,6 +122,7 @@ impl OpenDevice {
         let file = match access {
             Access::Read => File::open(machine.path(name)),
             Access::Write => device.open_exclusive(0),
+            Access::WriteDirect => device.open_exclusive(libc::O_DIRECT),
         }
         .map_err(failed("opening"))?;
         let size = ioctl::size(&file).map_err(failed("asking for its size"))?;
@@ -147,24 +162,46 @@ impl OpenDevice {
     /// Makes the range read as zeros, by the device where it can.
     ///
     /// # Errors
-    /// When a piece cannot be zeroed, or `watch` cancels (then the range is partly zeroed).
+    /// [`DeviceError::Block`] names the first block that cannot be zeroed; [`DeviceError::Cancelled`] when `watch` says
+    /// so. The range is then partly zeroed.
     pub fn zero(&self, start: Bytes, length: Bytes, watch: &dyn Watch) -> Result<(), DeviceError> {
-        self.in_pieces(start, length, watch, |at, piece| match ioctl::zero_out(&self.file, at, piece) {
-            Err(error) if is_unsupported(&error) => self.write_zeros(at, piece),
-            result => result,
-        })
-        .map_err(|error| error.into_device_error(self, "zeroing"))
+        self.in_pieces(start, length, watch, "zeroing", |at, piece| self.zero_piece(at, piece))
     }
 
     /// Discards the range. What it reads as afterwards is up to the device: follow with [`Self::verify_zero`].
     ///
     /// # Errors
-    /// [`DeviceError::Unsupported`] when the device cannot discard.
+    /// [`DeviceError::Unsupported`] when the device cannot discard; else as [`Self::zero`].
     pub fn discard(&self, start: Bytes, length: Bytes, watch: &dyn Watch) -> Result<(), DeviceError> {
-        self.in_pieces(start, length, watch, |at, piece| {
-            ioctl::secure_discard(&self.file, at, piece).or_else(|_| ioctl::discard(&self.file, at, piece))
+        self.in_pieces(start, length, watch, "discarding", |at, piece| {
+            let discarded = ioctl::secure_discard(&self.file, at, piece);
+            discarded.or_else(|_| ioctl::discard(&self.file, at, piece)).map_err(|cause| (at, cause))
         })
-        .map_err(|error| error.into_device_error(self, "discarding"))
+    }
+
+    /// Writes `data` at this place.
+    ///
+    /// # Errors
+    /// [`DeviceError::Block`] names the block, when the device was opened past the page cache.
+    pub fn write(&self, data: &[u8], at: Bytes) -> Result<(), DeviceError> {
+        if self.file.write_all_at(data, at.0).is_ok() {
+            return Ok(());
+        }
+        // It only says that something in there failed: block by block it says which.
+        let block = self.block.0 as usize;
+        for (number, part) in (0_u64..).zip(data.chunks(block)) {
+            let at = at.0 + number * block as u64;
+            self.file.write_all_at(part, at).map_err(|cause| self.failed_at("writing", Bytes(at), cause))?;
+        }
+        Ok(())
+    }
+
+    /// Fills `data` from this place.
+    ///
+    /// # Errors
+    /// [`DeviceError::Block`] when it cannot be read.
+    pub fn read(&self, data: &mut [u8], at: Bytes) -> Result<(), DeviceError> {
+        self.file.read_exact_at(data, at.0).map_err(|cause| self.failed_at("reading", at, cause))
     }
 
     /// Reads the range and makes sure that it holds only zeros.
@@ -177,7 +214,7 @@ impl OpenDevice {
         let end = start.0 + length.0;
         while at < end {
             let part = &mut buffer[..BUFFER_BYTES.min((end - at) as usize)];
-            self.file.read_exact_at(part, at).map_err(|cause| self.failed("reading back", cause))?;
+            self.file.read_exact_at(part, at).map_err(|cause| self.failed_at("reading back", Bytes(at), cause))?;
             if let Some(found) = part.iter().position(|byte| *byte != 0) {
                 return Err(DeviceError::NotZero { device: self.name.clone(), offset: at + found as u64 });
             }
@@ -201,6 +238,31 @@ impl OpenDevice {
         DeviceError::Io { device: self.name.clone(), action, cause }
     }
 
+    fn failed_at(&self, action: &'static str, at: Bytes, cause: io::Error) -> DeviceError {
+        DeviceError::Block { device: self.name.clone(), action, offset: at.0, cause }
+    }
+
+    /// Zeroes a piece at once; where that fails, in ever smaller parts, so that the error names the block.
+    fn zero_piece(&self, start: Bytes, length: Bytes) -> Result<(), (Bytes, io::Error)> {
+        let cause = match ioctl::zero_out(&self.file, start, length) {
+            Ok(()) => return Ok(()),
+            Err(cause) if is_unsupported(&cause) => {
+                return self.write_zeros(start, length).map_err(|cause| (start, cause));
+            }
+            Err(cause) => cause,
+        };
+        let finer = [Bytes::mib(1), Bytes(u64::from(self.block.0))].into_iter().find(|finer| *finer < length);
+        let Some(finer) = finer else { return Err((start, cause)) };
+        let end = start + length;
+        let mut at = start;
+        while at < end {
+            let part = finer.min(end - at);
+            self.zero_piece(at, part)?;
+            at = at + part;
+        }
+        Ok(())
+    }
+
     fn write_zeros(&self, start: Bytes, length: Bytes) -> io::Result<()> {
         let buffer = vec![0; BUFFER_BYTES];
         let mut at = start.0;
@@ -218,39 +280,26 @@ impl OpenDevice {
         start: Bytes,
         length: Bytes,
         watch: &dyn Watch,
-        work: impl Fn(Bytes, Bytes) -> io::Result<()>,
-    ) -> Result<(), Stopped> {
+        action: &'static str,
+        work: impl Fn(Bytes, Bytes) -> Result<(), (Bytes, io::Error)>,
+    ) -> Result<(), DeviceError> {
         let end = start + length;
         let mut at = start;
         while at < end {
             if watch.cancelled() {
-                return Err(Stopped::Cancelled);
+                return Err(DeviceError::Cancelled { device: self.name.clone() });
             }
             let piece = PIECE.min(end - at);
-            work(at, piece).map_err(Stopped::Io)?;
+            work(at, piece).map_err(|(at, cause)| match is_unsupported(&cause) {
+                true => {
+                    DeviceError::Unsupported { device: self.name.clone(), reason: format!("{action} is not supported") }
+                }
+                false => self.failed_at(action, at, cause),
+            })?;
             watch.advance(piece.0);
             at = at + piece;
         }
         Ok(())
-    }
-}
-
-/// Why a loop over pieces ended early.
-enum Stopped {
-    Cancelled,
-    Io(io::Error),
-}
-
-impl Stopped {
-    fn into_device_error(self, device: &OpenDevice, action: &'static str) -> DeviceError {
-        let name = device.name.clone();
-        match self {
-            Self::Cancelled => DeviceError::Cancelled { device: name },
-            Self::Io(cause) if is_unsupported(&cause) => {
-                DeviceError::Unsupported { device: name, reason: format!("{action} is not supported") }
-            }
-            Self::Io(cause) => DeviceError::Io { device: name, action, cause },
-        }
     }
 }
 

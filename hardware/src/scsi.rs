@@ -1,6 +1,8 @@
 //! SCSI commands through the kernel's generic interface (scsi/sg.h, SG_IO), for devices behind the SCSI layer.
 #![expect(unsafe_code, reason = "ioctl takes raw pointers; every call here passes live memory of the size it names")]
 
+pub mod sanitize;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -123,6 +125,38 @@ pub(crate) fn run(file: &File, command: &[u8], data: Data<'_>, timeout: Duration
         return Err(ScsiError::Transport { host: header.host_status, driver: header.driver_status });
     }
     Ok(())
+}
+
+/// What sense data says: what went wrong, and how far a long operation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sense {
+    pub(crate) key: u8,
+    pub(crate) code: u8,
+    pub(crate) qualifier: u8,
+    /// Parts of 65536.
+    pub(crate) progress: Option<u16>,
+}
+
+impl Sense {
+    /// Fixed (70, 71) and descriptor (72, 73) sense data (SPC-4, 4.5).
+    pub(crate) fn parse(sense: &[u8; 64]) -> Self {
+        let (key, code, qualifier) = parse_sense(sense);
+        // The sense key specific bytes are valid when their first bit is set.
+        let specific = |at: usize| (sense[at] & 0x80 != 0).then(|| u16::from_be_bytes([sense[at + 1], sense[at + 2]]));
+        let progress = match sense[0] & 0x7f {
+            0x72 | 0x73 => {
+                const SENSE_KEY_SPECIFIC: u8 = 2;
+                let mut at = 8;
+                let end = (8 + usize::from(sense[7])).min(sense.len());
+                while at + 8 <= end && sense[at] != SENSE_KEY_SPECIFIC {
+                    at += 2 + usize::from(sense[at + 1]);
+                }
+                if at + 8 <= end { specific(at + 4) } else { None }
+            }
+            _ => specific(15),
+        };
+        Self { key, code, qualifier, progress }
+    }
 }
 
 /// Sense key, code and qualifier of fixed (70, 71) and descriptor (72, 73) sense data.

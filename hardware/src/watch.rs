@@ -1,5 +1,7 @@
 //! Who follows something long: told how far it is, asked whether to go on.
 
+use std::time::Duration;
+
 /// Follows a long operation on a device.
 pub trait Watch: Sync {
     /// `bytes` more are done.
@@ -7,6 +9,9 @@ pub trait Watch: Sync {
 
     /// True when the operation is to stop at its next safe point.
     fn cancelled(&self) -> bool;
+
+    /// The device now works by itself, and may say nothing for `limit` without being taken for dead.
+    fn expect_silence(&self, _limit: Duration) {}
 }
 
 /// Nobody follows, nobody stops it.

@@ -5,9 +5,9 @@ use crate::signature;
 use crate::units::Bytes;
 use crate::watch::Unwatched;
 
-/// What is zeroed at either end. It holds every partition table (GPT: 34 blocks of 512 or 6 of 4096 bytes), md
+/// What [`metadata`] zeroes at either end. It holds every partition table (GPT: 34 blocks of 512 or 6 of 4096 bytes), md
 /// superblocks of all versions, and the boot code that BIOS boot loaders put behind the MBR.
-const END: Bytes = Bytes::mib(1);
+pub const END: Bytes = Bytes::mib(1);
 
 /// Removes all metadata of one open disk or partition and makes that durable. Returns the signatures it found.
 ///

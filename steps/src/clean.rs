@@ -7,6 +7,7 @@
 //! - [`burnin`]: load tests
 //! - [`pstore`], [`uefi_nvram`]: what the firmware remembers
 //! - [`guard`]: which devices never; `member`: which belong to a software RAID
+//! - [`record`]: what is kept of an erase, device by device; [`method`]: by which ways
 
 pub mod burnin;
 mod discard;
@@ -15,37 +16,21 @@ pub mod express;
 pub mod guard;
 mod member;
 pub mod metadata;
+pub mod method;
 mod overwrite;
 pub mod pstore;
 pub mod raid;
+pub mod record;
 mod samples;
 pub mod uefi_nvram;
+mod workers;
 
 use ferric_hardware::block::{Listing, Reason};
-use ferric_hardware::open_device::DeviceError;
-use ferric_hardware::watch::Watch;
+use serde_json::{Map, Value};
 
+use self::record::{Outcome, Record, Requested};
 use crate::step::Step;
 use crate::{ErrorKind, StepError, leftover};
-
-impl Watch for Step {
-    fn advance(&self, bytes: u64) {
-        self.progress.add(bytes);
-    }
-
-    fn cancelled(&self) -> bool {
-        self.cancel.is_cancelled()
-    }
-}
-
-/// What became of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is erased.
-    Erased,
-    /// It was left alone: it, or a partition of it, belongs to a software RAID.
-    RaidMember,
-}
 
 /// The devices that may be erased, and those that may not. Volumes that a former system left active are taken down.
 pub(crate) fn erasable(step: &Step, spared: raid::Spared) -> Result<Listing, StepError> {
@@ -54,16 +39,50 @@ pub(crate) fn erasable(step: &Step, spared: raid::Spared) -> Result<Listing, Ste
     Ok(listing)
 }
 
-/// The disks that keep a former user's data although nobody asked for that, as failures: a cleaning that passes over
-/// them must not be taken for done.
-pub(crate) fn not_erasable(listing: &Listing) -> Failures {
-    let mut failures = Failures::default();
-    for rejection in listing.rejected.iter().filter(|rejection| keeps_data(&rejection.reason)) {
-        let device = &rejection.device.name;
-        let reason = format!("it cannot be erased: {}. Free it, or name it in skip_block_devices", rejection.reason);
-        failures.add(device, DeviceError::Refused { device: device.clone(), reason });
+/// The records of the disks that were not touched. Those that keep a former user's data although nobody asked for that
+/// have failed: a cleaning that passes over them must not be taken for done.
+fn left_alone(listing: &Listing, requested: Requested, skip_read_only: bool) -> Vec<Record> {
+    let shown = listing.rejected.iter().filter(|rejection| rejection.reason.is_listed());
+    shown
+        .map(|rejection| {
+            let (device, reason) = (&rejection.device, &rejection.reason);
+            let (outcome, words) = if keeps_data(reason) {
+                let words = format!("it cannot be erased: {reason}. Free it, or name it in skip_block_devices");
+                (Outcome::Failed, words)
+            } else if *reason == Reason::ReadOnly && !skip_read_only {
+                (Outcome::Failed, is_read_only(&device.name))
+            } else {
+                (Outcome::Left, reason.to_string())
+            };
+            Record::untouched(device, requested, outcome, words)
+        })
+        .collect()
+}
+
+fn is_read_only(device: &str) -> String {
+    format!(
+        "Failed to invoke erase of device {device} as the device is flagged read-only, and the conductor has not \
+         signaled this is a permitted case."
+    )
+}
+
+/// The records by device when nothing failed; else one error which names every device. A cancelled device makes it a
+/// cancelled step.
+fn result(what: &str, records: Vec<Record>) -> Result<Value, StepError> {
+    let is_bad = |record: &&Record| matches!(record.outcome, Outcome::Failed | Outcome::Cancelled);
+    let bad: Vec<&Record> = records.iter().filter(is_bad).collect();
+    if bad.is_empty() {
+        let by_device: Map<String, Value> =
+            records.iter().map(|record| (record.device.clone(), serde_json::json!(record))).collect();
+        return Ok(Value::Object(by_device));
     }
-    failures
+    let list: Vec<String> = bad
+        .iter()
+        .map(|record| format!("\"{}\": {}", record.device, record.reason.as_deref().unwrap_or("unknown")))
+        .collect();
+    let text = format!("{what}: {}", list.join("; "));
+    let cancelled = bad.iter().any(|record| record.outcome == Outcome::Cancelled);
+    Err(if cancelled { StepError::cancelled(text) } else { ErrorKind::BlockDeviceErase.error(text) })
 }
 
 /// Whether a disk that is rejected for this reason should have been erased. What is read-only is up to `erase_devices`;
@@ -79,36 +98,6 @@ fn keeps_data(reason: &Reason) -> bool {
         | Reason::UsageUnknown => true,
         Reason::Held(holders) => holders.iter().any(|holder| !holder.starts_with("/dev/md")),
         _ => false,
-    }
-}
-
-/// What failed on which device, gathered while the work goes on with the others.
-#[derive(Debug, Default)]
-pub(crate) struct Failures(Vec<(String, DeviceError)>);
-
-impl Failures {
-    /// Remembers a failure on `device`.
-    pub(crate) fn add(&mut self, device: &str, error: DeviceError) {
-        tracing::error!(device, %error, "erasing failed");
-        self.0.push((device.to_string(), error));
-    }
-
-    /// Success when nothing failed; else one error which names every device. A cancelled device makes it a cancelled step.
-    pub(crate) fn into_result(self, what: &str) -> Result<(), StepError> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let cancelled = self.0.iter().any(|(_, error)| matches!(error, DeviceError::Cancelled { .. }));
-        let list: Vec<String> = self
-            .0
-            .iter()
-            .map(|(device, error)| {
-                let text = error.to_string();
-                format!("\"{device}\": {}", text.strip_prefix(&format!("{device}: ")).unwrap_or(&text))
-            })
-            .collect();
-        let text = format!("{what}: {}", list.join("; "));
-        Err(if cancelled { StepError::cancelled(text) } else { ErrorKind::BlockDeviceErase.error(text) })
     }
 }
 

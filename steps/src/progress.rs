@@ -1,8 +1,8 @@
 //! How far something long has come: one shared record that workers update and anybody may read.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -17,6 +17,7 @@ struct Record {
     total_bytes: AtomicU64,
     activity: std::sync::Mutex<String>,
     trouble: std::sync::Mutex<Option<String>>,
+    parts: Mutex<Vec<Part>>,
 }
 
 /// What [`Progress`] says at one moment; the `progress` object of a command.
@@ -35,6 +36,26 @@ pub struct Snapshot {
     /// What holds it up now, `connection refused, attempt 3 of 10, next in 4 s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// The devices that are worked on, when there are several things going on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceSnapshot>,
+}
+
+/// How far one device is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeviceSnapshot {
+    /// Kernel device path.
+    pub device: String,
+    /// What is being done with it; `waiting` before, `ended` after that.
+    pub activity: String,
+    /// Bytes done of this activity.
+    pub done_bytes: u64,
+    /// Size of the device.
+    pub total_bytes: u64,
+    /// Average rate of this activity, bytes per second.
+    pub rate_bytes_per_second: u64,
+    /// Seconds left at this rate, once there is one.
+    pub eta_seconds: Option<u64>,
 }
 
 impl Default for Progress {
@@ -45,6 +66,7 @@ impl Default for Progress {
             total_bytes: AtomicU64::new(0),
             activity: std::sync::Mutex::default(),
             trouble: std::sync::Mutex::default(),
+            parts: Mutex::default(),
         }))
     }
 }
@@ -75,6 +97,22 @@ impl Progress {
         self.0.done_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// One device of the whole, which may be silent for `patience` before it counts as dead.
+    pub fn part(&self, device: &str, total_bytes: u64, patience: Duration) -> Part {
+        let now = Instant::now();
+        let state =
+            PartState { activity: WAITING.to_string(), since: now, done_bytes: 0, silent_until: now + patience };
+        let part = Part(Arc::new(PartRecord {
+            whole: Arc::downgrade(&self.0),
+            device: device.to_string(),
+            total_bytes,
+            patience,
+            state: Mutex::new(state),
+        }));
+        self.0.parts.lock().unwrap_or_else(|e| e.into_inner()).push(part.clone());
+        part
+    }
+
     /// The state now, or nothing while no work has been announced.
     pub fn snapshot(&self) -> Option<Snapshot> {
         let activity = self.0.activity.lock().unwrap_or_else(|e| e.into_inner()).clone();
@@ -92,6 +130,141 @@ impl Progress {
             rate_bytes_per_second: rate,
             eta_seconds: (total > 0 && rate > 0).then(|| total.saturating_sub(done_bytes) / rate),
             trouble: self.0.trouble.lock().unwrap_or_else(|e| e.into_inner()).clone(),
+            devices: self.0.parts.lock().unwrap_or_else(|e| e.into_inner()).iter().map(Part::snapshot).collect(),
         })
+    }
+}
+
+const WAITING: &str = "waiting";
+const ENDED: &str = "ended";
+
+/// The progress of one device of several; what it does counts for the whole. Clones share the same record.
+#[derive(Debug, Clone)]
+pub struct Part(Arc<PartRecord>);
+
+#[derive(Debug)]
+struct PartRecord {
+    whole: Weak<Record>,
+    device: String,
+    total_bytes: u64,
+    patience: Duration,
+    state: Mutex<PartState>,
+}
+
+#[derive(Debug)]
+struct PartState {
+    activity: String,
+    since: Instant,
+    done_bytes: u64,
+    silent_until: Instant,
+}
+
+impl Part {
+    /// It is the device's turn.
+    pub(crate) fn start(&self) {
+        self.begin("starting");
+    }
+
+    /// Something else begins, from the start: what was done before counts no more.
+    pub(crate) fn begin(&self, activity: &str) {
+        let mut state = self.state();
+        self.count(&mut state, 0);
+        (state.activity, state.since) = (activity.to_string(), Instant::now());
+        state.silent_until = state.since + self.0.patience;
+    }
+
+    /// That many bytes more are done.
+    pub(crate) fn add(&self, bytes: u64) {
+        let mut state = self.state();
+        let done = (state.done_bytes + bytes).min(self.0.total_bytes);
+        self.count(&mut state, done);
+        state.silent_until = Instant::now() + self.0.patience;
+    }
+
+    /// All is done.
+    pub(crate) fn complete(&self) {
+        self.add(self.0.total_bytes);
+    }
+
+    /// Nothing more will be done.
+    pub(crate) fn end(&self) {
+        self.state().activity = ENDED.to_string();
+    }
+
+    /// It may be silent for `limit` longer than usual, up to the next sign of life.
+    pub(crate) fn expect_silence(&self, limit: Duration) {
+        self.state().silent_until = Instant::now() + limit + self.0.patience;
+    }
+
+    /// Whether it is at work and has been silent for too long.
+    pub(crate) fn is_overdue(&self) -> bool {
+        let state = self.state();
+        ![WAITING, ENDED].contains(&state.activity.as_str()) && Instant::now() > state.silent_until
+    }
+
+    fn count(&self, state: &mut PartState, done_bytes: u64) {
+        if let Some(whole) = self.0.whole.upgrade() {
+            whole.done_bytes.fetch_sub(state.done_bytes, Ordering::Relaxed);
+            whole.done_bytes.fetch_add(done_bytes, Ordering::Relaxed);
+        }
+        state.done_bytes = done_bytes;
+    }
+
+    fn snapshot(&self) -> DeviceSnapshot {
+        let state = self.state();
+        let seconds = state.since.elapsed().as_secs_f64().max(0.001);
+        let rate = (state.done_bytes as f64 / seconds) as u64;
+        let is_running = ![WAITING, ENDED].contains(&state.activity.as_str());
+        DeviceSnapshot {
+            device: self.0.device.clone(),
+            activity: state.activity.clone(),
+            done_bytes: state.done_bytes,
+            total_bytes: self.0.total_bytes,
+            rate_bytes_per_second: rate,
+            eta_seconds: (is_running && rate > 0).then(|| (self.0.total_bytes - state.done_bytes) / rate),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, PartState> {
+        self.0.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_count_for_the_whole_and_what_is_begun_again_counts_once() {
+        let progress = Progress::default();
+        progress.activity("erasing devices");
+        progress.total(300);
+        let [one, two] = [("/dev/sda", 100), ("/dev/sdb", 200)]
+            .map(|(device, size)| progress.part(device, size, Duration::from_secs(60)));
+        one.start();
+        one.add(40);
+        one.begin("overwriting");
+        one.add(10);
+        two.start();
+        two.complete();
+        let now = progress.snapshot().unwrap();
+        assert_eq!(now.done_bytes, 210);
+        let devices: Vec<_> = now.devices.iter().map(|part| (part.activity.as_str(), part.done_bytes)).collect();
+        assert_eq!(devices, [("overwriting", 10), ("starting", 200)]);
+    }
+
+    #[test]
+    fn only_what_is_at_work_is_overdue() {
+        let progress = Progress::default();
+        let part = progress.part("/dev/sda", 1, Duration::ZERO);
+        assert!(!part.is_overdue());
+        part.start();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(part.is_overdue());
+        part.expect_silence(Duration::from_secs(3600));
+        assert!(!part.is_overdue());
+        part.begin("overwriting");
+        part.end();
+        assert!(!part.is_overdue());
     }
 }

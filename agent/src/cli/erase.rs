@@ -1,24 +1,18 @@
 //! `ferric-agent erase`.
 
-use std::io::{IsTerminal, Write, stderr};
 use std::path::PathBuf;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use ferric_hardware::block;
 use ferric_hardware::machine::Machine;
-use ferric_hardware::units::Bytes;
-use ferric_steps::clean::{Outcome, erase, guard, metadata};
+use ferric_steps::clean::record::{Outcome, Record};
+use ferric_steps::clean::{erase, guard, metadata};
 use ferric_steps::options::{Erase, Options};
-use ferric_steps::progress::Progress;
 use ferric_steps::site::Site;
 use ferric_steps::step::Step;
 
+use super::display::{self, Style};
 use super::print;
-
-/// How often the line on the terminal changes.
-const REFRESH: Duration = Duration::from_millis(250);
 
 /// Arguments of `erase`.
 #[derive(Debug, clap::Args)]
@@ -38,6 +32,18 @@ pub struct Arguments {
     /// Number of passes of random data before the last one of zeros, where the device has no erase of its own
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub passes: u64,
+    /// How much of the device is read afterwards, in percent; 0: 64 samples
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub verify: u8,
+    /// Print the record of the erase as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Keep the record of the erase, also of one that failed, in this file
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// How progress is shown on stderr; auto: a bar on a terminal, else lines
+    #[arg(long, value_name = "STYLE", default_value = "auto", value_parser = ["auto", "bar", "json", "none"])]
+    pub progress: String,
     /// Really do it
     #[arg(long, required = true)]
     pub yes_destroy_data: bool,
@@ -48,45 +54,60 @@ pub struct Arguments {
 /// # Errors
 /// The reason, for people.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let machine = Machine::host();
-    let allowed_devices = (!arguments.allow_device.is_empty()).then_some(arguments.allow_device);
-    let step = Step::new(Site::new(machine, Options { allowed_devices, ..Options::default() }));
-    let name = arguments.device.to_str().context("the device's name is not UTF-8")?;
-    let listing = block::list(&step.site.machine, &step.device_policy());
-    let disk = listing.find(&step.site.machine, name)?;
-    let erase_options = Erase { iterations: arguments.passes, ..Erase::default() };
-    guard::check(&step.site.machine, std::slice::from_ref(disk), &erase_options)?;
-    step.progress.activity(format!("erasing {}", disk.name));
-    step.progress.total(disk.size_bytes);
-    let outcome = shown(&step.progress, || match arguments.metadata {
-        true => metadata::erase_disk(&step.site.machine, disk),
-        // Only this device was asked for: no other namespace of its controller may go with it.
-        false => erase::erase_disk(&step, disk, &erase_options, &|_| false),
-    })?;
-    if outcome == Outcome::RaidMember {
-        bail!("{}: left alone, it belongs to a software RAID", disk.name);
+    let (as_json, report) = (arguments.json, arguments.report.clone());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let record = runtime.block_on(erased(arguments))?;
+    let json = serde_json::to_string_pretty(&record)?;
+    if let Some(report) = report {
+        std::fs::write(&report, format!("{json}\n")).with_context(|| format!("the report {}", report.display()))?;
     }
-    let what = if arguments.metadata { "metadata" } else { "content" };
-    Ok(print::text(&format!("{}: {what} erased", disk.name))?)
+    if as_json {
+        print::text(&json)?;
+    }
+    let reason = record.reason.as_deref().unwrap_or("unknown");
+    match record.outcome {
+        Outcome::Erased if as_json => Ok(()),
+        Outcome::Erased => Ok(print::text(&said(&record))?),
+        Outcome::Left => bail!("{}: left alone: {reason}", record.device),
+        Outcome::Failed => bail!("{}: {reason}", record.device),
+        Outcome::Cancelled => bail!(
+            "{}: stopped on request. The device is half erased: what was not reached still holds its old content, and what \
+             was on it cannot be used. Erase it again before it leaves your hands",
+            record.device
+        ),
+    }
 }
 
-/// Runs `work` with its progress on the terminal, when standard error is one.
-fn shown<T>(progress: &Progress, work: impl FnOnce() -> T) -> T {
-    let (done, finished) = channel::<()>();
-    std::thread::scope(|scope| {
-        if stderr().is_terminal() {
-            scope.spawn(move || {
-                while let Err(RecvTimeoutError::Timeout) = finished.recv_timeout(REFRESH) {
-                    let Some(now) = progress.snapshot() else { continue };
-                    let total = now.total_bytes.map_or(String::new(), |total| format!(" of {}", Bytes(total)));
-                    eprint!("\r{}: {}{total}\x1b[K", now.activity, Bytes(now.done_bytes));
-                    stderr().flush().ok();
-                }
-                eprint!("\r\x1b[K");
-            });
+async fn erased(arguments: Arguments) -> anyhow::Result<Record> {
+    let allowed_devices = (!arguments.allow_device.is_empty()).then_some(arguments.allow_device);
+    let step = Step::new(Site::new(Machine::host(), Options { allowed_devices, ..Options::default() }));
+    let name = arguments.device.to_str().context("the device's name is not UTF-8")?;
+    let listing = block::list(&step.site.machine, &step.device_policy());
+    let disk = listing.find(&step.site.machine, name)?.clone();
+    let options = Erase { iterations: arguments.passes, verify_percent: arguments.verify, ..Erase::default() };
+    guard::check(&step.site.machine, std::slice::from_ref(&disk), &options)?;
+    step.progress.activity(format!("erasing {}", disk.name));
+    let cancel = step.cancel.clone();
+    tokio::spawn(async move {
+        // The work ends at its next safe point, and says what that means.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            cancel.cancel();
         }
-        let result = work();
-        drop(done);
-        result
+    });
+    let shown = display::show(Style::parse(&arguments.progress), step.progress.clone());
+    let record = tokio::task::spawn_blocking(move || match arguments.metadata {
+        true => metadata::erase_named(&step, &disk, &options),
+        false => erase::erase_named(&step, &disk, &options),
     })
+    .await?;
+    shown.end().await;
+    record.context("nothing was erased")
+}
+
+/// One line about what was done.
+fn said(record: &Record) -> String {
+    let method = record.method.map(|method| method.to_string()).unwrap_or_default();
+    let what = if method == "metadata" { "metadata" } else { "content" };
+    let samples = record.verified.map_or(0, |verified| verified.samples);
+    format!("{}: {what} erased ({method}, {samples} samples verified, {:.1} s)", record.device, record.seconds)
 }

@@ -1,7 +1,5 @@
 //! `ferric-agent write-image`.
 
-mod display;
-
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
@@ -19,7 +17,7 @@ use ferric_steps::image::{
 use ferric_steps::progress::Progress;
 use tokio_util::sync::CancellationToken;
 
-use self::display::Style;
+use super::display::{self, Style};
 use super::print;
 
 /// A checksum file is a few lines; servers that send more are not serving one.

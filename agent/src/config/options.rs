@@ -245,6 +245,8 @@ options! {
         = option("coreos_native_install", Kind::Bool).default("false").ours();
     BUFFER_BUDGET_MIB: "Memory for image data on its way to the disk, in MiB"
         = option("buffer_budget_mib", Kind::Integer(4, 65536)).default("32").ours();
+    ERASE_VERIFY_PERCENT: "How much of a disk is read after it was erased, in percent; 0: 64 samples"
+        = option("erase_verify_percent", Kind::Integer(0, 100)).default("0").ours();
     STATE_DIR: "Directory (tmpfs) that lets a restarted agent go on; unset: /run/ferric-agent of the host"
         = option("state_dir", Kind::Path).ours();
 

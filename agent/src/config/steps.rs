@@ -32,6 +32,7 @@ pub(super) fn options(config: &Config) -> Options {
         erase: Erase {
             discard: config.flag(&options::ENABLE_DISCARD_ERASE),
             guard: config.flag(&options::GUARD_SPECIAL_FILESYSTEMS),
+            verify_percent: config.number(&options::ERASE_VERIFY_PERCENT).try_into().unwrap_or(100),
             ..Erase::default()
         },
         image: Image {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::open_device::DeviceError;
+use crate::watch::Watch;
 
 pub(super) const IDENTIFY_DEVICE: u8 = 0xec;
 const SET_PASSWORD: u8 = 0xf1;
@@ -17,6 +18,20 @@ const UNSTATED_LIMIT: Duration = Duration::from_secs(12 * 3600);
 /// Passwords left by a run that died: ours is empty; old versions of hdparm sent these four letters for it.
 const KNOWN_PASSWORDS: [&[u8]; 2] = [b"", b"NULL"];
 
+/// A way in which a disk erases itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// SECURITY ERASE UNIT in enhanced mode: reallocated sectors too, with the drive's own pattern or by its key.
+    Enhanced,
+    /// SECURITY ERASE UNIT in normal mode: all user data becomes zeros.
+    Normal,
+}
+
+impl Action {
+    /// Both ways, in the order in which they are tried.
+    pub const ALL: [Self; 2] = [Self::Enhanced, Self::Normal];
+}
+
 /// What IDENTIFY DEVICE says about security.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Security {
@@ -24,6 +39,8 @@ pub(super) struct Security {
     pub(super) enabled: bool,
     pub(super) locked: bool,
     pub(super) frozen: bool,
+    /// Wrong passwords were tried too often: none is taken before the next power cycle.
+    pub(super) attempts_used_up: bool,
     pub(super) enhanced: bool,
     /// Minutes, 0 when unstated.
     pub(super) normal_minutes: u32,
@@ -44,18 +61,29 @@ impl Security {
             enabled: bit(1),
             locked: bit(2),
             frozen: bit(3),
+            attempts_used_up: bit(4),
             enhanced: bit(5),
             normal_minutes: minutes(word(89)),
             enhanced_minutes: minutes(word(90)),
         }
     }
 
-    fn limit(&self) -> Duration {
-        match if self.enhanced { self.enhanced_minutes } else { self.normal_minutes } {
+    fn limit(&self, action: Action) -> Duration {
+        let minutes = match action {
+            Action::Enhanced => self.enhanced_minutes,
+            Action::Normal => self.normal_minutes,
+        };
+        match minutes {
             0 => UNSTATED_LIMIT,
             minutes => Duration::from_secs(60 * u64::from(minutes) * 2 + 600),
         }
     }
+}
+
+/// Whether the page is as the drive made it: its integrity word, where it has one, fits.
+pub(super) fn is_intact(page: &[u8; 512]) -> bool {
+    const SIGNATURE: u8 = 0xa5;
+    page[510] != SIGNATURE || page.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)) == 0
 }
 
 /// A drive that takes ATA commands.
@@ -66,15 +94,22 @@ pub(super) trait Drive {
 }
 
 /// Leads the drive through its states: unlock what a dead run of ours locked, set the empty password, erase, verify.
-pub(super) fn erase(drive: &dyn Drive) -> Result<(), DeviceError> {
+pub(super) fn erase(drive: &dyn Drive, action: Action, watch: &dyn Watch) -> Result<(), DeviceError> {
     let refused = |reason: &str| DeviceError::Refused { device: drive.name().to_string(), reason: reason.to_string() };
+    let unsupported =
+        |reason: &str| DeviceError::Unsupported { device: drive.name().to_string(), reason: reason.to_string() };
     let mut state = drive.identify()?;
     if !state.supported {
-        let reason = "it has no ATA Security feature set".to_string();
-        return Err(DeviceError::Unsupported { device: drive.name().to_string(), reason });
+        return Err(unsupported("it has no ATA Security feature set"));
+    }
+    if action == Action::Enhanced && !state.enhanced {
+        return Err(unsupported("it has no enhanced erase"));
     }
     if state.frozen {
         return Err(refused("it is frozen and cannot be erased: only a power cycle thaws it"));
+    }
+    if state.locked && state.attempts_used_up {
+        return Err(refused("it is locked, and takes no more passwords before the next power cycle"));
     }
     let mut key = KNOWN_PASSWORDS[0];
     for password in KNOWN_PASSWORDS {
@@ -87,22 +122,37 @@ pub(super) fn erase(drive: &dyn Drive) -> Result<(), DeviceError> {
     if state.locked {
         return Err(refused("it is locked: it already has a security password set"));
     }
-    if !state.enabled {
+    let had_password = state.enabled;
+    if !had_password {
         drive.command(SET_PASSWORD, Some(&password_block(key, false)), QUICK)?;
     }
+    let limit = state.limit(action);
+    watch.expect_silence(limit);
     let erased = drive
         .command(ERASE_PREPARE, None, QUICK)
-        .and_then(|()| drive.command(ERASE_UNIT, Some(&password_block(key, state.enhanced)), state.limit()));
+        .and_then(|()| drive.command(ERASE_UNIT, Some(&password_block(key, action == Action::Enhanced)), limit));
     if let Err(error) = erased {
         // Leave a drive that can be used, if only to be overwritten.
         drive.command(UNLOCK, Some(&password_block(key, false)), QUICK).ok();
         drive.command(DISABLE_PASSWORD, Some(&password_block(key, false)), QUICK).ok();
-        return Err(error);
+        return Err(match drive.identify() {
+            Ok(Security { enabled: false, .. }) => error,
+            _ if had_password => refused(&format!("{}; it has a security password of somebody else", reason(&error))),
+            _ => refused(&format!("{}; its security password, which is empty, could not be removed", reason(&error))),
+        });
     }
     if drive.identify()?.enabled {
         return Err(refused("the erase ended, but security is still enabled: nothing says that it worked"));
     }
     Ok(())
+}
+
+/// The error without the name of the device.
+fn reason(error: &DeviceError) -> String {
+    match error {
+        DeviceError::Refused { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// The 512 bytes of a password command: user password; bit 1 of word 0 asks for the enhanced erase.
@@ -118,6 +168,7 @@ mod tests {
     use std::cell::{Cell, RefCell};
 
     use super::*;
+    use crate::watch::Unwatched;
 
     /// A drive that behaves as ACS-3 figure 11 says.
     #[derive(Default)]
@@ -189,6 +240,7 @@ mod tests {
         enabled: false,
         locked: false,
         frozen: false,
+        attempts_used_up: false,
         enhanced: false,
         normal_minutes: 0,
         enhanced_minutes: 0,
@@ -198,7 +250,8 @@ mod tests {
     fn an_unlocked_drive_is_erased_by_the_best_way_it_has() {
         for enhanced in [false, true] {
             let drive = Simulated::with(Security { enhanced, ..CAPABLE });
-            erase(&drive).unwrap();
+            let action = if enhanced { Action::Enhanced } else { Action::Normal };
+            erase(&drive, action, &Unwatched).unwrap();
             assert!(!drive.data.get());
             assert_eq!(drive.enhanced_used.get(), enhanced);
         }
@@ -207,12 +260,14 @@ mod tests {
     #[test]
     fn drives_without_security_are_for_another_way() {
         let drive = Simulated::with(Security::default());
-        assert!(matches!(erase(&drive), Err(DeviceError::Unsupported { .. })));
+        assert!(matches!(erase(&drive, Action::Normal, &Unwatched), Err(DeviceError::Unsupported { .. })));
     }
 
     #[test]
     fn a_frozen_drive_is_named_so() {
-        let error = erase(&Simulated::with(Security { frozen: true, ..CAPABLE })).unwrap_err().to_string();
+        let error = erase(&Simulated::with(Security { frozen: true, ..CAPABLE }), Action::Normal, &Unwatched)
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("/dev/sdx: it is frozen"), "{error}");
     }
 
@@ -221,7 +276,7 @@ mod tests {
         for password in KNOWN_PASSWORDS {
             let drive = Simulated::with(Security { enabled: true, locked: true, ..CAPABLE });
             drive.password.borrow_mut()[..password.len()].copy_from_slice(password);
-            erase(&drive).unwrap();
+            erase(&drive, Action::Normal, &Unwatched).unwrap();
             assert!(!drive.data.get());
         }
     }
@@ -230,7 +285,7 @@ mod tests {
     fn a_foreign_password_keeps_the_drive_as_it_is() {
         let drive = Simulated::with(Security { enabled: true, locked: true, ..CAPABLE });
         drive.password.borrow_mut()[..6].copy_from_slice(b"secret");
-        let error = erase(&drive).unwrap_err().to_string();
+        let error = erase(&drive, Action::Normal, &Unwatched).unwrap_err().to_string();
         assert!(error.contains("security password"), "{error}");
         assert!(drive.data.get());
     }
@@ -238,8 +293,41 @@ mod tests {
     #[test]
     fn a_failed_erase_leaves_the_drive_without_password() {
         let drive = Simulated { erase_fails: true, ..Simulated::with(CAPABLE) };
-        assert!(erase(&drive).is_err());
+        assert!(erase(&drive, Action::Normal, &Unwatched).is_err());
         assert_eq!((drive.state.get().enabled, drive.state.get().locked), (false, false));
+    }
+
+    #[test]
+    fn a_mode_that_the_drive_lacks_is_for_another_way() {
+        let drive = Simulated::with(CAPABLE);
+        assert!(matches!(erase(&drive, Action::Enhanced, &Unwatched), Err(DeviceError::Unsupported { .. })));
+        assert!(drive.data.get() && !drive.state.get().enabled);
+    }
+
+    #[test]
+    fn a_drive_that_takes_no_more_passwords_is_named_so() {
+        let state = Security { enabled: true, locked: true, attempts_used_up: true, ..CAPABLE };
+        let error = erase(&Simulated::with(state), Action::Normal, &Unwatched).unwrap_err().to_string();
+        assert!(error.contains("power cycle"), "{error}");
+    }
+
+    #[test]
+    fn an_open_drive_with_a_foreign_password_is_not_taken_for_erased() {
+        let drive = Simulated::with(Security { enabled: true, ..CAPABLE });
+        drive.password.borrow_mut()[..6].copy_from_slice(b"secret");
+        let error = erase(&drive, Action::Normal, &Unwatched).unwrap_err().to_string();
+        assert!(error.contains("password of somebody else"), "{error}");
+        assert!(drive.data.get());
+    }
+
+    #[test]
+    fn pages_that_a_bridge_damaged_are_noticed() {
+        let mut page = [0; 512];
+        assert!(is_intact(&page), "older drives have no integrity word");
+        (page[0], page[510]) = (0x40, 0xa5);
+        assert!(!is_intact(&page));
+        page[511] = 0_u8.wrapping_sub(0x40 + 0xa5);
+        assert!(is_intact(&page));
     }
 
     #[test]
@@ -253,5 +341,7 @@ mod tests {
         let state = Security::parse(&page);
         assert!(state.supported && state.frozen && state.enhanced && !state.enabled && !state.locked);
         assert_eq!((state.normal_minutes, state.enhanced_minutes), (60, 600));
+        assert_eq!(state.limit(Action::Enhanced), Duration::from_secs(2 * 600 * 60 + 600));
+        assert_eq!(Security::default().limit(Action::Normal), UNSTATED_LIMIT);
     }
 }

@@ -1,175 +1,234 @@
 //! `erase_devices`: every eligible disk is made unreadable, by its own erase command where it has one.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashSet};
 
-use ferric_hardware::block::{EligibleDevice, Reason};
+use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
+use ferric_hardware::scsi::sanitize;
 use ferric_hardware::{ata, nvme, partitions};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::member::{holds_raid_member, may_go};
+use super::method::Method;
 use super::raid::Spared;
-use super::samples::Samples;
-use super::{Outcome, discard, erasable, guard, not_erasable, overwrite};
+use super::record::{Found, Outcome, Record, Requested};
+use super::samples::{self, Places, Samples};
+use super::workers::{self, Job};
+use super::{discard, erasable, guard, left_alone, overwrite, result};
 use crate::StepError;
 use crate::options::Erase;
+use crate::site::Site;
 use crate::step::Step;
 
-/// Erases every eligible disk. The result has an entry of value null per device, skipped ones included.
+/// Erases every eligible disk. The result has the record of every device, of those too that were left alone.
 ///
 /// # Errors
 /// [`ProtectedDevice`](crate::ErrorKind::ProtectedDevice) before anything is touched;
 /// [`BlockDeviceErase`](crate::ErrorKind::BlockDeviceErase) with every failed device.
 pub async fn erase_devices(step: &Step) -> Result<Value, StepError> {
-    step.blocking(erase_all).await
+    step.blocking(|step| {
+        let options = step.site.options.erase.for_node(&step.node);
+        let listing = erasable(step, Spared::Kept)?;
+        guard::check(&step.site.machine, &listing.eligible, &options)?;
+        step.progress.activity("erasing devices");
+        let permitted = permitted(step, &listing.eligible);
+        let (site, chosen) = (step.site.clone(), options.clone());
+        let work = move |job: &Job| erase_disk(&site, job, &chosen, &|name| permitted.contains(name));
+        let mut records = workers::run(step, groups(&listing.eligible), Requested::Full, &options, work);
+        records.extend(left_alone(&listing, Requested::Full, options.skip_read_only));
+        result("Failed to erase the device(s)", records)
+    })
+    .await
 }
 
-fn erase_all(step: &Step) -> Result<Value, StepError> {
-    let options = step.site.options.erase.for_node(&step.node);
-    let listing = erasable(step, Spared::Kept)?;
-    let disks = &listing.eligible;
-    guard::check(&step.site.machine, disks, &options)?;
-    step.progress.activity("erasing devices");
-    step.progress.total(disks.iter().map(|disk| disk.size_bytes).sum());
-    let failures = Mutex::new(not_erasable(&listing));
-    let add = |device: &str, error| failures.lock().unwrap_or_else(|e| e.into_inner()).add(device, error);
-    let read_only: Vec<&str> =
-        listing.rejected.iter().filter(|r| r.reason == Reason::ReadOnly).map(|r| r.device.name.as_str()).collect();
-    if !options.skip_read_only {
-        read_only.iter().for_each(|name| add(name, is_read_only(name)));
-    }
-    let may_go = |name: &str| may_go(&step.site.machine, disks, name);
-    let queue = Mutex::new(groups(disks));
-    std::thread::scope(|scope| {
-        for _ in 0..options.concurrency {
-            scope.spawn(|| {
-                loop {
-                    let Some(group) = queue.lock().unwrap_or_else(|e| e.into_inner()).pop() else { return };
-                    for disk in group {
-                        let span = tracing::info_span!("erase", device = %disk.name);
-                        if let Err(error) = span.in_scope(|| erase_disk(step, disk, &options, &may_go)) {
-                            add(&disk.name, error);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    failures.into_inner().unwrap_or_else(|e| e.into_inner()).into_result("Failed to erase the device(s)")?;
-    let names = disks.iter().map(|disk| disk.name.as_str()).chain(read_only);
-    Ok(Value::Object(names.map(|name| (name.to_string(), Value::Null)).collect::<Map<_, _>>()))
+/// Erases one disk that somebody has named, and no other namespace of its controller with it.
+pub fn erase_named(step: &Step, disk: &EligibleDevice, options: &Erase) -> Option<Record> {
+    let (site, chosen) = (step.site.clone(), options.clone());
+    let work = move |job: &Job| erase_disk(&site, job, &chosen, &|_| false);
+    workers::run(step, vec![vec![disk.clone()]], Requested::Full, options, work).pop()
+}
+
+/// The disks that may go with another one of their controller.
+pub(super) fn permitted(step: &Step, disks: &[EligibleDevice]) -> HashSet<String> {
+    let names = disks.iter().map(|disk| disk.name.clone());
+    names.filter(|name| may_go(&step.site.machine, disks, name)).collect()
 }
 
 /// Erases one disk completely: by its own command; when that fails, by discard or by overwriting, as far as that is
 /// permitted; by overwriting when it has none.
-/// `may_go` says of the other namespaces of an NVMe controller whether they may be erased with it.
-///
-/// # Errors
-/// When no permitted way succeeded, or the step was cancelled.
-pub fn erase_disk(
-    step: &Step,
-    disk: &EligibleDevice,
-    options: &Erase,
-    may_go: &dyn Fn(&str) -> bool,
-) -> Result<Outcome, DeviceError> {
-    if step.cancel.is_cancelled() {
-        return Err(DeviceError::Cancelled { device: disk.name.clone() });
+fn erase_disk(site: &Site, job: &Job, options: &Erase, may_go: &dyn Fn(&str) -> bool) -> Result<Outcome, DeviceError> {
+    if holds_raid_member(&site.machine, &job.disk)? {
+        return Ok(job.recorder.leave("it, or a partition of it, belongs to a software RAID"));
     }
-    if holds_raid_member(&step.site.machine, disk)? {
-        tracing::info!("skipped: member of a software RAID");
-        return Ok(Outcome::RaidMember);
-    }
-    match by_itself(step, disk, options, may_go) {
-        Ok(true) => step.progress.add(disk.size_bytes),
-        Ok(false) => overwrite::overwrite(&step.site.machine, disk, options, step)?,
-        Err(error @ DeviceError::Cancelled { .. }) => return Err(error),
+    match by_itself(site, job, options, may_go)? {
+        Own::Erased => {}
+        Own::Missing => overwrite(site, job, options)?,
         // A discard is looked at in samples only: it stands in for a command that failed, not for overwriting.
-        Err(error) => {
+        Own::Failed(error) => {
             tracing::warn!(%error, "the device could not erase itself");
-            if !by_discard(step, disk, options)? {
+            if !discard(site, job, options)? {
                 if !options.continue_if_secure_erase_failed {
+                    job.recorder.not_used(Method::Overwrite, "not permitted (agent_continue_if_secure_erase_failed)");
                     return Err(error);
                 }
-                overwrite::overwrite(&step.site.machine, disk, options, step)?;
+                overwrite(site, job, options)?;
             }
         }
     }
-    forget_partitions(step, disk)
+    if job.recorder.record().verified.is_none() {
+        return Ok(job.recorder.leave("neither random passes nor zeros are asked for"));
+    }
+    // The last act on every erased disk: its partitions are no more.
+    let open = OpenDevice::open(&site.machine, &job.disk, Access::Write)?;
+    partitions::forget(&site.machine, &job.disk, &open)?;
+    Ok(Outcome::Erased)
 }
 
-/// Lets the disk erase itself. False when it has no command for that.
-fn by_itself(
-    step: &Step,
-    disk: &EligibleDevice,
+/// What came of the device's own commands.
+pub(super) enum Own {
+    Erased,
+    /// It has none that may be used.
+    Missing,
+    Failed(DeviceError),
+}
+
+/// Lets the disk erase itself, by the first of its commands that works.
+///
+/// # Errors
+/// [`DeviceError::Cancelled`].
+pub(super) fn by_itself(
+    site: &Site,
+    job: &Job,
     options: &Erase,
     may_go: &dyn Fn(&str) -> bool,
-) -> Result<bool, DeviceError> {
-    let machine = &step.site.machine;
-    let samples = || Samples::take(&OpenDevice::open(machine, disk, Access::Read)?);
-    let before = if nvme::is_namespace(&disk.name) && options.nvme {
-        let before = samples()?;
-        let how = nvme::erase(machine, disk, may_go, step)?;
-        tracing::info!(?how, "the device erased itself");
-        before
-    } else if ata::may_be_ata(&disk.name) && options.ata {
-        let before = samples()?;
-        match ata::erase(machine, disk) {
-            Err(DeviceError::Unsupported { reason, .. }) => {
-                tracing::info!(reason, "no ATA secure erase");
-                return Ok(false);
-            }
-            result => result?,
+) -> Result<Own, DeviceError> {
+    let is_nvme = nvme::is_namespace(&job.disk.name);
+    let (permitted, option) = match is_nvme {
+        true => (options.nvme, "agent_enable_nvme_secure_erase"),
+        false => (options.ata, "agent_enable_ata_secure_erase"),
+    };
+    let mut failed = None;
+    let mut missing = None;
+    for method in Method::own(&job.disk.name) {
+        if !permitted {
+            job.recorder.not_used(method, format!("not permitted ({option})"));
+            continue;
         }
-        tracing::info!("the device erased itself");
-        before
-    } else {
-        return Ok(false);
+        match attempt(site, job, options, method, may_go) {
+            Ok(used) => {
+                job.recorder.used(used);
+                job.recorder.erased(job.disk.size_bytes);
+                job.complete();
+                return Ok(Own::Erased);
+            }
+            Err(error @ DeviceError::Cancelled { .. }) => return Err(error),
+            Err(error) => {
+                let is_missing = matches!(error, DeviceError::Unsupported { .. });
+                job.recorder.not_used(method, own_words(&job.disk, &error));
+                let first = if is_missing { &mut missing } else { &mut failed };
+                first.get_or_insert(error);
+            }
+        }
+    }
+    // An NVMe device without such a command is one that failed, as for IPA.
+    let failed = failed.or(missing.filter(|_| is_nvme));
+    Ok(failed.map_or(Own::Missing, Own::Failed))
+}
+
+/// Has the disk erase itself by this command, and looks whether it did. Returns what it did.
+fn attempt(
+    site: &Site,
+    job: &Job,
+    options: &Erase,
+    method: Method,
+    may_go: &dyn Fn(&str) -> bool,
+) -> Result<Method, DeviceError> {
+    let (machine, disk) = (&site.machine, &job.disk);
+    job.activity(&method.to_string());
+    let before = OpenDevice::open(machine, disk, Access::Read)?;
+    let places = Places::of(before.size(), options.verify_percent);
+    let samples = Samples::take(&before, &places, job)?;
+    drop(before);
+    let used = match method {
+        Method::Nvme(action) => Method::Nvme(nvme::erase(machine, disk, action, may_go, job)?),
+        Method::Ata(action) => ata::erase(machine, disk, action, job).map(|()| method)?,
+        Method::Scsi(action) => sanitize::erase(machine, disk, action, job).map(|()| method)?,
+        Method::Discard | Method::Overwrite | Method::Metadata => method,
     };
     let after = OpenDevice::open(machine, disk, Access::Read)?;
     after.flush()?;
-    before.verify_gone(&after)?;
-    Ok(true)
+    job.recorder.verified(samples.verify_gone(&after, job)?);
+    Ok(used)
 }
 
 /// Discards the disk when that is permitted. False when it is not, or when the disk did not become zeros.
-fn by_discard(step: &Step, disk: &EligibleDevice, options: &Erase) -> Result<bool, DeviceError> {
+fn discard(site: &Site, job: &Job, options: &Erase) -> Result<bool, DeviceError> {
     if !options.discard {
+        job.recorder.not_used(Method::Discard, "not permitted (enable_discard_erase)");
         return Ok(false);
     }
-    match discard::discard(&step.site.machine, disk, step) {
+    job.activity("discard");
+    let done = discard::discard(&site.machine, job).and_then(|()| verify_zeros(site, job, options));
+    match done {
         Ok(()) => {
-            tracing::info!("discarded");
+            job.recorder.used(Method::Discard);
+            job.recorder.erased(job.disk.size_bytes);
             Ok(true)
         }
         Err(error @ DeviceError::Cancelled { .. }) => Err(error),
         Err(error) => {
-            tracing::warn!(%error, "discarding did not erase the device");
+            job.recorder.not_used(Method::Discard, own_words(&job.disk, &error));
             Ok(false)
         }
     }
 }
 
-/// The last act on every erased disk: its partitions are no more.
-fn forget_partitions(step: &Step, disk: &EligibleDevice) -> Result<Outcome, DeviceError> {
-    let open = OpenDevice::open(&step.site.machine, disk, Access::Write)?;
-    partitions::forget(&step.site.machine, disk, &open)?;
-    Ok(Outcome::Erased)
+/// Overwrites the disk, and looks at it. Without any pass nothing is done, and nothing verified.
+fn overwrite(site: &Site, job: &Job, options: &Erase) -> Result<(), DeviceError> {
+    if options.iterations == 0 && !options.zeroize {
+        return Ok(());
+    }
+    job.activity("overwrite");
+    let open = |access| OpenDevice::open(&site.machine, &job.disk, access);
+    let before = match options.zeroize {
+        true => None,
+        false => {
+            let device = open(Access::Read)?;
+            Some(Samples::take(&device, &Places::of(device.size(), options.verify_percent), job)?)
+        }
+    };
+    job.recorder.used(Method::Overwrite);
+    overwrite::overwrite(&site.machine, job, options)?;
+    match before {
+        None => verify_zeros(site, job, options),
+        Some(samples) => {
+            let verified = samples.verify_gone(&open(Access::Read)?, job)?;
+            job.recorder.verified(verified);
+            Ok(())
+        }
+    }
+}
+
+fn verify_zeros(site: &Site, job: &Job, options: &Erase) -> Result<(), DeviceError> {
+    let device = OpenDevice::open(&site.machine, &job.disk, Access::Read)?;
+    let places = Places::of(device.size(), options.verify_percent);
+    let verified = samples::verify_zero(&device, &places, job)?;
+    debug_assert_eq!(verified.found, Found::Zeros);
+    job.recorder.verified(verified);
+    Ok(())
+}
+
+/// The error without the name of the device.
+pub(super) fn own_words(disk: &EligibleDevice, error: &DeviceError) -> String {
+    let text = error.to_string();
+    text.strip_prefix(&format!("{}: ", disk.name)).unwrap_or(&text).to_string()
 }
 
 /// Disks that must be erased one after the other: the namespaces of one controller, which may format all at once.
-fn groups(disks: &[EligibleDevice]) -> Vec<Vec<&EligibleDevice>> {
-    let mut groups: BTreeMap<&str, Vec<&EligibleDevice>> = BTreeMap::new();
+pub(super) fn groups(disks: &[EligibleDevice]) -> Vec<Vec<EligibleDevice>> {
+    let mut groups: BTreeMap<&str, Vec<EligibleDevice>> = BTreeMap::new();
     for disk in disks {
-        groups.entry(nvme::controller(&disk.name).unwrap_or(&disk.name)).or_default().push(disk);
+        groups.entry(nvme::controller(&disk.name).unwrap_or(&disk.name)).or_default().push(disk.clone());
     }
-    groups.into_values().rev().collect()
-}
-
-fn is_read_only(device: &str) -> DeviceError {
-    let reason = format!(
-        "Failed to invoke erase of device {device} as the device is flagged read-only, and the conductor has not \
-         signaled this is a permitted case."
-    );
-    DeviceError::Refused { device: device.to_string(), reason }
+    groups.into_values().collect()
 }

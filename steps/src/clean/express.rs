@@ -1,19 +1,22 @@
 //! `erase_devices_express`: NVMe devices erase themselves, all others lose their metadata.
 
-use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::nvme;
 use ferric_hardware::open_device::DeviceError;
 use serde_json::Value;
 
-use super::member::{holds_raid_member, may_go};
+use super::erase::{self, Own};
+use super::member::holds_raid_member;
 use super::raid::Spared;
-use super::{erasable, guard, metadata, not_erasable};
+use super::record::{Outcome, Requested};
+use super::workers::{self, Job};
+use super::{erasable, guard, left_alone, metadata, result};
 use crate::StepError;
 use crate::options::Erase;
+use crate::site::Site;
 use crate::step::Step;
 
 /// Erases every eligible disk the fast way. A device that cannot erase itself loses its metadata. Members of software
-/// RAID are left to `delete_configuration`.
+/// RAID are left to `delete_configuration`. The result has the record of every device.
 ///
 /// # Errors
 /// As `erase_devices_metadata`.
@@ -23,35 +26,28 @@ pub async fn erase_devices_express(step: &Step) -> Result<Value, StepError> {
         let listing = erasable(step, Spared::KeptAndNeighbours)?;
         let disks = &listing.eligible;
         guard::check(&step.site.machine, disks, &options)?;
-        let may_go = |name: &str| may_go(&step.site.machine, disks, name);
-        let mut failures = not_erasable(&listing);
-        for disk in disks {
-            if let Err(error) = erase_disk(step, disk, &options, &may_go) {
-                failures.add(&disk.name, error);
-            }
-        }
-        failures.into_result("Failed to conduct an express erase on the device(s)")?;
-        Ok(Value::Null)
+        step.progress.activity("erasing devices");
+        let permitted = erase::permitted(step, disks);
+        let (site, chosen) = (step.site.clone(), options.clone());
+        let work = move |job: &Job| erase_disk(&site, job, &chosen, &|name| permitted.contains(name));
+        let mut records = workers::run(step, erase::groups(disks), Requested::Express, &options, work);
+        records.extend(left_alone(&listing, Requested::Express, true));
+        result("Failed to conduct an express erase on the device(s)", records)
     })
     .await
 }
 
-fn erase_disk(
-    step: &Step,
-    disk: &EligibleDevice,
-    options: &Erase,
-    may_go: &dyn Fn(&str) -> bool,
-) -> Result<(), DeviceError> {
-    if step.cancel.is_cancelled() {
-        return Err(DeviceError::Cancelled { device: disk.name.clone() });
-    }
-    step.progress.activity(format!("erasing {}", disk.name));
-    if options.nvme && nvme::is_namespace(&disk.name) && !holds_raid_member(&step.site.machine, disk)? {
-        match nvme::erase(&step.site.machine, disk, may_go, step) {
-            Ok(how) => tracing::info!(device = %disk.name, ?how, "the device erased itself"),
-            Err(error @ DeviceError::Cancelled { .. }) => return Err(error),
-            Err(error) => tracing::warn!(%error, "the device could not erase itself: only its metadata goes"),
+fn erase_disk(site: &Site, job: &Job, options: &Erase, may_go: &dyn Fn(&str) -> bool) -> Result<Outcome, DeviceError> {
+    if nvme::is_namespace(&job.disk.name) && !holds_raid_member(&site.machine, &job.disk)? {
+        match erase::by_itself(site, job, options, may_go)? {
+            // What it keeps of its metadata (a controller that only unlinks its blocks) goes too.
+            Own::Erased => {
+                metadata::wipe(&site.machine, &job.disk)?;
+                return Ok(Outcome::Erased);
+            }
+            Own::Missing => {}
+            Own::Failed(error) => tracing::warn!(%error, "the device could not erase itself: only its metadata goes"),
         }
     }
-    metadata::erase_disk(&step.site.machine, disk).map(drop)
+    metadata::erase_disk(&site.machine, job)
 }

@@ -4,16 +4,22 @@ use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::machine::Machine;
 use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::partition_table::TableEntry;
+use ferric_hardware::units::Bytes;
 use ferric_hardware::{partitions, signature, wipe};
 use serde_json::Value;
 
+use super::member::is_member;
+use super::method::Method;
 use super::raid::Spared;
-use super::{Outcome, erasable, guard, not_erasable};
+use super::record::{Found, Outcome, Record, Requested, Verified};
+use super::workers::{self, Job};
+use super::{erasable, guard, left_alone, result};
 use crate::StepError;
+use crate::options::Erase;
 use crate::step::Step;
 
 /// Erases the metadata of every eligible disk, partitions before their disk. Members of software RAID are left to
-/// `delete_configuration`. Goes on with the other disks when one fails.
+/// `delete_configuration`. Goes on with the other disks when one fails. The result has the record of every device.
 ///
 /// # Errors
 /// [`ProtectedDevice`](crate::ErrorKind::ProtectedDevice) before anything is touched;
@@ -23,93 +29,148 @@ pub async fn erase_devices_metadata(step: &Step) -> Result<Value, StepError> {
         let options = step.site.options.erase.for_node(&step.node);
         let listing = erasable(step, Spared::KeptAndNeighbours)?;
         guard::check(&step.site.machine, &listing.eligible, &options)?;
-        let mut failures = not_erasable(&listing);
-        for disk in &listing.eligible {
-            step.progress.activity(format!("erasing metadata of {}", disk.name));
-            let result = match step.cancel.is_cancelled() {
-                true => Err(DeviceError::Cancelled { device: disk.name.clone() }),
-                false => erase_disk(&step.site.machine, disk),
-            };
-            if let Err(error) = result {
-                failures.add(&disk.name, error);
-            }
-        }
-        failures.into_result("Failed to erase the metadata on the device(s)")?;
-        Ok(Value::Null)
+        step.progress.activity("erasing metadata");
+        let groups = listing.eligible.iter().map(|disk| vec![disk.clone()]).collect();
+        let machine = step.site.machine.clone();
+        let work = move |job: &Job| erase_disk(&machine, job);
+        let mut records = workers::run(step, groups, Requested::Metadata, &options, work);
+        records.extend(left_alone(&listing, Requested::Metadata, true));
+        result("Failed to erase the metadata on the device(s)", records)
     })
     .await
 }
 
-/// Erases the metadata of one disk and its partitions, also those that only the table knows. What is part of a software
-/// RAID stays, and so does then the table that says where it is. What fails does not keep the rest.
+/// Erases the metadata of one disk that somebody has named.
+pub fn erase_named(step: &Step, disk: &EligibleDevice, options: &Erase) -> Option<Record> {
+    let machine = step.site.machine.clone();
+    let work = move |job: &Job| erase_disk(&machine, job);
+    workers::run(step, vec![vec![disk.clone()]], Requested::Metadata, options, work).pop()
+}
+
+/// Erases the metadata of a job's disk.
+pub(super) fn erase_disk(machine: &Machine, job: &Job) -> Result<Outcome, DeviceError> {
+    job.activity("metadata");
+    let Cleared { bytes, left } = clear(machine, &job.disk)?;
+    if bytes > 0 {
+        job.recorder.used(Method::Metadata);
+        job.recorder.erased(bytes);
+    }
+    if let Some(reason) = left {
+        return Ok(job.recorder.leave(reason));
+    }
+    job.recorder.verified(Verified { samples: 2, bytes: ends(Bytes(job.disk.size_bytes)), found: Found::Zeros });
+    job.complete();
+    Ok(Outcome::Erased)
+}
+
+/// What [`clear`] did.
+#[derive(Debug, Default)]
+pub(super) struct Cleared {
+    /// Bytes overwritten.
+    pub(super) bytes: u64,
+    /// Why the disk keeps its table, and what it leads to.
+    pub(super) left: Option<&'static str>,
+}
+
+const IS_MEMBER: &str = "it belongs to a software RAID";
+const HAS_MEMBER: &str = "a partition of it belongs to a software RAID; the others lost their metadata";
+
+/// Erases the metadata of one disk and its partitions, also those that only the table knows, and looks at both ends. What
+/// is part of a software RAID stays, and so does then the table that says where it is. What fails does not keep the rest.
 ///
 /// # Errors
 /// The first of them when the disk or some of its partitions cannot be read or written.
-pub fn erase_disk(machine: &Machine, disk: &EligibleDevice) -> Result<Outcome, DeviceError> {
+pub(super) fn clear(machine: &Machine, disk: &EligibleDevice) -> Result<Cleared, DeviceError> {
     let mut failures = Vec::new();
-    let outcome = erase_what_goes(machine, disk, &mut failures);
+    let cleared = clear_what_goes(machine, disk, &mut failures);
     for error in &failures {
         tracing::error!(%error, "not everything was erased");
     }
     match failures.into_iter().next() {
         Some(error) => Err(error),
-        None => Ok(outcome),
+        None => Ok(cleared),
     }
 }
 
-fn erase_what_goes(machine: &Machine, disk: &EligibleDevice, failures: &mut Vec<DeviceError>) -> Outcome {
-    let is_member = OpenDevice::open(machine, disk, Access::Read).and_then(|open| signature::is_raid_member(&open));
-    if or_note(is_member, failures) == Some(true) {
-        tracing::info!(device = %disk.name, "skipped: member of a software RAID");
-        return Outcome::RaidMember;
+fn clear_what_goes(machine: &Machine, disk: &EligibleDevice, failures: &mut Vec<DeviceError>) -> Cleared {
+    let mut cleared = Cleared::default();
+    if or_note(is_member(machine, disk), failures) == Some(true) {
+        cleared.left = Some(IS_MEMBER);
+        return cleared;
     }
-    let mut keep_table = false;
     // The last first, so that logical partitions go before the extended one.
     for partition in disk.partitions().iter().rev() {
-        keep_table |= or_note(erase_partition(machine, partition), failures) == Some(Outcome::RaidMember);
+        cleared.count(or_note(clear_partition(machine, partition), failures));
     }
-    let Some(open) = or_note(OpenDevice::open(machine, disk, Access::Write), failures) else {
-        return Outcome::RaidMember;
-    };
+    let Some(open) = or_note(OpenDevice::open(machine, disk, Access::Write), failures) else { return cleared };
     let unseen = partitions::unseen(machine, disk, &open).unwrap_or_else(|error| {
         tracing::info!(%error, "the partition table cannot be read: what only it knows stays");
         Vec::new()
     });
     for entry in unseen.into_iter().rev() {
-        keep_table |= or_note(erase_entry(&open, &entry), failures) == Some(Outcome::RaidMember);
+        cleared.count(or_note(clear_entry(&open, &entry), failures));
     }
-    if keep_table {
-        return Outcome::RaidMember;
+    if cleared.left.is_none() {
+        cleared.count(or_note(wipe_open(&open), failures));
+        or_note(partitions::forget(machine, disk, &open), failures);
     }
-    if let Some(found) = or_note(wipe::metadata(&open), failures) {
-        tracing::info!(device = %disk.name, ?found, "metadata erased");
+    cleared
+}
+
+impl Cleared {
+    /// Adds what was done to a part of the disk: how many bytes, or nothing as it is a member of an array.
+    fn count(&mut self, done: Option<Option<u64>>) {
+        match done {
+            Some(Some(bytes)) => self.bytes += bytes,
+            Some(None) => self.left = Some(HAS_MEMBER),
+            None => {}
+        }
     }
-    or_note(partitions::forget(machine, disk, &open), failures);
-    Outcome::Erased
 }
 
 fn or_note<T>(result: Result<T, DeviceError>, failures: &mut Vec<DeviceError>) -> Option<T> {
     result.map_err(|error| failures.push(error)).ok()
 }
 
-fn erase_partition(machine: &Machine, partition: &EligibleDevice) -> Result<Outcome, DeviceError> {
-    if signature::is_raid_member(&OpenDevice::open(machine, partition, Access::Read)?)? {
+fn clear_partition(machine: &Machine, partition: &EligibleDevice) -> Result<Option<u64>, DeviceError> {
+    if is_member(machine, partition)? {
         tracing::info!(device = %partition.name, "skipped: member of a software RAID");
-        return Ok(Outcome::RaidMember);
+        return Ok(None);
     }
     let found = wipe::metadata(&OpenDevice::open(machine, partition, Access::Write)?)?;
     tracing::info!(device = %partition.name, ?found, "metadata erased");
-    Ok(Outcome::Erased)
+    Ok(Some(ends(Bytes(partition.size_bytes))))
 }
 
 /// A partition that has no node of its own, through its disk.
-fn erase_entry(disk: &OpenDevice, entry: &TableEntry) -> Result<Outcome, DeviceError> {
+fn clear_entry(disk: &OpenDevice, entry: &TableEntry) -> Result<Option<u64>, DeviceError> {
     let partition = entry.number;
     if signature::holds_raid_member(disk, entry.start, entry.size)? {
         tracing::info!(disk = disk.name(), partition, "skipped: member of a software RAID");
-        return Ok(Outcome::RaidMember);
+        return Ok(None);
     }
     let found = wipe::metadata_within(disk, entry.start, entry.size)?;
     tracing::info!(disk = disk.name(), partition, ?found, "metadata erased");
-    Ok(Outcome::Erased)
+    Ok(Some(ends(entry.size)))
+}
+
+/// Removes the metadata of the disk itself, and makes sure that both ends are zeros.
+fn wipe_open(open: &OpenDevice) -> Result<Option<u64>, DeviceError> {
+    let found = wipe::metadata(open)?;
+    let end = wipe::END.min(open.size());
+    open.verify_zero(Bytes(0), end)?;
+    open.verify_zero(open.size() - end, end)?;
+    tracing::info!(disk = open.name(), ?found, "metadata erased");
+    Ok(Some(ends(open.size())))
+}
+
+/// The same of a disk whose content is gone already, and has its partitions forgotten.
+pub(super) fn wipe(machine: &Machine, disk: &EligibleDevice) -> Result<(), DeviceError> {
+    let open = OpenDevice::open(machine, disk, Access::Write)?;
+    wipe_open(&open)?;
+    partitions::forget(machine, disk, &open)
+}
+
+fn ends(size: Bytes) -> u64 {
+    2 * wipe::END.min(size).0
 }

@@ -1,10 +1,8 @@
-//! Overwriting: passes of random data, a last one of zeros that is looked at.
+//! Overwriting: passes of random data, a last one of zeros.
 
-use std::os::unix::fs::FileExt;
 use std::sync::mpsc::sync_channel;
 
 use ferric_hardware::aligned::AlignedBuffer;
-use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::machine::Machine;
 use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::units::Bytes;
@@ -12,60 +10,52 @@ use ferric_hardware::watch::Watch;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::samples;
+use super::workers::Job;
 use crate::options::Erase;
 
 const BUFFER_BYTES: usize = 4 << 20;
 /// Buffers under way: one is filled while the other is written.
 const BUFFERS: usize = 2;
 
-/// Overwrites the device as the options say: `iterations` random passes, then zeros.
+/// Overwrites the device as the options say: `iterations` random passes, then zeros, at least one of them.
 ///
 /// # Errors
-/// When a pass fails, `watch` cancels, or the zeros do not read back.
-pub(super) fn overwrite(
-    machine: &Machine,
-    device: &EligibleDevice,
-    options: &Erase,
-    watch: &dyn Watch,
-) -> Result<(), DeviceError> {
+/// When a pass fails (the error names the block), or the job is cancelled.
+pub(super) fn overwrite(machine: &Machine, job: &Job, options: &Erase) -> Result<(), DeviceError> {
     let passes = options.iterations + u64::from(options.zeroize);
-    if passes == 0 {
-        tracing::warn!(device = %device.name, "not overwritten: neither random passes nor zeros are asked for");
-    }
-    let share = Share { watch, passes };
-    for _ in 0..options.iterations {
-        random_pass(device, Bytes(device.size_bytes), &share)?;
+    let share = Share { job, passes };
+    job.recorder.random_passes(options.iterations);
+    for pass in 1..=options.iterations {
+        tracing::info!(pass, passes, "overwriting with random data");
+        random_pass(&OpenDevice::open(machine, &job.disk, Access::WriteDirect)?, &share)?;
     }
     if options.zeroize {
-        let open = OpenDevice::open(machine, device, Access::Write)?;
+        let open = OpenDevice::open(machine, &job.disk, Access::Write)?;
         open.zero(Bytes(0), open.size(), &share)?;
         open.flush()?;
-        samples::verify_zero(&open)?;
     }
     Ok(())
 }
 
 /// One pass of several: each counts for its part of the device.
 struct Share<'a> {
-    watch: &'a dyn Watch,
+    job: &'a Job,
     passes: u64,
 }
 
 impl Watch for Share<'_> {
     fn advance(&self, bytes: u64) {
-        self.watch.advance(bytes / self.passes);
+        self.job.recorder.erased(bytes);
+        self.job.advance(bytes / self.passes);
     }
 
     fn cancelled(&self) -> bool {
-        self.watch.cancelled()
+        self.job.cancelled()
     }
 }
 
 /// Writes a stream of random bytes over the whole device, past the page cache, and makes it durable.
-fn random_pass(device: &EligibleDevice, size: Bytes, watch: &dyn Watch) -> Result<(), DeviceError> {
-    let failed = |action| move |cause| DeviceError::Io { device: device.name.clone(), action, cause };
-    let file = device.open_exclusive(nix::libc::O_DIRECT).map_err(failed("opening"))?;
+fn random_pass(open: &OpenDevice, watch: &dyn Watch) -> Result<(), DeviceError> {
     let (give_full, take_full) = sync_channel::<AlignedBuffer>(BUFFERS);
     let (give_empty, take_empty) = sync_channel::<AlignedBuffer>(BUFFERS);
     for _ in 0..BUFFERS {
@@ -83,18 +73,18 @@ fn random_pass(device: &EligibleDevice, size: Bytes, watch: &dyn Watch) -> Resul
                 }
             }
         });
-        let mut at = 0;
-        while at < size.0 {
+        let (mut at, size) = (0, open.size().0);
+        while at < size {
             if watch.cancelled() {
-                return Err(DeviceError::Cancelled { device: device.name.clone() });
+                return Err(DeviceError::Cancelled { device: open.name().to_string() });
             }
             let Ok(buffer) = take_full.recv() else { break };
-            let length = (size.0 - at).min(BUFFER_BYTES as u64) as usize;
-            file.write_all_at(&buffer[..length], at).map_err(failed("overwriting"))?;
+            let length = (size - at).min(BUFFER_BYTES as u64) as usize;
+            open.write(&buffer[..length], Bytes(at))?;
             watch.advance(length as u64);
             at += length as u64;
             give_empty.send(buffer).ok();
         }
-        file.sync_all().map_err(failed("flushing"))
+        open.flush()
     })
 }

@@ -1,5 +1,7 @@
 //! Options about erasing: the agent's own, and what the node says over them (`driver_internal_info`, as Ironic fills it).
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::loose;
@@ -27,6 +29,10 @@ pub struct Erase {
     /// Refuse devices with shared-disk file systems (option `guard-special-filesystems`, for one node
     /// `wipe_special_filesystems`).
     pub guard: bool,
+    /// How much of a device is read after it was erased, in percent (option `erase_verify_percent`); 0: 64 samples.
+    pub verify_percent: u8,
+    /// How long a device may show no sign of life, beyond what it was told to do by itself.
+    pub stall: Duration,
 }
 
 impl Default for Erase {
@@ -41,6 +47,8 @@ impl Default for Erase {
             concurrency: 1,
             skip_read_only: false,
             guard: true,
+            verify_percent: 0,
+            stall: Duration::from_secs(600),
         }
     }
 }
@@ -66,6 +74,8 @@ impl Erase {
             guard: self.guard
                 && flag("wipe_special_filesystems").unwrap_or(true)
                 && loose::flag(&node["driver_info"]["wipe_special_filesystems"]).unwrap_or(true),
+            verify_percent: self.verify_percent,
+            stall: self.stall,
         }
     }
 }

@@ -1,12 +1,16 @@
 //! `ferric-agent erase` on loop devices: what must be gone is gone, what must stay stays.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::process::program;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use serde_json::{Value, json};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 64 * MIB;
@@ -186,4 +190,64 @@ fn nothing_is_erased_without_permission() {
     assert_eq!(arguments(&["--metadata", "--allow-device", "/dev/null"]), Some(2), "--yes-destroy-data is missing");
     assert_eq!(arguments(&["--metadata", "--yes-destroy-data"]), Some(1), "a loop device needs --allow-device");
     assert!(signatures(disk.path()).contains("ext4"));
+}
+
+#[test]
+fn the_record_is_printed_and_kept() {
+    let disk = used_disk(512);
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.json");
+    let kept = || serde_json::from_slice::<Value>(&std::fs::read(&report).unwrap()).unwrap();
+    let at = report.to_str().unwrap();
+    let output = erase(&disk, &["--full", "--passes", "2", "--verify", "100", "--json", "--report", at]);
+    succeeds(&output);
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record, kept());
+    let expected = json!({
+        "device": disk.path(), "size_bytes": SIZE, "requested": "full", "method": "overwrite", "random_passes": 2,
+        "bytes": 3 * SIZE, "verified": {"samples": SIZE / MIB, "bytes": SIZE, "found": "zeros"}, "outcome": "erased",
+        "reason": null,
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(record[key], *value, "{key}");
+    }
+
+    tool("mkfs.ext4", &["-q", "-F"], disk.path());
+    succeeds(&erase(&disk, &["--metadata", "--report", at]));
+    assert_eq!((&kept()["method"], &kept()["bytes"]), (&json!("metadata"), &json!(2 * MIB)));
+
+    // A device that is left alone has a record as well.
+    let mut superblock = [0; 256];
+    superblock[..5].copy_from_slice(&[0xfc, 0x4e, 0x2b, 0xa9, 1]);
+    superblock[144] = 8;
+    File::options().write(true).open(disk.path()).unwrap().write_all_at(&superblock, 4096).unwrap();
+    assert_eq!(erase(&disk, &["--full", "--report", at]).status.code(), Some(1));
+    assert_eq!((&kept()["outcome"], &kept()["method"]), (&json!("left"), &Value::Null));
+}
+
+#[test]
+fn an_erase_that_is_interrupted_says_that_the_disk_is_half_erased() {
+    let disk = LoopDevice::new(SIZE).unwrap();
+    let mut command = Command::new(program("ferric-agent"));
+    command.args([
+        "erase",
+        "--yes-destroy-data",
+        "--full",
+        "--passes",
+        "1000000",
+        "--progress",
+        "json",
+        "--allow-device",
+    ]);
+    command.arg(disk.path()).arg("--device").arg(disk.path());
+    let mut running = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    // The first line shows that it is at work.
+    let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(first["devices"][0]["device"], json!(disk.path()));
+    let pid = Pid::from_raw(running.id() as i32);
+    nix::sys::signal::kill(pid, Signal::SIGINT).unwrap();
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(running.wait().unwrap().code(), Some(1));
+    assert!(rest.iter().any(|line| line.contains("half erased")), "{rest:?}");
 }

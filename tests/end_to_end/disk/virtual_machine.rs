@@ -178,9 +178,16 @@ async fn nvme_erases_itself_and_the_others_are_overwritten() {
     };
     // Without any overwriting, only a disk that erased itself can have lost its data.
     let result = erase::erase_devices(&step(node(false))).await.unwrap();
-    let names: Vec<&String> = result.as_object().unwrap().keys().collect();
-    assert_eq!(names.len(), 3, "{result}");
-    assert!(!result.as_object().unwrap().contains_key("/dev/vda"), "{result}");
+    let record = &result["/dev/nvme0n1"];
+    assert_eq!(
+        (&record["outcome"], &record["verified"]["found"]),
+        (&json!("erased"), &json!("no-old-data")),
+        "{record}"
+    );
+    assert!(record["method"].as_str().unwrap().starts_with("nvme-format-"), "{record}");
+    for left in ["/dev/sda", "/dev/sdb", "/dev/vda"] {
+        assert_eq!(result[left]["outcome"], "left", "{result}");
+    }
     assert!(first_bytes("/dev/nvme0n1").iter().all(|byte| *byte == 0));
     for disk in ["/dev/sda", "/dev/sdb"] {
         assert!(

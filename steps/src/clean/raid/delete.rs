@@ -59,7 +59,7 @@ fn condemned(step: &Step, fate: Fate) -> Result<Vec<Array>, StepError> {
 fn wipe_content(step: &Step, array: &Array) -> Result<(), DeviceError> {
     let listing = block::list(&step.site.machine, &step.device_policy());
     match listing.find(&step.site.machine, &array.device) {
-        Ok(device) => metadata::erase_disk(&step.site.machine, device).map(drop),
+        Ok(device) => metadata::clear(&step.site.machine, device).map(drop),
         Err(error) => {
             let reason = format!("must not be touched: {error}");
             Err(DeviceError::Refused { device: array.device.clone(), reason })

@@ -123,6 +123,7 @@ mod tests {
             rate_bytes_per_second: 512 << 20,
             eta_seconds: Some(2),
             trouble: None,
+            devices: Vec::new(),
         }
     }
 
