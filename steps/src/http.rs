@@ -11,7 +11,7 @@
 //! - [`address`]: URLs, and how they are shown; `coding`: bodies that come coded
 //! - `exchange`: one request, whatever redirects it meets, and its answer
 //! - `challenge`, [`login`]: registries that want a password or a token
-//! - [`client`]: what everybody uses; [`document`]: small documents by it
+//! - [`client`]: what everybody uses; [`mod@document`]: small documents by it
 
 pub mod address;
 mod challenge;

@@ -13,7 +13,7 @@
 //! - `leftover`: volumes of the disks' last owner, which stand in the way
 //! - [`power`], [`flush`], [`clock`], [`lockdown`], [`rescue`], [`logs`]: what commands do to the machine outside of steps
 //! - [`python`]: the words that errors share with the Python agent
-//! - [`http`]: HTTP as a client; [`fetch()`]: documents that steps need by it; [`url_secrets`]: what of a URL nobody should read
+//! - [`http`]: HTTP as a client; [`mod@fetch`]: documents that steps need by it; [`url_secrets`]: what of a URL nobody should read
 //! - [`error`]: why a step failed
 
 pub mod arguments;

@@ -1,4 +1,4 @@
-//! `GET /stub/events`: what changes, as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+//! `GET /stub/events`: what changes, as server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 //!
 //! Each has an id; a client that comes back says the last one (`Last-Event-ID`, or `after`) and misses nothing. When
 //! something is missing all the same, `reset` says so: what was known is to be asked for again.

@@ -49,7 +49,7 @@ impl ConfigDrive {
     /// The config drive for `device`.
     ///
     /// # Errors
-    /// As [`ConfigDrive::fetch`]; also when its files are needed and cannot be read.
+    /// As `ConfigDrive::fetch`; also when its files are needed and cannot be read.
     pub async fn fetch_for(&self, device: &EligibleDevice, step: &Step) -> Result<Drive, StepError> {
         let image = self.fetch(step).await?;
         let rebuild = step.site.options.config_drive.rebuild;
