@@ -9,13 +9,12 @@
 # make bench-ironic  agents under a real Ironic, beside the Python one, into the same file (root; 10 minutes)
 # make static     the agent as one file without shared libraries
 # make container  its container image, in podman's storage and target/container/ (root)
-# make container-index  the same for amd64 and arm64, as one archive
 # make ramdisk    kernel, initramfs, EFI program and ISO that run it, in target/ramdisk/; with KEY=… CERT=… (PEM) the EFI
 #                 program is signed with them, ARGUMENTS=… adds kernel arguments
 # make live-system  what the tests boot for a CoreOS live system, in target/live-system/
 # make grub-image   the partition image that the tests deploy to BIOS machines, in target/grub-image/ (root)
 
-.PHONY: fuzz soak setup check advisories unit test demo bench bench-conductor bench-ironic bench-listing static container container-index ramdisk live-system grub-image
+.PHONY: fuzz soak setup check advisories unit test demo bench bench-conductor bench-ironic bench-listing static container ramdisk live-system grub-image
 
 target := x86_64-unknown-linux-gnu
 # Where cargo builds, as an absolute path: cargo and the scripts below start in different folders.
@@ -52,14 +51,7 @@ static: setup
 		cargo build --release --target $(target) --package ferric-agent
 
 container: static
-	container/build $(or $(ARCH),amd64) $(static_agent) $(out)/container
-
-# For amd64 and arm64 in one.
-container-index:
-	$(MAKE) container ARCH=amd64
-	$(MAKE) container ARCH=arm64
-	container/index $(out)/container/ferric-agent-all.oci.tar $(out)/container/ferric-agent.oci.tar \
-		$(out)/container/ferric-agent-arm64.oci.tar
+	container/build amd64 $(static_agent) $(out)/container
 
 ramdisk: static
 	container/ramdisk/build amd64 $(static_agent) $(out)/ramdisk $(KEY) $(CERT)

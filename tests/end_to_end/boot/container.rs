@@ -148,8 +148,13 @@ fn two_builds_of_the_image_have_one_digest() -> Result<()> {
         assert!(purls.iter().any(|purl| purl.as_str().is_some_and(|purl| purl.starts_with(prefix))), "no {prefix}");
     }
 
-    // The program is another one; what matters here is where it is said for which machines it is.
-    run("build", &[Path::new("arm64"), Path::new("/bin/true"), &one])?;
+    // The program is another one, and only says that it is for arm64; what matters here is that the image and the index say so too.
+    let mut program = fs::read("/bin/true")?;
+    program[18..20].copy_from_slice(&183_u16.to_le_bytes());
+    let other = folder.path().join("other");
+    fs::write(&other, program)?;
+    assert!(run("build", &[Path::new("arm64"), &agent, &one]).is_err(), "this agent is not for arm64");
+    run("build", &[Path::new("arm64"), &other, &one])?;
     let (amd64, arm64) = (one.join("ferric-agent.oci.tar"), one.join("ferric-agent-arm64.oci.tar"));
     let index = one.join("ferric-agent-all.oci.tar");
     run("index", &[&index, &amd64, &arm64])?;
