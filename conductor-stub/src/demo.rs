@@ -42,11 +42,11 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Runs it and prints the table.
+    /// Runs it and prints the table. Conductor, machine and disk are there until what this returns is stopped.
     ///
     /// # Errors
     /// What went wrong, with the end of the logs; everything has been taken away by then.
-    pub async fn run(&self) -> Result<()> {
+    pub async fn run(&self) -> Result<Deployed> {
         let mut table = Table::default();
         let display = Display::new();
 
@@ -71,9 +71,28 @@ impl Demo {
             machine.stop().await;
             bail!("{error:#}\n{logs}");
         }
-        machine.stop().await;
         println!("{table}");
-        Ok(())
+        Ok(Deployed { machine, _disk: disk, _work: work })
+    }
+}
+
+/// A machine whose life was shown, and all that belongs to it.
+#[derive(Debug)]
+pub struct Deployed {
+    machine: Machine,
+    _disk: Disk,
+    _work: tempfile::TempDir,
+}
+
+impl Deployed {
+    /// The conductor's URL.
+    pub fn url(&self) -> &str {
+        &self.machine.url
+    }
+
+    /// Takes everything away.
+    pub async fn stop(self) {
+        self.machine.stop().await;
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
-use tokio::signal::unix::{SignalKind, signal};
-
+use super::stopped;
 use crate::demo::{self, Demo};
+use anyhow::{Context, bail};
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -16,6 +15,9 @@ pub struct Arguments {
     /// The agent program [default: ferric-agent beside this program]
     #[arg(long, value_name = "FILE")]
     pub agent: Option<PathBuf>,
+    /// Leave the conductor with its page, the machine and its disk there afterwards, until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
 }
 
 /// Runs the demonstration; SIGINT and SIGTERM end it and leave nothing behind.
@@ -29,10 +31,18 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         agent: arguments.agent.unwrap_or_else(|| conductor.with_file_name("ferric-agent")),
         conductor,
     };
-    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
-    tokio::select! {
-        result = demo.run() => result,
-        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
-        _ = terminate.recv() => bail!("terminated"),
+    let stopped = stopped()?;
+    tokio::pin!(stopped);
+    let deployed = tokio::select! {
+        result = demo.run() => result?,
+        () = &mut stopped => bail!("interrupted"),
+    };
+    if arguments.keep {
+        let url = deployed.url();
+        println!("The page is at {url}/ until Ctrl-C. Ironic's client:");
+        println!("    OS_AUTH_TYPE=none OS_ENDPOINT={url} baremetal node list");
+        stopped.await;
     }
+    deployed.stop().await;
+    Ok(())
 }

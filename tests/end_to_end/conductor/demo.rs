@@ -29,7 +29,7 @@ fn left_behind() -> Vec<String> {
     found
 }
 
-/// Both cases in one test: they would see each other's leftovers.
+/// All cases in one test: they would see each other's leftovers.
 #[test]
 fn the_demo_deploys_and_leaves_nothing_behind() {
     let mut whole = demo();
@@ -39,6 +39,22 @@ fn the_demo_deploys_and_leaves_nothing_behind() {
     for word in ["inspect", "clean", "write_image", "identical; 2 partitions", "config drive found"] {
         assert!(output.contains(word), "no `{word}` in\n{output}");
     }
+    assert_eq!(left_behind(), Vec::<String>::new());
+
+    let mut kept = Process::start(Command::new(program("conductor-stub")).args(["demo", "--keep"])).unwrap();
+    kept.wait_for("baremetal node list", LIMIT).unwrap();
+    let log = kept.log();
+    let url = log.split("OS_ENDPOINT=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let node = Command::new("curl")
+        .args(["--silent", "--fail", "--header", "X-OpenStack-Ironic-API-Version: 1.95"])
+        .arg(format!("{url}/v1/nodes/demo"))
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&node.stdout).contains("\"active\""), "{node:?}");
+    let id = kept.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(kept.wait(LIMIT).unwrap(), Some(0), "{}", kept.log());
+    std::thread::sleep(Duration::from_secs(2));
     assert_eq!(left_behind(), Vec::<String>::new());
 
     let mut interrupted = demo();
