@@ -46,6 +46,8 @@ pub struct NodeView {
     pub target_power_state: Option<String>,
     /// Why the last operation failed.
     pub last_error: Option<String>,
+    /// How it is deployed.
+    pub deploy_interface: Option<String>,
     /// It is not to be touched.
     pub maintenance: bool,
     /// Kind of the failure that put it into maintenance.
@@ -184,10 +186,16 @@ pub fn next(wanted: &Wanted, node: &NodeView, asked: Option<&str>) -> Result<Nex
             _ => provision("provide"),
         },
         "available" if wanted.externally_provisioned || !prepared => provision("manage"),
-        "available" | "deploy failed" => match &wanted.instance {
-            Some(instance) => deploy(instance, memory)?,
-            None if state == "deploy failed" => provision("deleted"),
+        "available" => match &wanted.instance {
+            Some(instance) => deploy(instance, memory, node)?,
             None => power(wanted, node),
+        },
+        // How it is deployed can be changed in nodes at rest only.
+        "deploy failed" => match &wanted.instance {
+            Some(instance) if node.deploy_interface.as_deref() == Some(instance.deploy_interface) => {
+                deploy(instance, memory, node)?
+            }
+            _ => provision("deleted"),
         },
         "active" if wanted.externally_provisioned => power(wanted, node),
         "active" if memory.externally_provisioned => {
@@ -209,13 +217,14 @@ fn provision(verb: &'static str) -> Next {
     ask(verb, [Request::Provision(json!({ "target": verb }))])
 }
 
-fn deploy(instance: &Instance, memory: Memory) -> Result<Next, SealError> {
+fn deploy(instance: &Instance, memory: Memory, node: &NodeView) -> Result<Next, SealError> {
     let memory = Memory { instance: seal(&instance.identity())?, ..memory };
-    let patch = json!([
-        {"op": "add", "path": "/deploy_interface", "value": instance.deploy_interface},
-        {"op": "add", "path": "/instance_info", "value": instance.instance_info},
-        remember(&memory),
-    ]);
+    let mut patch =
+        vec![json!({"op": "add", "path": "/instance_info", "value": instance.instance_info}), remember(&memory)];
+    if node.deploy_interface.as_deref() != Some(instance.deploy_interface) {
+        patch.push(json!({"op": "add", "path": "/deploy_interface", "value": instance.deploy_interface}));
+    }
+    let patch = patch.into();
     let mut verb = json!({"target": "active"});
     if let Some(drive) = &instance.configdrive {
         verb["configdrive"] = drive.clone().into();

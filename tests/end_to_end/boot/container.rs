@@ -252,7 +252,7 @@ fn the_conductor_deploys_a_disk_from_inside_it() -> Result<()> {
     let node = node.as_str().context("the node's id")?.to_owned();
     client.call("create_port", json!({"node": node, "address": MAC}))?;
     let source = json!([{"op": "add", "path": "/instance_info/image_source", "value": image.path}]);
-    client.call("patch_node", json!({"node": node, "patch": source}))?;
+    client.call("patch_node", json!({"node": node, "patch": source.clone()}))?;
     let logs = || format!("{}\n{}", stub.log(), fs::read_to_string(&log).unwrap_or_default());
     for target in ["manage", "inspect", "provide"] {
         client.provision(&node, target, json!({})).with_context(logs)?;
@@ -267,7 +267,10 @@ fn the_conductor_deploys_a_disk_from_inside_it() -> Result<()> {
     assert!(refused.contains("node does not support this step: deploy.install_coreos"), "{refused}");
     assert!(disk.read()?.iter().all(|byte| *byte == 0), "the cleaned disk was written");
 
+    // Another way of deploying is for nodes at rest.
+    client.provision(&node, "deleted", json!({})).with_context(logs)?;
     client.call("patch_node", json!({"node": node, "patch": interface("direct")}))?;
+    client.call("patch_node", json!({"node": node, "patch": source}))?;
     client.provision(&node, "active", json!({})).with_context(logs)?;
     let inventory = client.call("inventory", json!({"node": node}))?;
     assert_eq!(inventory["inventory"]["disks"][0]["name"], disk.path().to_string_lossy().as_ref());

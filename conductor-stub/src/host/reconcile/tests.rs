@@ -106,6 +106,8 @@ fn failures_of_this_run_are_final_earlier_ones_are_not() {
     node.last_error = Some("no room".into());
     node.target_provision_state = Some("active".into());
     node.extra.insert(MEMORY.into(), json!(Memory { prepared: "".into(), ..Memory::default() }));
+    assert_eq!(walk(&wanted, &mut node.clone())[0], "deleted", "it was deployed in another way");
+    node.deploy_interface = Some("direct".into());
     assert!(matches!(next(&wanted, &node, None).unwrap(), Next::Ask { word: "active", .. }));
     assert_eq!(next(&wanted, &node, Some("active")).unwrap(), Next::Stuck("deploy failed: no room".into()));
     node.reservation = Some("conductor".into());
