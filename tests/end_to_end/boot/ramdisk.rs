@@ -165,8 +165,8 @@ fn a_usb_stick_boots_with_secure_boot_and_the_machine_is_rescued() -> Result<()>
 
     // As after a reboot: the agent's start puts an array together.
     run("mdadm --create /dev/md/root --run --level=1 --metadata=1.2 --raid-devices=2 /dev/nvme0n1 /dev/nvme1n1")?;
-    run("mdadm --stop /dev/md/root && ! grep raid1 /proc/mdstat")?;
-    run("timeout 30 ferric-agent run; grep raid1 /proc/mdstat")?;
+    run("mdadm --stop --scan && ! grep 'active raid1' /proc/mdstat")?;
+    run("timeout 30 ferric-agent run; grep 'active raid1' /proc/mdstat")?;
     run("poweroff")?;
     assert_eq!(running.wait(BOOT)?, Some(0), "{}", running.log());
     Ok(())

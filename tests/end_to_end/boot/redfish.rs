@@ -93,7 +93,7 @@ impl Lab {
         assert_eq!(self.redfish("")?["Boot"]["BootSourceOverrideTarget"], "Hdd");
         assert_eq!(self.redfish("/VirtualMedia/Cd")?["Inserted"], false);
         let copies = self.folder.path().join("conductor/ramdisks");
-        let left: Vec<_> = fs::read_dir(copies.join(&self.node))?.collect();
+        let left: Vec<_> = fs::read_dir(copies.join(&self.node)).into_iter().flatten().collect();
         assert!(left.is_empty(), "copies of the ramdisk are left: {left:?}");
         Ok(())
     }
