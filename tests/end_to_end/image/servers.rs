@@ -312,7 +312,7 @@ fn registries_give_disk_images_and_their_digests() {
     // What the conductor says counts, and may not differ from what the registry says.
     let mut wrong = of_registry();
     (wrong["os_hash_algo"], wrong["os_hash_value"]) = ("sha256".into(), "0".repeat(64).into());
-    target.refused(&registry.image(":one"), wrong, "ImageChecksum");
+    target.refused(&registry.image(":one"), wrong, "Image failed to verify against checksum");
 
     // A manifest, and then a blob, that is not what its digest says.
     let data = |digest: &str| {
@@ -321,7 +321,7 @@ fn registries_give_disk_images_and_their_digests() {
     };
     let good = std::fs::read_to_string(data(&manifest)).unwrap();
     std::fs::write(data(&manifest), good.replacen('{', "{ ", 1)).unwrap();
-    target.refused(&registry.image(&format!("@{manifest}")), of_registry(), "ImageChecksum");
+    target.refused(&registry.image(&format!("@{manifest}")), of_registry(), "Image failed to verify against checksum");
     std::fs::write(data(&manifest), good).unwrap();
     let mut bytes = std::fs::read(data(&blob)).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
