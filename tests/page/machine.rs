@@ -134,8 +134,12 @@ async fn everything_that_can_be_used_has_a_name() {
     let mut fleet = Fleet::start(12).await.unwrap();
     fleet.live_through(3).unwrap();
     let browser = open(&fleet, "r01-n04").await;
-    for path in ["/page", "/page/nodes/r01-n04"] {
+    for (path, is_there) in [
+        ("/page", "document.querySelectorAll('#machines > li').length === 12"),
+        ("/page/nodes/r01-n04", "!!document.querySelector('#state').textContent"),
+    ] {
         browser.open(&fleet.url(path)).await.unwrap();
+        browser.until(is_there).await.unwrap();
         browser.until("document.querySelector('#connection').dataset.live === 'yes'").await.unwrap();
         let tree = browser.cdp("Accessibility.getFullAXTree", json!({})).await.unwrap();
         let used = [
