@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 
 use crate::ethtool::Ethtool;
-use crate::lldp::Tlv;
+use crate::lldp::tlv::Tlv;
 use crate::machine::Machine;
 
 /// One network interface.

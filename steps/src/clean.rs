@@ -1,6 +1,6 @@
 //! Cleaning: what removes a former user's traces from a machine, and what wears it in.
 //!
-//! - [`metadata`]: step `erase_devices_metadata`
+//! - [`metadata`]: step `erase_devices_metadata`; `clear`: what it does to one disk
 //! - [`erase`]: step `erase_devices`, the full erase
 //! - [`express`]: step `erase_devices_express`
 //! - [`raid`]: software RAID
@@ -10,6 +10,7 @@
 //! - [`record`]: what is kept of an erase, device by device; [`method`]: by which ways
 
 pub mod burnin;
+mod clear;
 mod discard;
 pub mod erase;
 pub mod express;

@@ -9,7 +9,7 @@ use super::member::holds_raid_member;
 use super::raid::Spared;
 use super::record::{Outcome, Requested};
 use super::workers::{self, Job};
-use super::{erasable, guard, left_alone, metadata, result};
+use super::{clear, erasable, guard, left_alone, metadata, result};
 use crate::StepError;
 use crate::options::Erase;
 use crate::site::Site;
@@ -42,7 +42,7 @@ fn erase_disk(site: &Site, job: &Job, options: &Erase, may_go: &dyn Fn(&str) -> 
         match erase::by_itself(site, job, options, may_go)? {
             // What it keeps of its metadata (a controller that only unlinks its blocks) goes too.
             Own::Erased => {
-                metadata::wipe(&site.machine, &job.disk)?;
+                clear::wipe(&site.machine, &job.disk)?;
                 return Ok(Outcome::Erased);
             }
             Own::Missing => {}

@@ -62,7 +62,7 @@ fn read(step: &Step, name: &str) -> Array {
 
 /// The volume name of an array (`--detail`), or of the array that a device is a member of (`--examine`).
 fn volume(step: &Step, how: &str, device: &str) -> Result<Option<String>, StepError> {
-    let details = mdadm(step, &[how, "--export", device])?;
+    let details = mdadm::run(step, &[how, "--export", device])?;
     let full_name = details.lines().find_map(|line| line.strip_prefix("MD_NAME="));
     Ok(full_name.map(|name| name.rsplit_once(':').map_or(name, |(_, volume)| volume).to_string()))
 }

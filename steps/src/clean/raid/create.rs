@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use super::arrays::{self, Fate};
 use super::config::{self, LogicalDisk};
-use super::{device_count, mdadm, unprotected};
+use super::mdadm;
+use super::protection::{device_count, unprotected};
 use crate::capability::capability;
 use crate::step::{MadeArray, Step};
 use crate::{ErrorKind, StepError};
@@ -207,7 +208,7 @@ fn assemble(step: &Step, index: usize, wanted: &LogicalDisk, members: &[String])
     let mut arguments = vec!["--create", &device, "--force", "--run", "--metadata=1", "--level", &wanted.level];
     arguments.extend(["--name", &volume, "--raid-devices", &count]);
     arguments.extend(members.iter().map(String::as_str));
-    mdadm(step, &arguments)?;
+    mdadm::run(step, &arguments)?;
     tracing::info!(device, level = wanted.level, volume, ?members, "array created");
     Ok(device)
 }

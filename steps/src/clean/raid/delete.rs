@@ -6,8 +6,9 @@ use ferric_hardware::open_device::{Access, DeviceError, OpenDevice};
 use ferric_hardware::{partitions, signature, wipe};
 
 use super::arrays::{self, Array, Fate};
-use super::{mdadm, unprotected};
-use crate::clean::metadata;
+use super::mdadm;
+use super::protection::unprotected;
+use crate::clean::clear;
 use crate::step::Step;
 use crate::{ErrorKind, StepError, leftover};
 
@@ -18,7 +19,7 @@ const PASSES: usize = 2;
 pub(super) fn delete(step: &Step) -> Result<(), StepError> {
     step.memory.set_arrays(Vec::new());
     // Arrays that nobody assembled are arrays, too. There may be none.
-    if let Err(error) = mdadm(step, &["--assemble", "--scan"]) {
+    if let Err(error) = mdadm::run(step, &["--assemble", "--scan"]) {
         tracing::debug!(%error, "nothing was assembled");
     }
     // An array is not stopped while a volume is active on it.
@@ -31,7 +32,7 @@ pub(super) fn delete(step: &Step) -> Result<(), StepError> {
         for array in condemned(step, Fate::Delete)? {
             step.progress.activity(format!("deleting {}", array.device));
             wipe_content(step, &array).map_err(failed)?;
-            mdadm(step, &["--stop", &array.device])?;
+            mdadm::run(step, &["--stop", &array.device])?;
             tracing::info!(device = array.device, members = ?array.members, "array stopped");
             holders.extend(array.holders);
         }
@@ -59,7 +60,7 @@ fn condemned(step: &Step, fate: Fate) -> Result<Vec<Array>, StepError> {
 fn wipe_content(step: &Step, array: &Array) -> Result<(), DeviceError> {
     let listing = block::list(&step.site.machine, &step.device_policy());
     match listing.find(&step.site.machine, &array.device) {
-        Ok(device) => metadata::clear(&step.site.machine, device).map(drop),
+        Ok(device) => clear::clear(&step.site.machine, device).map(drop),
         Err(error) => {
             let reason = format!("must not be touched: {error}");
             Err(DeviceError::Refused { device: array.device.clone(), reason })
