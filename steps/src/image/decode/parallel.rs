@@ -4,6 +4,8 @@
 //! so workers tell it by [`Event::Ready`], in the channel that brings the bytes.
 
 mod block;
+mod bzip2;
+mod shared;
 mod worker;
 
 use std::collections::VecDeque;
@@ -13,7 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use self::worker::{Decoded, Part, Shared, work};
+use self::shared::{Decoded, Part, Shared};
+use self::worker::work;
 use super::split::{Cut, Input, Split, split};
 use super::{Compression, Output, broken};
 use crate::image::source::Event;

@@ -1,22 +1,7 @@
-//! bzip2 blocks on several threads.
-//!
-//! A block is a part that ends where the next mark does. A mark that its symbols showed by chance makes two parts of
-//! it. No output can come of the first one, as the transformation of a block is undone only when all of it is there;
-//! nor of the second one, which does not begin as a block does. So a part that gives nothing waits for its turn, and
-//! is put behind what gave nothing before it, or is left for the next one.
-//!
-//! Our own decoder is quick and knows what today's compressors write; where it gives up, the library has the last word.
+//! The bytes of a bzip2 block, as they lie in the file: at any bit.
 
-mod codes;
-mod text;
-
-use std::time::{Duration, Instant};
-
-use self::text::{Sum, Text};
-use super::worker::{Part, Shared};
 use crate::image::ImageError;
-use crate::image::buffer::Buffer;
-use crate::image::decode::{Compression, Decoder, broken};
+use crate::image::decode::{Compression, broken};
 
 /// The most that a block can take: 900,000 symbols of 20 bits, and its tables.
 const MAX_BYTES: usize = 2_400_000;
@@ -27,14 +12,14 @@ const PIECE: usize = 16 << 10;
 /// A block, or what may be one.
 pub(super) struct Block {
     /// Header of the stream and mark.
-    header: Vec<u8>,
+    pub(super) header: Vec<u8>,
     /// Bits of the first byte that are not the block's.
-    skip_bits: u32,
-    bytes: Vec<u8>,
+    pub(super) skip_bits: u32,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Block {
-    fn append(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
         if self.bytes.len() + bytes.len() > MAX_BYTES {
             return Err(broken(Compression::Bzip2, &"a block has no end"));
         }
@@ -43,13 +28,13 @@ impl Block {
     }
 
     /// Takes what the next mark was thought to begin.
-    fn join(&mut self, next: &Self) -> Result<(), ImageError> {
+    pub(super) fn join(&mut self, next: &Self) -> Result<(), ImageError> {
         // The byte where that mark ended is in both.
         self.append(&next.bytes[usize::from(next.skip_bits > 0).min(next.bytes.len())..])
     }
 
     /// The bytes of a stream of this block alone, as far as they are known, in pieces.
-    fn stream(&self, mut piece: impl FnMut(&[u8]) -> Result<(), ImageError>) -> Result<(), ImageError> {
+    pub(super) fn stream(&self, mut piece: impl FnMut(&[u8]) -> Result<(), ImageError>) -> Result<(), ImageError> {
         piece(&self.header)?;
         let mut shifted = Vec::with_capacity(PIECE);
         for start in (0..self.bytes.len()).step_by(PIECE) {
@@ -66,140 +51,13 @@ impl Block {
     }
 
     /// The longest text that the header permits, of runs that are not expanded yet.
-    fn max_text(&self) -> usize {
+    pub(super) fn max_text(&self) -> usize {
         usize::from(self.header[3] - b'0') * 100_000
     }
 
     /// The sum of its data, which follows the mark.
-    fn sum(&self) -> u32 {
+    pub(super) fn sum(&self) -> u32 {
         let start = self.bytes.iter().take(5).fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         (start >> (8 - self.skip_bits)) as u32
-    }
-}
-
-/// What a worker uses again from part to part.
-#[derive(Default)]
-pub(super) struct Memory {
-    bytes: Vec<u8>,
-    text: Text,
-}
-
-/// Decodes a part; gives the sum of the block if one ended with it.
-pub(super) fn decode(shared: &Shared, part: &Part, memory: &mut Memory) -> Result<Option<u32>, ImageError> {
-    let mut block =
-        Block { header: part.header.clone(), skip_bits: part.skip_bits, bytes: std::mem::take(&mut memory.bytes) };
-    block.bytes.clear();
-    for input in &part.input {
-        block.append(&input)?;
-    }
-    let mut outcome = attempt(shared, part, &block, &mut memory.text);
-    if matches!(outcome, Outcome::Nothing(_)) {
-        shared.wait_for_turn(part);
-        let begun = shared.unfinished().take();
-        if let Some(mut begun) = begun {
-            begun.join(&block)?;
-            block = begun;
-            outcome = attempt(shared, part, &block, &mut memory.text);
-        }
-    }
-    match outcome {
-        Outcome::Decoded(result) => {
-            let sum = block.sum();
-            memory.bytes = block.bytes;
-            result.map(|()| Some(sum))
-        }
-        Outcome::Nothing(result) => {
-            *shared.unfinished() = Some(block);
-            result.map(|()| None)
-        }
-    }
-}
-
-enum Outcome {
-    /// Data were handed back; whether they were right to the end.
-    Decoded(Result<(), ImageError>),
-    /// No data; whether that is because they end too early, or wrong.
-    Nothing(Result<(), ImageError>),
-}
-
-fn attempt(shared: &Shared, part: &Part, block: &Block, text: &mut Text) -> Outcome {
-    let started = Instant::now();
-    if text.read(&block.bytes, block.skip_bits, block.max_text()).is_none() {
-        return by_library(shared, part, block);
-    }
-    let mut filling = Filling { shared, part, buffer: None, waited: Duration::ZERO, sum: Sum::default(), any: false };
-    let put = text.data(|data| filling.put(data));
-    let result = put.and_then(|()| filling.finish(block.sum()));
-    shared.was_busy(started.elapsed().saturating_sub(filling.waited));
-    if filling.any { Outcome::Decoded(result) } else { Outcome::Nothing(result) }
-}
-
-fn by_library(shared: &Shared, part: &Part, block: &Block) -> Outcome {
-    let mut any = false;
-    let mut out = |chunk| {
-        any = true;
-        shared.hand_back(part, chunk)
-    };
-    let take = || shared.take(part);
-    let result = Decoder::new(Compression::Bzip2).and_then(|mut decoder| {
-        block.stream(|piece| decoder.push(piece, &take, &mut out))?;
-        decoder.finish_part(&take, &mut out)
-    });
-    if any { Outcome::Decoded(result) } else { Outcome::Nothing(result) }
-}
-
-/// Data on their way into buffers.
-struct Filling<'a> {
-    shared: &'a Shared,
-    part: &'a Part,
-    /// The one being filled, and how far it is.
-    buffer: Option<(Buffer, usize)>,
-    /// Time spent waiting for them.
-    waited: Duration,
-    sum: Sum,
-    /// Whether any has been handed back.
-    any: bool,
-}
-
-impl Filling<'_> {
-    fn put(&mut self, mut data: &[u8]) -> Result<(), ImageError> {
-        while !data.is_empty() {
-            let (buffer, filled) = self.buffer.get_or_insert_with(|| {
-                let started = Instant::now();
-                let buffer = self.shared.take(self.part);
-                self.waited += started.elapsed();
-                (buffer, 0)
-            });
-            let (now, later) = data.split_at(data.len().min(buffer.len() - *filled));
-            buffer[*filled..*filled + now.len()].copy_from_slice(now);
-            *filled += now.len();
-            data = later;
-            if *filled == buffer.len() {
-                self.sum_up();
-                self.hand_back()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands back the rest of the data, if all of them are right.
-    fn finish(&mut self, sum: u32) -> Result<(), ImageError> {
-        self.sum_up();
-        if self.sum.value() != sum {
-            return Err(broken(Compression::Bzip2, &"the sum of a block is wrong"));
-        }
-        self.hand_back()
-    }
-
-    fn sum_up(&mut self) {
-        if let Some((buffer, filled)) = &self.buffer {
-            self.sum.update(&buffer[..*filled]);
-        }
-    }
-
-    fn hand_back(&mut self) -> Result<(), ImageError> {
-        let Some((buffer, filled)) = self.buffer.take() else { return Ok(()) };
-        self.any = true;
-        self.shared.hand_back(self.part, buffer.freeze(filled))
     }
 }
