@@ -96,7 +96,7 @@ async fn one(ironic: &Ironic, wanted: &Wanted, limit: Duration, wait: bool) -> R
         println!("baremetalhost.metal3.io/{} paused", wanted.name.name);
         return Ok(());
     }
-    let change = apply::register(ironic, wanted).await?;
+    let change = apply::register(ironic, wanted, limit).await?;
     println!("baremetalhost.metal3.io/{} {}", wanted.name.name, change.word());
     if wait {
         apply::take_there(ironic, wanted, limit, |name, state| println!("{name}: {}", printable(state))).await?;

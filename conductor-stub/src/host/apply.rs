@@ -56,13 +56,36 @@ pub enum ApplyError {
         /// How long was waited.
         limit: Duration,
     },
+    /// The conductor was busy for too long.
+    #[error("still refused after {} s: {refusal}", limit.as_secs())]
+    Busy {
+        /// What it said last.
+        refusal: IronicError,
+        /// How long was waited.
+        limit: Duration,
+    },
 }
 
 /// Writes down what is wanted: makes the node or changes it. Nothing is switched or deployed yet.
 ///
 /// # Errors
-/// When the conductor refuses.
-pub async fn register(ironic: &Ironic, wanted: &Wanted) -> Result<Change, ApplyError> {
+/// When the conductor refuses, or is busy with the node for longer than `limit`.
+pub async fn register(ironic: &Ironic, wanted: &Wanted, limit: Duration) -> Result<Change, ApplyError> {
+    let started = Instant::now();
+    loop {
+        match register_once(ironic, wanted).await {
+            Err(ApplyError::Ironic(refusal)) if refusal.is_busy() => {
+                if started.elapsed() > limit {
+                    return Err(ApplyError::Busy { refusal, limit });
+                }
+            }
+            outcome => return outcome,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn register_once(ironic: &Ironic, wanted: &Wanted) -> Result<Change, ApplyError> {
     let name = wanted.name.of_node();
     let (uuid, change) = match ironic.node(&name).await? {
         None => {
@@ -105,7 +128,14 @@ pub async fn take_there(
     let started = Instant::now();
     let mut asked: Option<&'static str> = None;
     let mut last_state = String::new();
+    let mut refusal: Option<IronicError> = None;
     loop {
+        if started.elapsed() > limit {
+            return Err(match refusal {
+                Some(refusal) => ApplyError::Busy { refusal, limit },
+                None => ApplyError::Late { state: last_state, limit },
+            });
+        }
         let Some(node) = ironic.node(&name).await? else {
             return Err(ApplyError::Stuck("the node is gone".to_owned()));
         };
@@ -120,16 +150,16 @@ pub async fn take_there(
             Next::Wait => {}
             Next::Ask { word, requests } => match send(ironic, &name, requests).await {
                 Ok(()) => {
-                    asked = Some(word);
-                    continue;
+                    refusal = None;
+                    // What was asked for twice has changed nothing yet.
+                    if asked.replace(word) != Some(word) {
+                        continue;
+                    }
                 }
                 // Somebody else holds the node for a moment.
-                Err(error) if error.is_busy() => {}
+                Err(error) if error.is_busy() => refusal = Some(error),
                 Err(error) => return Err(error.into()),
             },
-        }
-        if started.elapsed() > limit {
-            return Err(ApplyError::Late { state: last_state, limit });
         }
         tokio::time::sleep(PAUSE).await;
     }

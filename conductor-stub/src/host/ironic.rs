@@ -76,11 +76,31 @@ pub enum IronicError {
 }
 
 impl IronicError {
-    /// The conductor is at work on the node and would take the same request later.
+    /// Something goes on that ends by itself: the same request may be taken later. Every other 409 is for good, and Ironic has
+    /// nothing but words to tell them apart.
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::Refused { status: StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE, .. })
+        let Self::Refused { status, text, .. } = self else { return false };
+        match *status {
+            StatusCode::SERVICE_UNAVAILABLE => true,
+            StatusCode::CONFLICT => BUSY.iter().any(|words| text.contains(words)),
+            _ => false,
+        }
+    }
+
+    /// There is no such thing, in Ironic's words: whatever else answers 404 is not Ironic.
+    fn is_missing(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::NOT_FOUND, text, .. } if text.contains("could not be found"))
     }
 }
+
+/// What Ironic says when somebody else is at work: `NodeLocked`; `ParentNodeLocked` and `ChildNodeLocked`
+/// (ironic/common/exception.py); a patch that came in the middle of a flow (ironic/api/controllers/v1/node.py).
+const BUSY: [&str; 4] = [
+    "is locked by host",
+    "is presently locked",
+    "while a state transition is in progress",
+    "while it is in state \"inspecting\"",
+];
 
 /// A conductor.
 #[derive(Debug, Clone)]
@@ -120,7 +140,7 @@ impl Ironic {
     /// Any but that there is none.
     pub async fn node(&self, ident: &str) -> Result<Option<Value>, IronicError> {
         match self.ask(Method::GET, &format!("/v1/nodes/{ident}"), None).await {
-            Err(IronicError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            Err(error) if error.is_missing() => Ok(None),
             other => other.map(Some),
         }
     }
@@ -217,7 +237,7 @@ impl Ironic {
     /// Any but that there is none.
     pub async fn inventory(&self, ident: &str) -> Result<Option<Value>, IronicError> {
         match self.ask(Method::GET, &format!("/v1/nodes/{ident}/inventory"), None).await {
-            Err(IronicError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            Err(error) if error.is_missing() => Ok(None),
             other => other.map(|mut answer| Some(answer["inventory"].take())),
         }
     }
@@ -295,5 +315,41 @@ mod tests {
         let flat = json!({"error_message": {"faultstring": "no"}});
         assert_eq!(fault_text(flat.to_string().as_bytes()), "no");
         assert_eq!(fault_text(b"<html>"), "no reason given");
+    }
+
+    fn refused(status: StatusCode, text: &str) -> IronicError {
+        IronicError::Refused { what: "PUT /v1/nodes/n".into(), status, text: text.into() }
+    }
+
+    /// Real Ironic's words, all with 409 and the fault code `Client`.
+    #[test]
+    fn a_conflict_that_ends_by_itself_is_told_from_one_that_does_not() {
+        for text in [
+            "Node 7 is locked by host conductor-2, please retry after the current operation is completed.",
+            "Node 7 parent_node 8 is presently locked and we are unable to perform any action on it at this time. Please retry \
+             after the current operation is completed.",
+            "Node 7 can not be updated while a state transition is in progress.",
+            "Cannot update node \"7\" while it is in state \"inspecting\".",
+        ] {
+            assert!(refused(StatusCode::CONFLICT, text).is_busy(), "{text}");
+            assert!(!refused(StatusCode::BAD_REQUEST, text).is_busy(), "{text}");
+        }
+        for text in [
+            "A node with name n already exists.",
+            "A port with MAC address 52:54:00:aa:bb:01 already exists.",
+            "Instance 9 is already associated with a node, it cannot be associated with this other node 7",
+            "Cannot update owner of node \"7\" while it is in state \"active\".",
+            "Node 7 can not have 'retired' set in provision state 'available', the current state is 'available'",
+            "no reason given",
+        ] {
+            assert!(!refused(StatusCode::CONFLICT, text).is_busy(), "{text}");
+        }
+        assert!(refused(StatusCode::SERVICE_UNAVAILABLE, "lack of free conductor workers").is_busy());
+    }
+
+    #[test]
+    fn a_404_of_somebody_else_is_no_missing_node() {
+        assert!(refused(StatusCode::NOT_FOUND, "Node n could not be found.").is_missing());
+        assert!(!refused(StatusCode::NOT_FOUND, "no reason given").is_missing());
     }
 }

@@ -9,7 +9,7 @@ use conductor_stub::host::ironic::{Endpoint, Ironic};
 use conductor_stub::host::status::Host;
 use conductor_stub::host::wanted::Wanted;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, MAC, UUID};
 
@@ -29,6 +29,10 @@ fn host(bench: &Bench, spec: &str) -> String {
 }
 
 async fn apply(bench: &Bench, spec: &str) -> Result<Change, String> {
+    apply_within(bench, spec, LIMIT).await
+}
+
+async fn apply_within(bench: &Bench, spec: &str, limit: Duration) -> Result<Change, String> {
     let endpoint = Endpoint { url: bench.server.url.clone(), user: None, ca: None };
     let ironic = Ironic::new(&endpoint).unwrap();
     let mut documents = Documents::default();
@@ -36,8 +40,8 @@ async fn apply(bench: &Bench, spec: &str) -> Result<Change, String> {
     let drivers = ironic.drivers().await.unwrap();
     let wanted = Wanted::new(&documents.hosts[0], &documents, &drivers, &mut Vec::new());
     let wanted = wanted.map_err(|error| error.to_string())?;
-    let change = apply::register(&ironic, &wanted).await.map_err(|error| error.to_string())?;
-    apply::take_there(&ironic, &wanted, LIMIT, |_, _| {}).await.map_err(|error| error.to_string())?;
+    let change = apply::register(&ironic, &wanted, limit).await.map_err(|error| error.to_string())?;
+    apply::take_there(&ironic, &wanted, limit, |_, _| {}).await.map_err(|error| error.to_string())?;
     Ok(change)
 }
 
@@ -102,7 +106,7 @@ async fn a_wrong_password_is_said_and_mended_by_applying_again() {
         documents.read("host.yaml", &text).unwrap();
         let drivers = ironic.drivers().await.unwrap();
         let wanted = Wanted::new(&documents.hosts[0], &documents, &drivers, &mut Vec::new()).unwrap();
-        let change = apply::register(&ironic, &wanted).await.unwrap();
+        let change = apply::register(&ironic, &wanted, LIMIT).await.unwrap();
         let result = apply::take_there(&ironic, &wanted, LIMIT, |_, _| {}).await.map_err(|error| error.to_string());
         results.push((change, result));
         if results.len() == 1 {
@@ -115,4 +119,32 @@ async fn a_wrong_password_is_said_and_mended_by_applying_again() {
     assert!(refused.starts_with("enroll: ") && !refused.contains("another"), "{refused}");
     assert_eq!(results[1].1, Ok(()));
     assert!(!node(&bench).await.to_string().contains("secret"), "what was applied is kept as a seal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_busy_is_waited_for_and_who_refuses_is_quoted() {
+    let bench = Bench::start(Config::default()).await;
+    let iso = bench.folder.path().join("live.iso");
+    std::fs::write(&iso, "an ISO").unwrap();
+    let running = format!("  online: true\n  image: {{url: 'file://{}', format: live-iso}}\n", iso.display());
+    let stopped = running.replace("online: true", "online: false");
+    assert_eq!(apply(&bench, &running).await, Ok(Change::Created));
+    let uuid = node(&bench).await["uuid"].as_str().unwrap().parse().unwrap();
+
+    let lock = bench.server.conductor.lock(uuid).unwrap();
+    let error = apply_within(&bench, &stopped, Duration::ZERO).await.unwrap_err();
+    assert!(error.starts_with("still refused after 0 s: ") && error.contains("is locked by host"), "{error}");
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(lock);
+    };
+    let (change, ()) = tokio::join!(apply(&bench, &stopped), release);
+    assert_eq!(change, Ok(Change::Configured));
+    assert_eq!(bench.redfish("").await["PowerState"], "Off");
+
+    assert_eq!(apply(&bench, &running).await, Ok(Change::Configured));
+    let stays_on = json!([{"op": "add", "path": "/disable_power_off", "value": true}]);
+    bench.call(Method::PATCH, "/v1/nodes/lab~worker-0", Some(stays_on)).await;
+    let error = apply(&bench, &stopped).await.unwrap_err();
+    assert!(error.contains("Failed to set node power state to soft power off."), "{error}");
 }
