@@ -13,7 +13,6 @@ use super::node_view::{FIELDS, older_state};
 use super::version::Version;
 use crate::conductor::{Conductor, Shared};
 use crate::error::ApiError;
-use crate::flow::management;
 use crate::flow::task::Task;
 use crate::flow::verb;
 use crate::node::{Intent, Node, Object};
@@ -227,7 +226,7 @@ pub async fn boot_mode(
         ApiError::Invalid(format!("Invalid boot mode {target} requested for node. Allowed boot modes are: bios, uefi"))
     })?;
     in_transition(&node)?;
-    management::begin(Task::take(&conductor, node.uuid)?, Intent::BootMode(mode))?;
+    verb::firmware(&conductor, node.uuid, Intent::BootMode(mode))?;
     Ok(accepted(&conductor, &ident))
 }
 
@@ -246,7 +245,7 @@ pub async fn secure_boot(
     let on = arguments.boolean("target")?.ok_or_else(missing)?;
     arguments.end()?;
     in_transition(&node)?;
-    management::begin(Task::take(&conductor, node.uuid)?, Intent::SecureBoot(on))?;
+    verb::firmware(&conductor, node.uuid, Intent::SecureBoot(on))?;
     Ok(accepted(&conductor, &ident))
 }
 

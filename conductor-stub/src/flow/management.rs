@@ -4,11 +4,9 @@ use crate::crash;
 use crate::driver::management::Management;
 use crate::driver::{Connection, DriverError};
 use crate::flow::error::FlowError;
-use crate::flow::resume;
 use crate::flow::task::Task;
-use crate::node::{Intent, Node};
+use crate::node::Node;
 use crate::state::{BootDevice, BootMode};
-use crate::store::StoreError;
 
 /// What asks and tells a machine's firmware.
 ///
@@ -27,17 +25,6 @@ pub async fn set_boot_device(task: &mut Task, device: BootDevice, persistent: bo
     let (machine, node) = task.machine()?;
     of(machine, node, "set_boot_device")?.set_boot_device(node, device, persistent).await?;
     Ok(task.save()?)
-}
-
-/// Changes the boot mode in the background; a refusal becomes the node's `last_error`.
-///
-/// # Errors
-/// When the database refuses.
-pub fn begin(mut task: Task, intent: Intent) -> Result<(), StoreError> {
-    task.node.last_error = None;
-    task.intend(intent)?;
-    tokio::spawn(resume::go_on(task));
-    Ok(())
 }
 
 /// Has the machine boot in this mode.

@@ -1,4 +1,4 @@
-//! What a client asked for: `PUT /v1/nodes/{node}/states/provision`.
+//! What a client asked for: `PUT /v1/nodes/{node}/states/…`.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -169,6 +169,18 @@ pub fn power(conductor: &Shared, node: Uuid, target: PowerTarget, timeout: Optio
     };
     task.node.last_error = None;
     task.intend(Intent::Power(Switching { left: steps.to_vec(), soft }))?;
+    tokio::spawn(resume::go_on(task));
+    Ok(())
+}
+
+/// Changes the boot mode or Secure Boot of a node in the background; a refusal becomes its `last_error`.
+///
+/// # Errors
+/// 409 when the node is locked.
+pub fn firmware(conductor: &Shared, node: Uuid, intent: Intent) -> Result<(), ApiError> {
+    let mut task = Task::take(conductor, node)?;
+    task.node.last_error = None;
+    task.intend(intent)?;
     tokio::spawn(resume::go_on(task));
     Ok(())
 }
