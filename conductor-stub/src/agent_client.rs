@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Response};
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
+use crate::http::{self, BodyError};
 use crate::journal::{self, Entry, Journal};
 use crate::node::{Node, Object};
 use crate::token;
@@ -234,7 +235,11 @@ impl Agent {
         let answer = async {
             let response = request.send().await.map_err(|error| unreachable(&error))?;
             let status = response.status();
-            Ok::<_, AgentError>((status, whole(response).await?))
+            let body = http::whole(response, LIMIT_BYTES).await.map_err(|error| match error {
+                BodyError::Broken(error) => unreachable(&error),
+                BodyError::TooLarge(_) => AgentError::Api(error.to_string()),
+            });
+            Ok::<_, AgentError>((status, body?))
         }
         .await;
         let (status, response) = match &answer {
@@ -274,18 +279,6 @@ impl Agent {
     }
 }
 
-/// A body within limits.
-async fn whole(mut response: Response) -> Result<Vec<u8>, AgentError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
-        if body.len() + chunk.len() > LIMIT_BYTES {
-            return Err(AgentError::Api(format!("the answer is larger than {} MiB", LIMIT_BYTES >> 20)));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
 fn fault_text(body: Option<&Object>) -> Option<String> {
     Some(body?.get("faultstring")?.as_str()?.to_owned())
 }
@@ -296,17 +289,5 @@ fn unreachable(error: &reqwest::Error) -> AgentError {
         let cause = cause.downcast_ref::<std::io::Error>();
         cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::ConnectionRefused)
     });
-    AgentError::Connection { text: words(error), refused }
-}
-
-/// An error with its causes: reqwest's own text leaves out what went wrong, and its URL holds the token.
-fn words(error: &reqwest::Error) -> String {
-    let mut text = String::from(if error.is_timeout() { "timeout" } else { "request failed" });
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
+    AgentError::Connection { text: http::words(error), refused }
 }

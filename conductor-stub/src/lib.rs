@@ -1,6 +1,8 @@
 //! A conductor that drives the agent end to end, with Redfish and HTTP boot.
 //!
 //! What it is made of:
+//! - [`clock`]: points in time; [`crash`]: where tests have it die; [`log`]: what is said on standard error; [`tls`] and
+//!   [`http`]: the same for everybody who speaks either
 //! - [`node`]: the record of a machine; [`state`]: its states; [`events`]: what changes; [`store`]: the database;
 //!   [`token`]: who may speak for it; [`lock`]: who may change it; [`mask`]: what nobody is shown; [`metrics`]: what is
 //!   counted
@@ -20,7 +22,6 @@
 //! - [`bmc`]: the Redfish emulator, in front of QEMU machines and local processes
 //! - [`demo`]: the whole life of one machine, on [`boot_image`]: a disk image that boots
 //! - [`host`]: machines in the words of Metal3, by Ironic's API
-//! - [`tls`]: one provider for all of them; [`clock`]: points in time; [`crash`]: where tests have it die; [`log`]: what is said on standard error
 //! - [`coreos`]: CoreOS' own artefacts
 //! - [`cli`]: one file per subcommand
 //!
@@ -48,6 +49,7 @@ pub mod events;
 pub mod files;
 pub mod flow;
 pub mod host;
+pub mod http;
 pub mod journal;
 pub mod lock;
 pub mod log;

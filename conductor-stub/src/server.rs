@@ -38,10 +38,12 @@ use crate::ramdisk::Ramdisks;
 use crate::services::BootServices;
 use crate::state_dir::{StateDir, StateDirError};
 use crate::store::{Store, StoreError};
+use crate::tls::identity::TlsError;
+use crate::tls::use_ring;
 use crate::urls::Urls;
 
 use connections::{Limits, serve};
-use tls::{Tls, TlsError};
+use tls::Tls;
 
 /// How long a client may take for the head of a request, or say nothing.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
@@ -114,7 +116,7 @@ impl Server {
     /// # Errors
     /// When the records cannot be opened or the address is taken.
     pub async fn start(config: Config, state_dir: &Path, address: SocketAddr) -> Result<Self, StartError> {
-        crate::tls::use_ring();
+        use_ring();
         let is_open = config.auth_strategy == AuthStrategy::Noauth;
         if is_open && !address.ip().is_loopback() && !config.allow_unauthenticated_access_from_the_network {
             return Err(StartError::Unauthenticated(address));

@@ -1,4 +1,9 @@
-//! One TLS provider for everything in this process.
+//! TLS, the same for everything in this process: one provider.
+//!
+//! - [`identity`]: what a server shows; [`trust`]: whom a client believes
+
+pub mod identity;
+pub mod trust;
 
 /// Makes ring the provider; must come before the first HTTP client. Further calls do nothing.
 pub fn use_ring() {

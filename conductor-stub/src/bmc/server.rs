@@ -9,9 +9,10 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::account::Account;
-use super::tls::{Tls, TlsError, TlsListener};
+use super::tls::{Tls, TlsListener};
 use super::{Bmc, Definition, router};
 use crate::tls;
+use crate::tls::identity::TlsError;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 

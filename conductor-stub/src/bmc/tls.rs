@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::tls::identity::{self, TlsError};
 
 /// For one handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -30,33 +30,6 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// Why there is no TLS.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read or written.
-    #[error("{}: {cause}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
-    /// A file is not PEM.
-    #[error("{}: {cause}", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: rustls::pki_types::pem::Error,
-    },
-    /// No certificate could be made.
-    #[error("making a certificate: {0}")]
-    Make(#[from] rcgen::Error),
-    /// Certificate and key do not go together.
-    #[error("certificate and key: {0}")]
-    Pair(#[from] rustls::Error),
-}
-
 impl Tls {
     /// The server's side of TLS, for an address that is listened on.
     ///
@@ -66,15 +39,7 @@ impl Tls {
         if !self.certificate.exists() && !self.key.exists() {
             self.make(address)?;
         }
-        let read = |path: &Path| std::fs::read(path).map_err(|cause| TlsError::File { path: path.into(), cause });
-        let certificates = CertificateDer::pem_slice_iter(&read(&self.certificate)?)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|cause| TlsError::Pem { path: self.certificate.clone(), cause })?;
-        let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?)
-            .map_err(|cause| TlsError::Pem { path: self.key.clone(), cause })?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        Ok(builder.with_no_client_auth().with_single_cert(certificates, key)?)
+        identity::of_files(&self.certificate, &self.key)
     }
 
     fn make(&self, address: SocketAddr) -> Result<(), TlsError> {

@@ -8,6 +8,7 @@ use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::wanted::Drivers;
+use crate::http::{self, BodyError};
 use crate::node::{MacAddress, Object};
 
 /// What Metal3's operator asks for at least; everything used here is in it.
@@ -129,8 +130,9 @@ impl Ironic {
             None => None,
         };
         let url = endpoint.url.trim_end_matches('/').trim_end_matches("/v1").to_owned();
-        let client =
-            builder.build().map_err(|error| IronicError::Connection { url: url.clone(), cause: words(&error) })?;
+        let client = builder
+            .build()
+            .map_err(|error| IronicError::Connection { url: url.clone(), cause: http::words(&error) })?;
         Ok(Self { client, url, user })
     }
 
@@ -248,7 +250,7 @@ impl Ironic {
 
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, IronicError> {
         let url = format!("{}{path}", self.url);
-        let failed = |error: reqwest::Error| IronicError::Connection { url: url.clone(), cause: words(&error) };
+        let failed = |error: reqwest::Error| IronicError::Connection { url: url.clone(), cause: http::words(&error) };
         let what = format!("{method} {path}");
         let mut request = self.client.request(method, &url).header("X-OpenStack-Ironic-API-Version", VERSION);
         if let Some((user, password)) = &self.user {
@@ -257,15 +259,12 @@ impl Ironic {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let mut response = request.send().await.map_err(failed)?;
+        let response = request.send().await.map_err(failed)?;
         let status = response.status();
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if bytes.len() + chunk.len() > LIMIT_BYTES {
-                return Err(self.nonsense(path, "the answer is larger than 64 MiB"));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+        let bytes = http::whole(response, LIMIT_BYTES).await.map_err(|error| match error {
+            BodyError::Broken(error) => failed(error),
+            BodyError::TooLarge(_) => self.nonsense(path, &error.to_string()),
+        })?;
         if !status.is_success() {
             return Err(IronicError::Refused { what, status, text: fault_text(&bytes) });
         }
@@ -290,18 +289,6 @@ fn fault_text(body: &[u8]) -> String {
         other => other.clone(),
     };
     fault["faultstring"].as_str().unwrap_or("no reason given").to_owned()
-}
-
-/// An error with its causes, without the URL.
-fn words(error: &reqwest::Error) -> String {
-    let mut text = String::from(if error.is_timeout() { "timeout" } else { "request failed" });
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
 use super::error::RedfishError;
 use super::settings::{Tls, Verify};
+use crate::tls::trust::{self, Judge, Shown};
 
 /// Of a file of certificates.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -21,7 +22,6 @@ const FILES: usize = 256;
 /// What TLS is to be like; none where the system's authorities and the usual versions do.
 pub(super) fn config(verify: &Verify, minimum: Tls) -> Result<Option<ClientConfig>, RedfishError> {
     let wrong = |problem: String| RedfishError::Setting { key: "redfish_verify_ca", problem };
-    let provider = Arc::new(ring::default_provider());
     let trust = match verify {
         Verify::System if minimum == Tls::V1_2 => return Ok(None),
         Verify::System => Trust::Chain(system_authorities().map_err(wrong)?, Vec::new()),
@@ -32,7 +32,7 @@ pub(super) fn config(verify: &Verify, minimum: Tls) -> Result<Option<ClientConfi
             if roots.is_empty() {
                 return Err(wrong(format!("{path}: no certificate in it")));
             }
-            Trust::Chain(verifier(roots, &provider).map_err(wrong)?, pinned)
+            Trust::Chain(verifier(roots).map_err(wrong)?, pinned)
         }
         Verify::No => Trust::Anybody,
     };
@@ -40,15 +40,12 @@ pub(super) fn config(verify: &Verify, minimum: Tls) -> Result<Option<ClientConfi
         Tls::V1_2 => &[&rustls::version::TLS12, &rustls::version::TLS13],
         Tls::V1_3 => &[&rustls::version::TLS13],
     };
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(versions)
-        .map_err(|error| wrong(error.to_string()))?;
-    let verifier = Arc::new(Verifier { trust, provider });
-    Ok(Some(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+    trust::client(trust, versions).map(Some).map_err(|error| wrong(error.to_string()))
 }
 
-fn verifier(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, String> {
-    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+fn verifier(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, String> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
     builder.build().map_err(|error| error.to_string())
 }
 
@@ -56,7 +53,7 @@ fn system_authorities() -> Result<Arc<WebPkiServerVerifier>, String> {
     let mut roots = RootCertStore::empty();
     let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
     roots.add_parsable_certificates(read(bundle).map_err(|problem| format!("{}: {problem}", bundle.display()))?);
-    verifier(roots, &Arc::new(ring::default_provider()))
+    verifier(roots)
 }
 
 /// The certificates in a PEM file, or in the files of a folder.
@@ -87,26 +84,11 @@ enum Trust {
     Anybody,
 }
 
-#[derive(Debug)]
-struct Verifier {
-    trust: Trust,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let (chain, pinned) = match &self.trust {
-            Trust::Anybody => return Ok(ServerCertVerified::assertion()),
-            Trust::Chain(chain, pinned) => (chain, pinned),
-        };
-        let judged = chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+impl Judge for Trust {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), Error> {
+        let Self::Chain(chain, pinned) = self else { return Ok(()) };
+        let judged =
+            chain.verify_server_cert(shown.certificate, shown.intermediates, shown.name, shown.ocsp, shown.now);
         // A BMC's self-signed certificate that was given byte for byte is trusted for what it is, though it calls itself an
         // authority or names another host, as factory certificates do; a date that has passed stays a reason.
         let dated = |error: &Error| {
@@ -114,31 +96,10 @@ impl ServerCertVerifier for Verifier {
             let Error::InvalidCertificate(reason) = error else { return false };
             matches!(reason, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
         };
-        judged.or_else(|error| match pinned.iter().any(|known| known.as_ref() == end_entity.as_ref()) {
-            true if !dated(&error) => Ok(ServerCertVerified::assertion()),
-            _ => Err(error),
-        })
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        let is_pinned = || pinned.iter().any(|known| known.as_ref() == shown.certificate.as_ref());
+        match judged {
+            Err(error) if dated(&error) || !is_pinned() => Err(error),
+            _ => Ok(()),
+        }
     }
 }

@@ -11,6 +11,7 @@ use url::Url;
 use super::certificate;
 use super::error::{Failure, RedfishError, text};
 use super::settings::Settings;
+use crate::http::{BodyError, whole};
 use crate::metrics::{RedfishEnd, RedfishRequests};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
@@ -189,16 +190,12 @@ impl Transport {
             }
         }
         let failed = |error: reqwest::Error| unreachable(&url, &error);
-        let mut response = request.send().await.map_err(failed)?;
+        let response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > BODY_LIMIT {
-                let problem = format!("answers with more than {} MiB", BODY_LIMIT >> 20);
-                return Err(RedfishError::Document { url: url.into(), problem });
-            }
-        }
+        let mut bytes = whole(response, BODY_LIMIT).await.map_err(|error| match error {
+            BodyError::Broken(error) => failed(error),
+            BodyError::TooLarge(_) => RedfishError::Document { url: url.to_string(), problem: error.to_string() },
+        })?;
         if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip") {
             let mut unpacked = Vec::new();
             let reader = flate2::read::GzDecoder::new(&bytes[..]);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -13,38 +13,12 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsAcceptor;
 
 use crate::state_dir::{private_file, private_folder};
-
-/// Why there is no TLS.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file of it.
-    #[error("{}: {cause}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        cause: io::Error,
-    },
-    /// Not PEM, or without what should be in it.
-    #[error("{}: {cause}", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        cause: pem::Error,
-    },
-    /// A certificate cannot be made.
-    #[error("making a certificate: {0}")]
-    Make(#[from] rcgen::Error),
-    /// Certificate and key do not fit.
-    #[error("certificate and key: {0}")]
-    Use(#[from] rustls::Error),
-}
+use crate::tls::identity::{self, TlsError};
 
 /// What connections are made with, and the authority that clients need to know.
 pub struct Tls {
@@ -66,14 +40,7 @@ impl Tls {
     /// # Errors
     /// When they cannot be used.
     pub fn of_files(certificates: &Path, key: &Path) -> Result<Self, TlsError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            |cause| TlsError::Pem { path, cause }
-        };
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificates).and_then(Iterator::collect);
-        let chain = chain.map_err(failed(certificates))?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(failed(key))?;
-        Ok(Self { acceptor: acceptor(chain, key)?, authority: None })
+        Ok(Self { acceptor: acceptor(identity::of_files(certificates, key)?), authority: None })
     }
 
     /// With a certificate for `hosts` of the authority in `folder`, which is made if it is not there.
@@ -100,14 +67,13 @@ impl Tls {
         (leaf.not_before, leaf.not_after) = always();
         let leaf = leaf.signed_by(&key, &issuer)?;
         let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|text| rustls::Error::General(text.into()))?;
-        let acceptor = acceptor(vec![leaf.der().clone()], key)?;
+        let acceptor = acceptor(identity::server(vec![leaf.der().clone()], key)?);
         Ok(Self { acceptor, authority: Some(STANDARD.encode(authority)) })
     }
 }
 
-fn acceptor(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<TlsAcceptor, TlsError> {
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+fn acceptor(config: ServerConfig) -> TlsAcceptor {
+    TlsAcceptor::from(Arc::new(config))
 }
 
 /// The authority's key; everything else about it follows from that.
