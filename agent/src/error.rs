@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ferric_steps::{ErrorKind, StepError, url_secrets};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A kind of error, as the wire knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,17 +53,27 @@ pub struct Error {
     pub message: Cow<'static, str>,
     /// What happened.
     pub details: String,
+    /// The result that the command has although it failed. It is no part of the error on the wire.
+    #[serde(skip)]
+    pub result: Option<Box<Value>>,
 }
 
 impl Error {
     /// An error of that kind.
     pub fn new(kind: Kind, details: impl Into<String>) -> Self {
-        Self { kind: kind.name.into(), code: kind.code, message: kind.message.into(), details: details.into() }
+        Self {
+            kind: kind.name.into(),
+            code: kind.code,
+            message: kind.message.into(),
+            details: details.into(),
+            result: None,
+        }
     }
 
     /// An error whose text is both message and details.
     fn plain(name: &'static str, text: String) -> Self {
-        Self { kind: name.into(), code: 500, message: text.clone().into(), details: text }
+        let message = text.clone().into();
+        Self { kind: name.into(), code: 500, message, details: text, result: None }
     }
 
     /// Whether it says that the request itself was wrong.

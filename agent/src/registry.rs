@@ -59,9 +59,10 @@ impl CommandResult {
         Self { status: Status::Succeeded, error: None, result }
     }
 
-    /// It failed.
-    pub fn failed(error: Error) -> Self {
-        Self { status: Status::Failed, error: Some(error), result: Value::Null }
+    /// It failed, perhaps with something to show.
+    pub fn failed(mut error: Error) -> Self {
+        let result = error.result.take().map(|result| *result).unwrap_or_default();
+        Self { status: Status::Failed, error: Some(error), result }
     }
 
     /// The steps were listed by another version.
@@ -231,6 +232,19 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_command_shows_what_it_has_and_a_restart_does_not_lose_it() {
+        let before = Registry::default();
+        let error = Error { result: Some(Box::new(json!({"clean_result": 1}))), ..Error::new(error::EXECUTION, "no") };
+        before.finished("execute_clean_step", CommandResult::failed(error));
+        let after = Registry::default();
+        after.restore(serde_json::from_str(&serde_json::to_string(&before.records()).unwrap()).unwrap());
+        for document in before.documents().into_iter().chain(after.documents()) {
+            assert_eq!(document["command_result"], json!({"clean_result": 1}));
+            assert_eq!(document["command_error"].as_object().unwrap().len(), 4, "{document}");
+        }
+    }
 
     #[test]
     fn a_command_that_ran_during_a_crash_has_failed() {

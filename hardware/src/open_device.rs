@@ -235,11 +235,11 @@ impl OpenDevice {
     }
 
     pub(crate) fn failed(&self, action: &'static str, cause: io::Error) -> DeviceError {
-        DeviceError::Io { device: self.name.clone(), action, cause }
+        DeviceError::Io { device: self.name.clone(), action, cause: explained(&self.file, cause) }
     }
 
     fn failed_at(&self, action: &'static str, at: Bytes, cause: io::Error) -> DeviceError {
-        DeviceError::Block { device: self.name.clone(), action, offset: at.0, cause }
+        DeviceError::Block { device: self.name.clone(), action, offset: at.0, cause: explained(&self.file, cause) }
     }
 
     /// Zeroes a piece at once; where that fails, in ever smaller parts, so that the error names the block.
@@ -300,6 +300,15 @@ impl OpenDevice {
             at = at + piece;
         }
         Ok(())
+    }
+}
+
+/// The error of a call on an open disk. When the disk was pulled, the kernel only says that its end is reached, or that
+/// there is no space left: it has no size any more.
+pub fn explained(disk: &File, error: io::Error) -> io::Error {
+    match ioctl::size(disk) {
+        Ok(Bytes(1..)) => error,
+        _ => io::Error::new(io::ErrorKind::NotFound, "the disk is gone: it was pulled, or its controller has lost it"),
     }
 }
 

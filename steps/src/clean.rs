@@ -67,14 +67,14 @@ fn is_read_only(device: &str) -> String {
     )
 }
 
-/// The records by device when nothing failed; else one error which names every device. A cancelled device makes it a
+/// The records by device; when a device failed, in an error that names every such device. A cancelled device makes it a
 /// cancelled step.
 fn result(what: &str, records: Vec<Record>) -> Result<Value, StepError> {
     let is_bad = |record: &&Record| matches!(record.outcome, Outcome::Failed | Outcome::Cancelled);
     let bad: Vec<&Record> = records.iter().filter(is_bad).collect();
+    let by_device: Map<String, Value> =
+        records.iter().map(|record| (record.device.clone(), serde_json::json!(record))).collect();
     if bad.is_empty() {
-        let by_device: Map<String, Value> =
-            records.iter().map(|record| (record.device.clone(), serde_json::json!(record))).collect();
         return Ok(Value::Object(by_device));
     }
     let list: Vec<String> = bad
@@ -83,7 +83,8 @@ fn result(what: &str, records: Vec<Record>) -> Result<Value, StepError> {
         .collect();
     let text = format!("{what}: {}", list.join("; "));
     let cancelled = bad.iter().any(|record| record.outcome == Outcome::Cancelled);
-    Err(if cancelled { StepError::cancelled(text) } else { ErrorKind::BlockDeviceErase.error(text) })
+    let error = if cancelled { StepError::cancelled(text) } else { ErrorKind::BlockDeviceErase.error(text) };
+    Err(error.with_result(Value::Object(by_device)))
 }
 
 /// Whether a disk that is rejected for this reason should have been erased. What is read-only is up to `erase_devices`;

@@ -6,6 +6,7 @@ use std::fmt;
 
 use ferric_hardware::open_device::DeviceError;
 use ferric_hardware::tool::ToolError;
+use serde_json::Value;
 
 /// What kind of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,12 +64,12 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// An error of this kind. The text is for operators: what failed, on which device or URL, what to do.
     pub fn error(self, context: impl Into<String>) -> StepError {
-        StepError { kind: self, context: Some(context.into()), cause: None }
+        StepError { kind: self, context: Some(context.into()), cause: None, result: None }
     }
 
     /// An error of this kind, of which the cause says everything.
     pub fn of(self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> StepError {
-        StepError { kind: self, context: None, cause: Some(cause.into()) }
+        StepError { kind: self, context: None, cause: Some(cause.into()), result: None }
     }
 }
 
@@ -79,6 +80,7 @@ pub struct StepError {
     pub kind: ErrorKind,
     context: Option<String>,
     cause: Option<Box<dyn Error + Send + Sync>>,
+    result: Option<Box<Value>>,
 }
 
 impl StepError {
@@ -91,6 +93,18 @@ impl StepError {
     pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
+    }
+
+    /// The same, with what the step has to show although it failed.
+    pub fn with_result(mut self, result: Value) -> Self {
+        self.result = Some(Box::new(result));
+        self
+    }
+
+    /// What the step has to show although it failed: the records of the devices that were erased, and of those that
+    /// were not.
+    pub fn result(&self) -> Option<&Value> {
+        self.result.as_deref()
     }
 
     /// Whether the cause is an error of type `E`.

@@ -1,4 +1,4 @@
-//! What happens to disks besides images: who may be touched, erasing, partition tables, disks that fail.
+//! What happens to disks besides images: who may be touched, erasing, partition tables, disks that fail or vanish.
 
 mod cleaning;
 mod eligible_device;
@@ -7,4 +7,5 @@ mod failing_disk;
 mod loop_device;
 mod other_acts;
 mod partitions;
+mod slow_disks;
 mod virtual_machine;

@@ -9,8 +9,8 @@
 //! - [`file_server`]: a web server; [`fault_server`]: one that misbehaves as told
 //! - [`registry`]: a container registry; [`token_registry`]: one whose tokens do not last
 //! - [`peers`]: the real programs that ours are compared with; [`ironic`]: the real conductor and its client
-//! - [`vm`]: a virtual machine that runs one command; [`qemu`]: one that boots as a server does; [`live_iso`]: a live system; [`agent_box`]: a captured machine for an
-//!   agent that could do harm
+//! - [`vm`]: a virtual machine that runs one command; [`qemu`]: one that boots as a server does; [`qmp`]: what both are told
+//!   while they run; [`live_iso`]: a live system; [`agent_box`]: a captured machine for an agent that could do harm
 
 pub mod agent_box;
 pub mod artefact;
@@ -31,6 +31,7 @@ pub mod peers;
 pub mod process;
 pub mod proxy;
 pub mod qemu;
+pub mod qmp;
 pub mod registry;
 pub mod token_registry;
 pub mod vm;

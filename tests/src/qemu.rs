@@ -1,15 +1,14 @@
 //! A virtual machine with firmware that boots something of its own accord, as a server does.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::process::Process;
+use crate::qmp;
 
 /// How a machine starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,20 +118,8 @@ impl Machine {
         /// Where VGA adapters keep characters, each followed by its colour.
         const TEXT: (u32, u32) = (0xb8000, 80 * 25 * 2);
         let file = self.folder.join("screen");
-        let mut control = BufReader::new(UnixStream::connect(self.control())?);
-        control.read_line(&mut String::new())?;
         let arguments = json!({"val": TEXT.0, "size": TEXT.1, "filename": file});
-        for command in [json!({"execute": "qmp_capabilities"}), json!({"execute": "pmemsave", "arguments": arguments})]
-        {
-            writeln!(control.get_mut(), "{command}")?;
-            let mut answer = String::new();
-            while !answer.contains("\"return\"") {
-                answer.clear();
-                control.read_line(&mut answer)?;
-                let answer: Value = serde_json::from_str(&answer)?;
-                ensure!(answer.get("error").is_none(), "{answer}");
-            }
-        }
+        qmp::execute(&self.control(), &[json!({"execute": "pmemsave", "arguments": arguments})])?;
         Ok(fs::read(&file)?.chunks(2).map(|cell| char::from(cell[0])).collect())
     }
 

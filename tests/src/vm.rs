@@ -9,8 +9,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use crate::process::Process;
+use crate::qmp;
 
 /// Printed by the machine with the exit code of its command.
 const VERDICT: &str = "FERRIC-VM-EXIT:";
@@ -22,6 +24,7 @@ pub struct Machine {
     modules: Vec<String>,
     qemu: Vec<String>,
     disks: usize,
+    cues: Vec<(String, Vec<Value>)>,
 }
 
 impl Machine {
@@ -31,8 +34,8 @@ impl Machine {
     /// When its directory or firmware cannot be made.
     pub fn new(modules: &[&str]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("ferric-vm-").tempdir()?;
-        let machine =
-            Self { modules: modules.iter().map(ToString::to_string).collect(), qemu: Vec::new(), disks: 0, directory };
+        let modules = modules.iter().map(ToString::to_string).collect();
+        let machine = Self { modules, qemu: Vec::new(), disks: 0, cues: Vec::new(), directory };
         fs::create_dir_all(machine.root())?;
         fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", machine.file("vars.fd")).context("package ovmf")?;
         Ok(machine)
@@ -65,6 +68,11 @@ impl Machine {
     /// Adds arguments of QEMU.
     pub fn qemu(&mut self, arguments: &[&str]) {
         self.qemu.extend(arguments.iter().map(ToString::to_string));
+    }
+
+    /// When the machine prints `cue`, and after the cues that were given before, QEMU executes these commands (QMP).
+    pub fn when(&mut self, cue: &str, commands: Vec<Value>) {
+        self.cues.push((cue.to_string(), commands));
     }
 
     /// Copies a program with the libraries it is linked to; it is found in the machine by its file name.
@@ -107,8 +115,13 @@ impl Machine {
             .arg("-initrd")
             .arg(self.file("initramfs.gz"))
             .args(["-append", "console=ttyS0 quiet panic=-1"])
+            .args(["-qmp", &format!("unix:{},server=on,wait=off", self.file("qmp.sock").display())])
             .args(&self.qemu);
         let mut process = Process::start(&mut qemu)?;
+        for (cue, commands) in &self.cues {
+            process.wait_for(cue, limit)?;
+            qmp::execute(&self.file("qmp.sock"), commands)?;
+        }
         process.wait(limit)?;
         let console = process.log();
         match console.rsplit_once(VERDICT).map(|(_, code)| code.trim_start().starts_with('0')) {

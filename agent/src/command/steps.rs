@@ -45,8 +45,14 @@ pub(super) async fn execute(kind: Kind, call: Call) -> Result<Value, Error> {
         arguments.extend(own.clone());
     }
     info!(kind = name, step = step_name, "executing step");
-    let result = catalogue::execute(kind, step_name, arguments, running).await?;
-    Ok(json!({ format!("{name}_result"): result, format!("{name}_step"): step }))
+    let shown = |result: &Value| json!({ format!("{name}_result"): result, format!("{name}_step"): step });
+    match catalogue::execute(kind, step_name, arguments, running).await {
+        Ok(result) => Ok(shown(&result)),
+        Err(error) => {
+            let result = error.result().map(shown).map(Box::new);
+            Err(Error { result, ..error.into() })
+        }
+    }
 }
 
 /// What the step gets; the node that came with the request is kept.

@@ -43,8 +43,8 @@ impl Drop for Undone<'_> {
     }
 }
 
-/// All three steps, one after the other, on these disks; the error of each.
-fn errors_of_all_steps(disks: &[&LoopDevice], properties: Value) -> [String; 3] {
+/// All three steps, one after the other, on these disks; the error of each, and the records in it.
+fn errors_of_all_steps(disks: &[&LoopDevice], properties: Value) -> [(String, Value); 3] {
     let options = Options {
         allowed_devices: Some(disks.iter().map(|disk| disk.path().to_path_buf()).collect()),
         ..Options::default()
@@ -54,7 +54,7 @@ fn errors_of_all_steps(disks: &[&LoopDevice], properties: Value) -> [String; 3] 
     step.node = Arc::new(json!({"properties": properties, "driver_internal_info": fast}));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let text = |result: Result<Value, StepError>| match result {
-        Err(error) if error.kind == ErrorKind::BlockDeviceErase => error.chain(),
+        Err(error) if error.kind == ErrorKind::BlockDeviceErase => (error.chain(), error.result().unwrap().clone()),
         other => panic!("{other:?}"),
     };
     [
@@ -71,8 +71,11 @@ fn a_mounted_disk_fails_the_step_and_the_others_are_erased() {
     assert!(Command::new("mount").arg(mounted.path()).arg(point.path()).status().unwrap().success());
     let _mount = Undone { by: "umount", at: point.path() };
     for error in errors_of_all_steps(&[&mounted, &free], json!({})) {
+        let (error, records) = error;
         assert!(error.contains(&name(&mounted)) && error.contains("is mounted at"), "{error}");
         assert!(!error.contains(&name(&free)), "{error}");
+        assert_eq!(records[name(&mounted)]["outcome"], "failed", "{records}");
+        assert_eq!(records[name(&free)]["outcome"], "erased", "{records}");
     }
     assert!(has_file_system(&mounted) && !has_file_system(&free));
 }
@@ -83,7 +86,7 @@ fn a_disk_with_swap_space_in_use_fails_the_step() {
     assert!(Command::new("mkswap").arg("-q").arg(swap.path()).status().unwrap().success());
     assert!(Command::new("swapon").arg(swap.path()).status().unwrap().success());
     let _swap = Undone { by: "swapoff", at: swap.path() };
-    for error in errors_of_all_steps(&[&swap, &free], json!({})) {
+    for (error, _) in errors_of_all_steps(&[&swap, &free], json!({})) {
         assert!(error.contains(&name(&swap)) && error.contains("is swap space in use"), "{error}");
     }
     assert!(!has_file_system(&free));
@@ -106,7 +109,7 @@ fn a_disk_without_an_erase_command_is_overwritten_and_not_discarded() {
 #[test]
 fn a_skip_list_that_cannot_be_understood_fails_the_step_before_any_disk_is_touched() {
     let disk = disk("kept");
-    for error in errors_of_all_steps(&[&disk], json!({"skip_block_devices": [{"size": "<ge> large"}]})) {
+    for (error, _) in errors_of_all_steps(&[&disk], json!({"skip_block_devices": [{"size": "<ge> large"}]})) {
         assert!(error.contains(&name(&disk)) && error.contains("skip_block_devices cannot be understood"), "{error}");
     }
     assert!(has_file_system(&disk));

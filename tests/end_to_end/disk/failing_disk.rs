@@ -6,12 +6,18 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use ferric_hardware::block::{self, DevicePolicy, EligibleDevice};
 use ferric_hardware::machine::Machine as Host;
 use ferric_hardware::units::Bytes;
+use ferric_steps::clean::erase;
+use ferric_steps::clean::record::{Found, Outcome, Record};
 use ferric_steps::image::{self, Algorithm, Digest, ImageError, Location, Region, Verify, WriteRequest};
+use ferric_steps::options::{Erase, Options};
 use ferric_steps::progress::Progress;
+use ferric_steps::site::Site;
+use ferric_steps::step::Step;
 use ferric_tests::image::bootable;
 use ferric_tests::vm::Machine;
 use tokio_util::sync::CancellationToken;
@@ -113,5 +119,59 @@ pub(super) async fn inside() {
     for end in [0, 2, 5, 7] {
         assert!(is_wiped(end * MIB..(end + 1) * MIB), "the MiB at {end} is not empty");
     }
+    erasing().await;
     dmsetup(&["remove", "unreadable"]);
+}
+
+const OVERWRITE_WITH_ZEROS: Erase = Erase {
+    iterations: 0,
+    zeroize: true,
+    continue_if_secure_erase_failed: false,
+    nvme: true,
+    ata: true,
+    discard: false,
+    concurrency: 1,
+    skip_read_only: false,
+    guard: true,
+    verify_percent: 100,
+    stall: Duration::from_secs(600),
+};
+
+async fn erased(disk: EligibleDevice, options: Erase) -> Record {
+    let step = Step::new(Site::new(Host::host(), Options::default()));
+    tokio::task::spawn_blocking(move || erase::erase_named(&step, &disk, &options).unwrap()).await.unwrap()
+}
+
+/// Erasing disks that fail, forget or hang: the record says which block, and the disk does not count as erased.
+async fn erasing() {
+    let random = Erase { iterations: 1, zeroize: false, ..OVERWRITE_WITH_ZEROS };
+    let forgetful = format!("flakey {BELOW} AT 0 600 1 drop_writes");
+    for (target, options, expected) in [
+        ("error", OVERWRITE_WITH_ZEROS, "zeroing at byte 3145728: "),
+        ("error", random, "reading at byte 3145728: "),
+        (forgetful.as_str(), OVERWRITE_WITH_ZEROS, "byte 3145728 is not zero after erasing"),
+    ] {
+        let record = erased(failing(DATA, target), options).await;
+        dmsetup(&["remove", "failing"]);
+        assert_eq!(record.outcome, Outcome::Failed, "{record:?}");
+        assert!(record.reason.as_deref().unwrap().starts_with(expected), "{target}: {record:?}");
+    }
+
+    // A disk whose controller hangs is given up, and left alone when it comes back.
+    let disk = failing(DATA, &format!("linear {BELOW} AT"));
+    dmsetup(&["suspend", "--noflush", "--nolockfs", "failing"]);
+    let record = erased(disk, Erase { stall: Duration::from_secs(2), ..OVERWRITE_WITH_ZEROS }).await;
+    assert_eq!(record.outcome, Outcome::Failed, "{record:?}");
+    assert!(record.reason.as_deref().unwrap().contains("does not answer any more"), "{record:?}");
+    dmsetup(&["resume", "failing"]);
+    dmsetup(&["remove", "--retry", "failing"]);
+    assert!(content()[DATA..][..BAD * 512].iter().all(|byte| *byte == 0xa5), "it was erased after it was given up");
+
+    // And one that is well is erased, and every byte of it looked at.
+    let record = erased(failing(DATA, &format!("linear {BELOW} AT")), OVERWRITE_WITH_ZEROS).await;
+    dmsetup(&["remove", "failing"]);
+    assert_eq!(record.outcome, Outcome::Erased, "{record:?}");
+    let verified = record.verified.unwrap();
+    assert_eq!((verified.bytes, verified.found), (DISK_BYTES as u64, Found::Zeros));
+    assert!(content().iter().all(|byte| *byte == 0));
 }

@@ -22,7 +22,7 @@ use ferric_steps::{ErrorKind, catalogue};
 use ferric_tests::vm::Machine;
 use serde_json::{Value, json};
 
-use super::{failing_disk, other_acts};
+use super::{failing_disk, other_acts, slow_disks};
 use crate::image::partition_image_boot;
 
 const MIB: u64 = 1 << 20;
@@ -73,20 +73,27 @@ fn deployed_disk(file: &Path) {
 fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
     let mut machine = Machine::new(&[&MODULES[..], &other_acts::MODULES].concat()).unwrap();
     machine.qemu(&["-device", "virtio-scsi-pci,id=scsi"]);
-    let erased: Vec<_> =
-        ["nvme,serial=FERRIC-NVME", "scsi-hd,bus=scsi.0,serial=FERRIC-SCSI", "ide-hd,serial=FERRIC-ATA"]
-            .into_iter()
-            .map(|device| {
-                let file = machine.disk(device, DISK).unwrap();
-                fs::write(&file, "former user's data. ".repeat((DISK / 20) as usize)).unwrap();
-                fs::File::options().write(true).open(&file).unwrap().set_len(DISK).unwrap();
-                file
-            })
-            .collect();
+    let mut erased = Vec::new();
+    for device in [
+        "nvme,serial=FERRIC-NVME",
+        "nvme-ns,bus=shared,nsid=1,logical_block_size=4096,physical_block_size=4096",
+        "nvme-ns,bus=shared,nsid=2",
+        "scsi-hd,bus=scsi.0,serial=FERRIC-SCSI",
+        "ide-hd,serial=FERRIC-ATA",
+    ] {
+        if erased.len() == 1 {
+            machine.qemu(&["-device", "nvme,id=shared,serial=FERRIC-SHARED"]);
+        }
+        let file = machine.disk(device, DISK).unwrap();
+        fs::write(&file, "former user's data. ".repeat((DISK / 20) as usize)).unwrap();
+        fs::File::options().write(true).open(&file).unwrap().set_len(DISK).unwrap();
+        erased.push(file);
+    }
     let deployed = machine.disk("virtio-blk-pci", DISK).unwrap();
     deployed_disk(&deployed);
     failing_disk::prepare(&machine);
     other_acts::prepare(&machine);
+    slow_disks::prepare(&mut machine);
     partition_image_boot::prepare(&machine);
     let this = std::env::current_exe().unwrap();
     machine.program(&this).unwrap();
@@ -130,13 +137,14 @@ fn inside() {
         the_firmware_gets_and_loses_entries().await;
         partition_image_boot::deploy_in_the_machine().await;
         other_acts::inside().await;
+        slow_disks::inside().await;
     });
 }
 
 /// Express erase formats NVMe devices: not those that an array needs, and really the others.
 async fn a_member_of_an_array_that_nobody_assembled_is_not_formatted() {
     let mdadm = |arguments: &[&str]| run(Command::new("mdadm").args(arguments));
-    let others = [json!({"name": "/dev/vda"}), json!({"name": "/dev/sda"}), json!({"name": "/dev/sdb"})];
+    let others = ["vda", "sda", "sdb", "nvme1n1", "nvme1n2"].map(|name| json!({"name": format!("/dev/{name}")}));
     let step = step(json!({"uuid": "n", "properties": {"skip_block_devices": others}}));
     mdadm(&[
         "--create",
@@ -177,26 +185,40 @@ async fn nvme_erases_itself_and_the_others_are_overwritten() {
         })
     };
     // Without any overwriting, only a disk that erased itself can have lost its data.
-    let result = erase::erase_devices(&step(node(false))).await.unwrap();
-    let record = &result["/dev/nvme0n1"];
-    assert_eq!(
-        (&record["outcome"], &record["verified"]["found"]),
-        (&json!("erased"), &json!("no-old-data")),
-        "{record}"
-    );
-    assert!(record["method"].as_str().unwrap().starts_with("nvme-format-"), "{record}");
-    for left in ["/dev/sda", "/dev/sdb", "/dev/vda"] {
-        assert_eq!(result[left]["outcome"], "left", "{result}");
+    let records = erase::erase_devices(&step(node(false))).await.unwrap();
+    let devices: Vec<&String> = records.as_object().unwrap().keys().collect();
+    assert_eq!(devices, ["/dev/nvme0n1", "/dev/nvme1n1", "/dev/nvme1n2", "/dev/sda", "/dev/sdb", "/dev/vda"]);
+    for namespace in ["/dev/nvme0n1", "/dev/nvme1n1", "/dev/nvme1n2"] {
+        let record = &records[namespace];
+        assert!(record["method"].as_str().unwrap().starts_with("nvme-format-"), "{record}");
+        assert_eq!((&record["outcome"], &record["verified"]["found"]), (&json!("erased"), &json!("no-old-data")));
+        assert_eq!((&record["bytes"], record["model"].as_str()), (&json!(DISK), Some("QEMU NVMe Ctrl")));
+        assert!(first_bytes(namespace).iter().all(|byte| *byte == 0), "{namespace}");
     }
-    assert!(first_bytes("/dev/nvme0n1").iter().all(|byte| *byte == 0));
-    for disk in ["/dev/sda", "/dev/sdb"] {
+    assert_eq!(records["/dev/vda"]["outcome"], "left");
+    assert!(records["/dev/vda"]["reason"].as_str().unwrap().contains("skip_block_devices"), "{records}");
+    for (disk, serial) in [("/dev/sda", "FERRIC-SCSI"), ("/dev/sdb", "FERRIC-ATA")] {
+        let record = &records[disk];
+        assert_eq!((&record["outcome"], &record["serial"]), (&json!("left"), &json!(serial)), "{record}");
+        // What it lacks is named, command by command.
+        let not_used: Vec<&str> =
+            record["not_used"].as_array().unwrap().iter().map(|entry| entry["method"].as_str().unwrap()).collect();
+        assert_eq!(not_used.len(), 5, "{record}");
+        assert!(not_used.contains(&"ata-secure-erase") && not_used.contains(&"scsi-sanitize-block"), "{record}");
         assert!(
             first_bytes(disk).iter().any(|byte| *byte != 0),
-            "{disk} has no ATA security: nothing may have erased it"
+            "{disk} has no command that erases it: nothing may have erased it"
         );
     }
-    erase::erase_devices(&step(node(true))).await.unwrap();
+    let records = erase::erase_devices(&step(node(true))).await.unwrap();
     for disk in ["/dev/sda", "/dev/sdb"] {
+        let record = &records[disk];
+        assert_eq!(
+            (&record["method"], &record["verified"]["found"]),
+            (&json!("overwrite"), &json!("zeros")),
+            "{record}"
+        );
+        assert_eq!((&record["bytes"], &record["random_passes"]), (&json!(DISK), &json!(0)), "{record}");
         assert!(first_bytes(disk).iter().all(|byte| *byte == 0), "{disk}");
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ferric_hardware::aligned::{ALIGNMENT, AlignedBuffer};
 use ferric_hardware::block::EligibleDevice;
 use ferric_hardware::ioctl;
+use ferric_hardware::open_device::explained;
 use ferric_hardware::units::{BlockSize, Bytes};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc;
@@ -161,6 +162,16 @@ impl BlockTarget {
         Ok(())
     }
 
+    fn zero_absolute(&self, at: u64, len: u64) -> io::Result<()> {
+        if len < ZERO_BY_CALL {
+            return self.write_zeroes(at, len);
+        }
+        let [first, pages, last] = split(at, len);
+        self.write_zeroes(at, first.end)?;
+        self.zero_pages(at + pages.start, pages.end - pages.start)?;
+        self.write_zeroes(at + last.start, last.end - last.start)
+    }
+
     fn write_absolute(&self, at: u64, data: &[u8]) -> io::Result<()> {
         let [first, pages, last] = split(at, data.len() as u64);
         let part = |range: &Range<u64>| &data[range.start as usize..range.end as usize];
@@ -210,18 +221,11 @@ impl Target for BlockTarget {
     }
 
     fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
-        self.write_absolute(self.start + at, data)
+        self.write_absolute(self.start + at, data).map_err(|error| explained(&self.cached, error))
     }
 
     fn zero(&self, at: u64, len: u64) -> io::Result<()> {
-        let at = self.start + at;
-        if len < ZERO_BY_CALL {
-            return self.write_zeroes(at, len);
-        }
-        let [first, pages, last] = split(at, len);
-        self.write_zeroes(at, first.end)?;
-        self.zero_pages(at + pages.start, pages.end - pages.start)?;
-        self.write_zeroes(at + last.start, last.end - last.start)
+        self.zero_absolute(self.start + at, len).map_err(|error| explained(&self.cached, error))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
@@ -237,7 +241,7 @@ impl Target for BlockTarget {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.cached.sync_data()
+        self.cached.sync_data().map_err(|error| explained(&self.cached, error))
     }
 }
 
