@@ -1,15 +1,21 @@
 //! What one conductor can stand: prints figures, asserts that nothing is lost.
 //!
-//! `cargo bench -p conductor-stub --bench load -- [life|heartbeats|lists|artefacts]… [MACHINES]`
+//! `cargo bench -p conductor-stub --bench load -- [life|heartbeats|lists|artefacts|variants]… [MACHINES]`
 
 #[expect(dead_code, reason = "nobody kills it here")]
 mod conductor;
 mod fleet;
+mod live_iso;
 mod readers;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use conductor_stub::config::Config;
+use conductor_stub::media::Medium;
+use conductor_stub::ramdisk::{Form, Ramdisk, Ramdisks};
+use conductor_stub::server::Server;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -40,6 +46,9 @@ async fn main() -> Result<()> {
     }
     if wanted("artefacts") {
         artefacts().await?;
+    }
+    if wanted("variants") {
+        variants(machines.unwrap_or(1000)).await?;
     }
     Ok(())
 }
@@ -94,7 +103,7 @@ async fn waiting(machines: u32, lists: bool, heartbeats: bool) -> Result<()> {
     let fleet = Fleet::start(&conductor.url, PERIOD, Client::new()).await?;
     let mut nodes: Vec<(u32, Uuid)> = Vec::new();
     // Not all at once: it is not their way here that counts.
-    let turns = std::sync::Arc::new(tokio::sync::Semaphore::new(32));
+    let turns = Arc::new(tokio::sync::Semaphore::new(32));
     nodes.extend(
         all(machines, |number| {
             let (fleet, turns) = (fleet.clone(), turns.clone());
@@ -224,4 +233,34 @@ async fn published(fleet: &Fleet, number: u32, file: &std::path::Path) -> Result
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(fleet.last_step(node)["image_info"]["urls"][0].as_str().context("a URL")?.to_owned())
+}
+
+/// The time from a new node to the first bytes of its variant of an ISO.
+async fn variants(machines: u32) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let iso = live_iso::live_iso(folder.path(), 100)?;
+    let server = Server::start(Config::default(), &folder.path().join("state"), ([127, 0, 0, 1], 0).into()).await?;
+    let artefacts = Arc::clone(&server.conductor.artefacts);
+    let media = Arc::clone(&server.conductor.media);
+    let ramdisks = Ramdisks { efi: None, iso: None, artefacts, media };
+    let base = Ramdisk { medium: Medium::of_host(iso), form: Form::Iso };
+    let client = Client::new();
+    let mut times = Vec::new();
+    for number in 0..machines {
+        let start = Instant::now();
+        let token = format!("ipa-agent-token={number:043}").parse()?;
+        let url = ramdisks.issue(Uuid::new_v4(), base.clone(), vec![token]).await?;
+        let first = client.get(url).header("Range", "bytes=0-2047").send().await?.error_for_status()?.bytes().await?;
+        times.push(start.elapsed());
+        ensure!(first.len() == 2048, "{} bytes", first.len());
+    }
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    println!(
+        "variants: {machines} of an ISO of 100 MiB, from a new node to its first bytes: median {:.1?}, 99 % below {:.1?}",
+        at(0.5),
+        at(0.99)
+    );
+    server.stop().await;
+    Ok(())
 }

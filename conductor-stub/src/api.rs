@@ -106,6 +106,7 @@ pub fn router(conductor: Shared, access: Arc<Access>, faults: Arc<Faults>) -> Ro
         .route("/stub/nodes/{node}", get(own::node))
         .route("/stub/nodes/{node}/console", get(console::stream))
         .route("/stub/journal", get(own::journal))
+        .route("/stub/media", get(own::media))
         .route(
             "/stub/faults",
             get(own::faults).post(own::add_fault).delete(own::clear_faults).with_state(Arc::clone(&faults)),

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
+use crate::media::overlay::Overlay;
+use crate::store::artefacts::Stored;
 use crate::store::{Store, StoreError};
 use crate::token;
 use crate::urls::Urls;
@@ -28,6 +30,15 @@ pub struct Artefacts {
 struct Readers {
     count: AtomicUsize,
     turns: Semaphore,
+}
+
+/// What is published under a URL: a file, and what is different in it for the one who is given it.
+#[derive(Debug)]
+pub struct Published {
+    /// The file.
+    pub path: PathBuf,
+    /// What is to be laid over it.
+    pub overlay: Option<Overlay>,
 }
 
 /// Somebody who fetches a file, until this is dropped.
@@ -71,18 +82,43 @@ impl Artefacts {
     /// # Errors
     /// When the database refuses.
     pub fn publish(&self, node: Uuid, name: &str, file: &Path) -> Result<String, StoreError> {
-        let secret = self.store.save_artefact(node, name, &token::generate(), file)?;
+        self.save(node, name, file, None)
+    }
+
+    /// The same with other bytes in some places.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn publish_variant(
+        &self,
+        node: Uuid,
+        name: &str,
+        file: &Path,
+        overlay: &Overlay,
+    ) -> Result<String, StoreError> {
+        self.save(node, name, file, Some(&overlay.encode()))
+    }
+
+    fn save(&self, node: Uuid, name: &str, file: &Path, overlay: Option<&[u8]>) -> Result<String, StoreError> {
+        let secret = self.store.save_artefact(node, name, &token::generate(), file, overlay)?;
         Ok(format!("{}/artefacts/{secret}/{name}", self.urls.files()))
     }
 
-    /// The file published as `name` under `secret`.
+    /// What is published as `name` under `secret`.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn find(&self, secret: &str, name: &str) -> Result<Option<PathBuf>, StoreError> {
-        let published = self.store.artefact(secret, name)?;
+    pub fn find(&self, secret: &str, name: &str) -> Result<Option<Published>, StoreError> {
+        let Some(Stored { path, overlay }) = self.store.artefact(secret, name)? else { return Ok(None) };
         // A folder on the way may have become a link to somewhere else meanwhile.
-        Ok(published.filter(|file| file.canonicalize().is_ok_and(|real| real == *file)))
+        if !path.canonicalize().is_ok_and(|real| real == path) {
+            return Ok(None);
+        }
+        Ok(match overlay.map(|encoded| Overlay::decode(&encoded)) {
+            None => Some(Published { path, overlay: None }),
+            Some(Some(overlay)) => Some(Published { path, overlay: Some(overlay) }),
+            Some(None) => None,
+        })
     }
 
     /// Notes that the file under `secret` is fetched.
@@ -100,11 +136,11 @@ impl Artefacts {
         self.store.fetches(node)
     }
 
-    /// Takes back what was published as `name` of a node and returns its file.
+    /// Takes back what was published as `name` of a node.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn withdraw(&self, node: Uuid, name: &str) -> Result<Option<PathBuf>, StoreError> {
+    pub fn withdraw(&self, node: Uuid, name: &str) -> Result<(), StoreError> {
         self.store.delete_artefact(node, name)
     }
 

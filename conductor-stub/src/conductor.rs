@@ -17,6 +17,7 @@ use crate::events::{Events, Kind};
 use crate::files::AllowedFolders;
 use crate::journal::Journal;
 use crate::lock::{Lock, Locks};
+use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::node::{Node, Progress};
 use crate::store::history::Happening;
@@ -43,6 +44,8 @@ pub struct Conductor {
     pub authority: Option<String>,
     /// Its files for machines.
     pub artefacts: Arc<Artefacts>,
+    /// Files of others and of this host, for machines.
+    pub media: Arc<Media>,
     /// Where files of this host may be that nodes name.
     pub allowed: AllowedFolders,
     /// The hardware types.

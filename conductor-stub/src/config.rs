@@ -52,10 +52,16 @@ pub struct Config {
     pub max_json_body_size_inspection: usize,
     /// The URL under which BMCs reach this conductor, by default the same (`[deploy]external_http_url`).
     pub external_http_url: Option<String>,
-    /// The agent's EFI program as `make ramdisk` builds it; a node's `driver_info/deploy_efi` wins.
-    pub ramdisk_efi: Option<PathBuf>,
-    /// The agent's ISO; a node's `driver_info/deploy_iso` wins.
-    pub ramdisk_iso: Option<PathBuf>,
+    /// The agent's EFI program as `make ramdisk` builds it, by path or URL; a node's `driver_info/deploy_efi` wins.
+    pub ramdisk_efi: Option<String>,
+    /// The agent's ISO, by path or URL; a node's `driver_info/deploy_iso` wins (`[conductor]deploy_iso`).
+    #[serde(alias = "deploy_iso")]
+    pub ramdisk_iso: Option<String>,
+    /// What files that came from servers and that were made may take on the disk, MiB (`[deploy]iso_cache_size`).
+    pub media_cache_size: u64,
+    /// Certificate authorities (PEM) of the servers that files come from, besides the system's
+    /// (`[conductor]webserver_verify_ca`).
+    pub webserver_verify_ca: Option<PathBuf>,
     /// Folders below which a node may name files of this host, as images, ISOs and logs (`[conductor]file_url_allowed_paths`). By
     /// default [`IMAGES`]; where everybody on this host is admitted and nobody else, also what all may read in the temporary
     /// directory.
@@ -144,6 +150,8 @@ impl Default for Config {
             external_http_url: None,
             ramdisk_efi: None,
             ramdisk_iso: None,
+            media_cache_size: 20480,
+            webserver_verify_ca: None,
             file_url_allowed_paths: None,
             enabled_hardware_types: vec!["redfish".into(), "fake-hardware".into()],
             journal_kib: 0,

@@ -8,6 +8,7 @@
 //!   counted
 //! - [`state_dir`]: where all that is kept; [`files`]: what else on this host may be read; [`boot_url`]: what may be
 //!   written into the configuration of others
+//! - [`media`]: what machines boot and write, every file once
 //! - [`urls`], [`artefacts`], [`ramdisk`], [`dhcp`]: what a machine boots and where it is told so;
 //!   [`services`]: all of that for drivers
 //! - [`redfish`]: the Redfish client
@@ -54,6 +55,7 @@ pub mod journal;
 pub mod lock;
 pub mod log;
 pub mod mask;
+pub mod media;
 pub mod metrics;
 pub mod node;
 pub mod page;

@@ -1,23 +1,23 @@
-//! The agent's ramdisk as one file that firmware boots, and copies of it that carry one node's kernel arguments.
+//! The agent's ramdisk as one file that firmware boots, and what of it carries one node's kernel arguments.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ferric_ignition::kernel_arguments::{KernelArgument, KernelArgumentError};
 use ferric_ignition::live_iso::{LiveIso, LiveIsoError};
-use ferric_ignition::patch::{self, Patch};
+use ferric_ignition::patch::Patch;
 use ferric_ignition::uki::{Uki, UkiError};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::artefacts::Artefacts;
-use crate::files::{self, AllowedFolders, FileError};
+use crate::media::overlay::Overlay;
+use crate::media::source::{Source, SourceError};
+use crate::media::{Media, MediaError, Medium, Wanted};
 use crate::node::{MacAddress, Node};
-use crate::state_dir::private_folder;
 use crate::store::StoreError;
 
 /// Kernel parameters for the ramdisk (`ipa-api-url` and so on).
@@ -29,24 +29,21 @@ pub enum RamdiskError {
     /// Nobody said where it is.
     #[error("no ramdisk to boot: set {0}")]
     Unknown(&'static str),
-    /// A node names something that is no file here.
-    #[error("driver_info/{key} must be the path of a file")]
-    NotLocal {
-        /// The key.
-        key: &'static str,
-    },
-    /// A node names a file that it may not.
+    /// A node names no file.
     #[error("driver_info/{key}: {cause}")]
     Named {
         /// The key.
         key: &'static str,
         /// Why not.
-        cause: FileError,
+        cause: SourceError,
     },
+    /// It is not to be had.
+    #[error("ramdisk {0}")]
+    Media(#[from] Arc<MediaError>),
     /// A parameter that is no kernel argument.
     #[error(transparent)]
     Argument(#[from] KernelArgumentError),
-    /// The file cannot be read or its copy not written.
+    /// The file cannot be read.
     #[error("ramdisk {}: {cause}", path.display())]
     File {
         /// The file.
@@ -63,7 +60,7 @@ pub enum RamdiskError {
         cause: UkiError,
     },
     /// The work was cut off.
-    #[error("writing the ramdisk: {0}")]
+    #[error("reading the ramdisk: {0}")]
     Aborted(#[from] tokio::task::JoinError),
     /// It cannot be published.
     #[error(transparent)]
@@ -78,13 +75,22 @@ pub enum RamdiskError {
     },
 }
 
-/// A ramdisk that many nodes share.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ramdisk {
+/// How firmware takes a ramdisk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
     /// Kernel, initramfs and command line in one EFI program (a UKI).
-    Efi(PathBuf),
+    Efi,
     /// An ISO with areas for kernel arguments.
-    Iso(PathBuf),
+    Iso,
+}
+
+/// A ramdisk that many nodes share.
+#[derive(Debug, Clone)]
+pub struct Ramdisk {
+    /// The file.
+    pub medium: Medium,
+    /// What it is.
+    pub form: Form,
 }
 
 impl Ramdisk {
@@ -93,59 +99,65 @@ impl Ramdisk {
 
     /// The name under which firmware sees it; firmware goes by the suffix.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Efi(_) => Self::NAMES[0],
-            Self::Iso(_) => Self::NAMES[1],
+        match self.form {
+            Form::Efi => Self::NAMES[0],
+            Form::Iso => Self::NAMES[1],
         }
     }
 
-    /// Writes a copy to `target` that boots with further `arguments`.
+    /// Where it is.
+    fn path(&self) -> &Path {
+        &self.medium.path
+    }
+
+    /// What is different in it when it boots with further `arguments`.
     ///
     /// # Errors
-    /// When there is no room for the arguments, or a file fails.
-    pub fn copy_with(&self, arguments: &[KernelArgument], target: &Path) -> Result<(), RamdiskError> {
-        let (Self::Efi(path) | Self::Iso(path)) = self;
-        let file = |path: &Path| {
-            let path = path.to_owned();
-            move |cause| RamdiskError::File { path, cause }
-        };
-        let mut base = File::open(path).map_err(file(path))?;
+    /// When there is no room for the arguments, or the file cannot be read.
+    pub fn with(&self, arguments: &[KernelArgument]) -> Result<Overlay, RamdiskError> {
+        let failed = |cause| RamdiskError::File { path: self.path().to_owned(), cause };
+        let base = File::open(self.path()).map_err(failed)?;
         let patches = self.patches(&base, arguments)?;
-        // The arguments may hold a token: nobody else reads the copy.
-        let copy = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(target);
-        let mut copy = copy.map_err(file(target))?;
-        patch::copy(&mut base, &mut copy, &patches).map_err(file(target))
+        Overlay::new(&base, patches).map_err(failed)
     }
 
     fn patches(&self, base: &File, arguments: &[KernelArgument]) -> Result<Vec<Patch>, RamdiskError> {
-        match self {
-            Self::Efi(path) => Uki::read(base)
+        let path = || self.path().to_owned();
+        match self.form {
+            Form::Efi => Uki::read(base)
                 .and_then(|uki| uki.append_kernel_arguments(arguments))
                 .map(|patch| vec![patch])
-                .map_err(|cause| RamdiskError::Efi { path: path.clone(), cause }),
-            Self::Iso(path) => LiveIso::read(base)
+                .map_err(|cause| RamdiskError::Efi { path: path(), cause }),
+            Form::Iso => LiveIso::read(base)
                 .and_then(|mut iso| {
                     iso.append_kernel_arguments(arguments)?;
                     iso.patches()
                 })
-                .map_err(|cause| RamdiskError::Iso { path: path.clone(), cause }),
+                .map_err(|cause| RamdiskError::Iso { path: path(), cause }),
         }
     }
 }
 
-/// The ramdisks of all nodes: what they boot that name none of their own, and the copies that each of them boots.
+/// The ramdisks of all nodes: what they boot that name none of their own, and how each of them gets its own.
 #[derive(Debug)]
 pub struct Ramdisks {
     /// An EFI program.
-    pub efi: Option<PathBuf>,
+    pub efi: Option<Wanted>,
     /// An ISO.
-    pub iso: Option<PathBuf>,
-    /// Where the nodes' copies are.
-    pub folder: PathBuf,
+    pub iso: Option<Wanted>,
     /// How they are published.
     pub artefacts: Arc<Artefacts>,
-    /// Where those may be that nodes name.
-    pub allowed: AllowedFolders,
+    /// How they come here.
+    pub media: Arc<Media>,
+}
+
+/// What a node boots, by where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Choice {
+    /// What the node names.
+    Named(Wanted, Form),
+    /// What the configuration names, which may be any file of this host.
+    Configured(Wanted, Form),
 }
 
 impl Ramdisks {
@@ -153,70 +165,79 @@ impl Ramdisks {
     /// before the ISO.
     ///
     /// # Errors
-    /// [`RamdiskError::Unknown`].
-    pub fn for_http(&self, node: &Node) -> Result<Ramdisk, RamdiskError> {
-        let efi = |path| Some(Ramdisk::Efi(path));
-        let iso = |path| Some(Ramdisk::Iso(path));
-        (self.named(node, "deploy_efi")?.and_then(efi))
-            .or(self.named(node, "deploy_iso")?.and_then(iso))
-            .or_else(|| self.efi.clone().and_then(efi))
-            .or_else(|| self.iso.clone().and_then(iso))
-            .ok_or(RamdiskError::Unknown("driver_info/deploy_efi or driver_info/deploy_iso"))
+    /// When there is none, or it is not to be had.
+    pub async fn for_http(&self, node: &Node) -> Result<Ramdisk, RamdiskError> {
+        self.have(self.choose_for_http(node)?).await
     }
 
     /// What is inserted as virtual media.
     ///
     /// # Errors
-    /// [`RamdiskError::Unknown`].
-    pub fn for_media(&self, node: &Node) -> Result<Ramdisk, RamdiskError> {
-        let path = self.named(node, "deploy_iso")?.or_else(|| self.iso.clone());
-        path.map(Ramdisk::Iso).ok_or(RamdiskError::Unknown("driver_info/deploy_iso"))
+    /// When there is none, or it is not to be had.
+    pub async fn for_media(&self, node: &Node) -> Result<Ramdisk, RamdiskError> {
+        self.have(self.choose_for_media(node)?).await
     }
 
-    /// A file that the node names, as a path or a `file://` URL.
-    fn named(&self, node: &Node, key: &'static str) -> Result<Option<PathBuf>, RamdiskError> {
-        let text = node.spec.driver_info.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let Some(text) = text else { return Ok(None) };
-        let path = files::local(text).ok_or(RamdiskError::NotLocal { key })?;
-        Ok(Some(self.allowed.file(&path).map_err(|cause| RamdiskError::Named { key, cause })?))
+    fn choose_for_http(&self, node: &Node) -> Result<Choice, RamdiskError> {
+        let named = |form| move |wanted| Choice::Named(wanted, form);
+        let configured = |form| move |wanted| Choice::Configured(wanted, form);
+        (named_by(node, "deploy_efi")?.map(named(Form::Efi)))
+            .or(named_by(node, "deploy_iso")?.map(named(Form::Iso)))
+            .or_else(|| self.efi.clone().map(configured(Form::Efi)))
+            .or_else(|| self.iso.clone().map(configured(Form::Iso)))
+            .ok_or(RamdiskError::Unknown("driver_info/deploy_efi or driver_info/deploy_iso"))
     }
 
-    /// Publishes a copy of `base` for one node that boots with further `arguments`, and returns its URL.
+    fn choose_for_media(&self, node: &Node) -> Result<Choice, RamdiskError> {
+        let named = named_by(node, "deploy_iso")?.map(|wanted| Choice::Named(wanted, Form::Iso));
+        named
+            .or_else(|| self.iso.clone().map(|wanted| Choice::Configured(wanted, Form::Iso)))
+            .ok_or(RamdiskError::Unknown("driver_info/deploy_iso"))
+    }
+
+    async fn have(&self, choice: Choice) -> Result<Ramdisk, RamdiskError> {
+        match choice {
+            Choice::Configured(Wanted { source: Source::File(path), .. }, form) => {
+                Ok(Ramdisk { medium: Medium::of_host(path), form })
+            }
+            Choice::Named(wanted, form) | Choice::Configured(wanted, form) => {
+                Ok(Ramdisk { medium: self.media.get(&wanted).await?, form })
+            }
+        }
+    }
+
+    /// Publishes `base` for one node so that it boots with further `arguments`, and returns its URL.
     ///
     /// # Errors
-    /// When the copy cannot be written or published.
+    /// When there is no room for them, or it cannot be published.
     pub async fn issue(
         &self,
         node: Uuid,
         base: Ramdisk,
         arguments: Vec<KernelArgument>,
     ) -> Result<String, RamdiskError> {
-        let folder = self.folder.join(node.to_string());
-        let (name, copy) = (base.name(), folder.join(base.name()));
-        let target = copy.clone();
-        let written = tokio::task::spawn_blocking(move || {
-            private_folder(&folder).map_err(|cause| RamdiskError::File { path: folder, cause })?;
-            base.copy_with(&arguments, &target)
-        });
-        written.await??;
-        Ok(self.artefacts.publish(node, name, &copy)?)
+        let read = tokio::task::spawn_blocking(move || base.with(&arguments).map(|overlay| (base, overlay)));
+        let (base, overlay) = read.await??;
+        Ok(self.artefacts.publish_variant(node, base.name(), base.path(), &overlay)?)
     }
 
     /// Takes back what [`Ramdisks::issue`] published.
     ///
     /// # Errors
-    /// When the database or the file system fails.
+    /// When the database fails.
     pub fn withdraw(&self, node: Uuid) -> Result<(), RamdiskError> {
         for name in Ramdisk::NAMES {
             self.artefacts.withdraw(node, name)?;
         }
-        // Also what was written and not published, or withdrawn and not removed.
-        let folder = self.folder.join(node.to_string());
-        match std::fs::remove_dir_all(&folder) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(RamdiskError::File { path: folder, cause }),
-            _ => Ok(()),
-        }
+        Ok(())
     }
+}
+
+/// A file that the node names, by path or URL, and what it must be (`…_checksum`).
+fn named_by(node: &Node, key: &'static str) -> Result<Option<Wanted>, RamdiskError> {
+    let text = |key: &str| node.spec.driver_info.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let wanted = text(key).map(|source| Wanted::new(source, text(&format!("{key}_checksum"))));
+    wanted.transpose().map_err(|cause| RamdiskError::Named { key, cause })
 }
 
 /// The kernel arguments of one node: the conductor's parameters, the network card it boots from, and what
@@ -246,6 +267,9 @@ pub fn arguments(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::AllowedFolders;
+    use crate::media;
+    use crate::media::shelf::Shelf;
     use crate::node::Spec;
     use crate::store::Store;
     use crate::urls::Urls;
@@ -255,28 +279,42 @@ mod tests {
         Node::new(Uuid::new_v4(), spec)
     }
 
-    #[test]
-    fn a_node_names_its_ramdisk_or_gets_the_configured_one() {
+    fn ramdisks(folder: &Path, file: Option<&str>) -> Ramdisks {
+        let store = Arc::new(Store::in_memory().unwrap());
+        let wanted = |suffix: &str| file.map(|file| Wanted::new(&format!("{file}{suffix}"), None).unwrap());
+        let shelf = Shelf::open(&folder.join("media"), 1 << 20, Arc::clone(&store)).unwrap();
+        let allowed = AllowedFolders::new(&[folder.to_owned()], Path::new("/none"));
+        let media = Arc::new(Media::new(shelf, media::client(None).unwrap(), allowed));
+        let artefacts = Arc::new(Artefacts::new(store, Urls::new("http://192.0.2.1", None, None)));
+        Ramdisks { efi: wanted(".efi"), iso: wanted(".iso"), artefacts, media }
+    }
+
+    #[tokio::test]
+    async fn a_node_names_its_ramdisk_or_gets_the_configured_one() {
         let folder = tempfile::tempdir().unwrap();
         let named = folder.path().join("own.iso");
         std::fs::write(&named, "x").unwrap();
-        let ramdisks = |file: Option<&str>| {
-            let store = Arc::new(Store::in_memory().unwrap());
-            let path = |suffix: &str| file.map(|file| format!("{file}{suffix}").into());
-            let allowed = AllowedFolders::new(&[folder.path().to_owned()], Path::new("/none"));
-            let artefacts = Arc::new(Artefacts::new(store, Urls::new("http://192.0.2.1", None, None)));
-            Ramdisks { efi: path(".efi"), iso: path(".iso"), folder: "/none".into(), artefacts, allowed }
-        };
-        let configured = ramdisks(Some("/r"));
+        let configured = ramdisks(folder.path(), Some("/r"));
+        let chosen = |ramdisk: Ramdisk| (ramdisk.medium.path, ramdisk.form);
         let plain = node(serde_json::json!({}));
-        assert_eq!(configured.for_http(&plain).unwrap(), Ramdisk::Efi("/r.efi".into()));
-        assert_eq!(configured.for_media(&plain).unwrap(), Ramdisk::Iso("/r.iso".into()));
+        assert_eq!(chosen(configured.for_http(&plain).await.unwrap()), ("/r.efi".into(), Form::Efi));
+        assert_eq!(chosen(configured.for_media(&plain).await.unwrap()), ("/r.iso".into(), Form::Iso));
         let own = node(serde_json::json!({"deploy_iso": format!("file://{}", named.display())}));
-        assert_eq!(configured.for_http(&own).unwrap(), Ramdisk::Iso(named.canonicalize().unwrap()));
-        let foreign = node(serde_json::json!({"deploy_iso": "/etc/shadow"}));
-        let error = configured.for_http(&foreign).unwrap_err().to_string();
-        assert!(error.starts_with("driver_info/deploy_iso: /etc/shadow is not below"), "{error}");
-        let error = ramdisks(None).for_media(&plain).unwrap_err().to_string();
+        let expected = (named.canonicalize().unwrap(), Form::Iso);
+        assert_eq!(chosen(configured.for_http(&own).await.unwrap()), expected);
+        for (source, refusal) in [
+            ("/etc/shadow", "ramdisk /etc/shadow is not below"),
+            (
+                "oci://registry/ramdisk:1",
+                "driver_info/deploy_iso: \"oci://registry/ramdisk:1\": files of registries (oci)",
+            ),
+            ("ramdisk.iso", "driver_info/deploy_iso: \"ramdisk.iso\" must be"),
+        ] {
+            let foreign = node(serde_json::json!({"deploy_iso": source}));
+            let error = configured.for_http(&foreign).await.unwrap_err().to_string();
+            assert!(error.starts_with(refusal), "{error}");
+        }
+        let error = ramdisks(folder.path(), None).for_media(&plain).await.unwrap_err().to_string();
         assert_eq!(error, "no ramdisk to boot: set driver_info/deploy_iso");
     }
 

@@ -7,7 +7,7 @@ mod stall;
 pub mod tls;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,9 @@ use crate::flow::recovery::{self, RecoveryError};
 use crate::flow::watch;
 use crate::journal::Journal;
 use crate::lock::Locks;
+use crate::media::shelf::{Shelf, ShelfError};
+use crate::media::source::SourceError;
+use crate::media::{self, Media, Wanted};
 use crate::metrics::Metrics;
 use crate::ramdisk::Ramdisks;
 use crate::services::BootServices;
@@ -83,6 +86,20 @@ pub enum StartError {
     /// Its DHCP server.
     #[error(transparent)]
     Dhcp(#[from] DhcpError),
+    /// Its files for machines.
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
+    /// A ramdisk that is named wrongly.
+    #[error("ramdisk {0}")]
+    Ramdisk(#[from] SourceError),
+    /// Whom it is to believe.
+    #[error("webserver_verify_ca {}: {cause}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// Its socket.
     #[error("listening on {address}: {cause}")]
     Listen {
@@ -150,13 +167,13 @@ impl Server {
             Some(settings) => Some(Dhcp::start(settings, &state_dir.join("dhcp"), &store.ports()?).await?),
             None => None,
         };
+        let media = Arc::new(media(&config, &state_dir, &store, &allowed)?);
         let services = Arc::new(BootServices {
             ramdisks: Ramdisks {
-                efi: config.ramdisk_efi.clone(),
-                iso: config.ramdisk_iso.clone(),
-                folder: state_dir.join("ramdisks"),
+                efi: configured(&config.ramdisk_efi)?,
+                iso: configured(&config.ramdisk_iso)?,
                 artefacts: Arc::clone(&artefacts),
-                allowed: allowed.clone(),
+                media: Arc::clone(&media),
             },
             artefacts: Arc::clone(&artefacts),
             allowed: allowed.clone(),
@@ -181,6 +198,7 @@ impl Server {
             urls,
             authority: tls.as_ref().and_then(|tls| tls.authority.clone()),
             artefacts,
+            media,
             started_at: clock::now(),
         });
         recovery::recover(&conductor)?;
@@ -213,6 +231,29 @@ impl Server {
             dhcp.stop().await;
         }
     }
+}
+
+/// What the configuration names is used wherever it is.
+fn configured(ramdisk: &Option<String>) -> Result<Option<Wanted>, StartError> {
+    Ok(ramdisk.as_deref().filter(|text| !text.is_empty()).map(|text| Wanted::new(text, None)).transpose()?)
+}
+
+fn media(
+    config: &Config,
+    state_dir: &StateDir,
+    store: &Arc<Store>,
+    allowed: &AllowedFolders,
+) -> Result<Media, StartError> {
+    let shelf = Shelf::open(&state_dir.join("media"), config.media_cache_size << 20, Arc::clone(store))?;
+    let failed = |path: &PathBuf, cause: String| StartError::Authorities { path: path.clone(), cause };
+    let authorities = match &config.webserver_verify_ca {
+        Some(path) => Some((path, std::fs::read(path).map_err(|error| failed(path, error.to_string()))?)),
+        None => None,
+    };
+    let pem = authorities.as_ref().map(|(_, pem)| pem.as_slice());
+    let path = config.webserver_verify_ca.clone().unwrap_or_default();
+    let client = media::client(pem).map_err(|error| failed(&path, error.to_string()))?;
+    Ok(Media::new(shelf, client, allowed.clone()))
 }
 
 /// `is_for_trials`: whoever is on this host is admitted, and nobody else.

@@ -50,7 +50,7 @@ pub struct Store {
 }
 
 /// What makes a database of the last version one of this; the first step is also taken on those from before versions.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     "CREATE TABLE IF NOT EXISTS nodes (
         uuid TEXT PRIMARY KEY, name TEXT UNIQUE, provision_state TEXT NOT NULL, document TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS ports (
@@ -75,6 +75,7 @@ const MIGRATIONS: [&str; 5] = [
     "CREATE TABLE allocations (
         uuid TEXT PRIMARY KEY, name TEXT UNIQUE, node_uuid TEXT REFERENCES nodes(uuid) ON DELETE CASCADE,
         document TEXT NOT NULL);",
+    "ALTER TABLE artefacts ADD COLUMN overlay BLOB;",
 ];
 
 const SETTINGS: &str = "
@@ -194,7 +195,7 @@ mod tests {
         for _ in 0..2 {
             let store = Store::open(&file).unwrap();
             store.save_node(&node, &[Happening::now(&node, "state", "x", Value::Null)]).unwrap();
-            store.save_artefact(node.uuid, "a", "s", Path::new("/x")).unwrap();
+            store.save_artefact(node.uuid, "a", "s", Path::new("/x"), None).unwrap();
             assert_eq!(store.fetches(node.uuid).unwrap(), [("a".to_owned(), None)]);
         }
         assert_eq!(Store::open(&file).unwrap().history(node.uuid).unwrap().len(), 2);

@@ -12,8 +12,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
 
-use crate::artefacts::{Artefacts, Reader};
+use crate::artefacts::{Artefacts, Published, Reader};
 use crate::error::ApiError;
+use crate::media::overlay::Overlay;
 
 /// `GET` and `HEAD /artefacts/{secret}/{name}`.
 ///
@@ -24,13 +25,18 @@ pub async fn serve(
     Path((secret, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let path = artefacts.find(&secret, &name)?.ok_or(ApiError::NotFound)?;
+    let Published { path, overlay } = artefacts.find(&secret, &name)?.ok_or(ApiError::NotFound)?;
     let internal = |error: io::Error| ApiError::Internal(error.to_string());
     let mut file = File::open(&path).map_err(|_| ApiError::NotFound)?;
     let metadata = file.metadata().map_err(internal)?;
     let size = metadata.len();
+    if overlay.as_ref().is_some_and(|overlay| !overlay.fits(&metadata)) {
+        tracing::warn!(file = %path.display(), "the file is another one than a machine was to get with changes of its own");
+        return Err(ApiError::NotFound);
+    }
     artefacts.note_fetch(&secret);
-    let etag = format!("\"{:x}-{:x}-{:x}\"", metadata.ino(), metadata.mtime_nsec() ^ metadata.mtime(), size);
+    let changes = overlay.as_ref().map(|overlay| format!("-{}", overlay.digest())).unwrap_or_default();
+    let etag = format!("\"{:x}-{:x}-{size:x}{changes}\"", metadata.ino(), metadata.mtime_nsec() ^ metadata.mtime());
     let base = [
         (header::ETAG, etag.clone()),
         (header::ACCEPT_RANGES, "bytes".into()),
@@ -51,14 +57,10 @@ pub async fn serve(
         Some(Range::Part { start, length }) => (StatusCode::PARTIAL_CONTENT, start, length),
     };
     file.seek(SeekFrom::Start(start)).map_err(internal)?;
-    let reader = artefacts.reader();
-    let body = Body::from_stream(try_unfold((file, length, reader), async |(file, left, reader)| {
-        if left == 0 {
-            return Ok(None);
-        }
-        let (chunk, file) = read(file, left, &reader).await?;
-        let left = left - chunk.len() as u64;
-        Ok::<_, io::Error>(Some((chunk, (file, left, reader))))
+    let piece = Piece { file, overlay, position: start, left: length };
+    let body = Body::from_stream(try_unfold((piece, artefacts.reader()), async |(piece, reader)| {
+        let next = piece.next(&reader).await?;
+        Ok::<_, io::Error>(next.map(|(chunk, piece)| (chunk, (piece, reader))))
     }));
     let mut response = (status, base, [(header::CONTENT_LENGTH, length.to_string())], body).into_response();
     if status == StatusCode::PARTIAL_CONTENT
@@ -69,19 +71,39 @@ pub async fn serve(
     Ok(response)
 }
 
-/// The next bytes of a file of which `left` are wanted; a file that has become shorter is an error.
-async fn read(file: File, left: u64, reader: &Reader) -> io::Result<(Bytes, File)> {
-    let size = left.min(reader.chunk_bytes() as u64);
-    let _turn = reader.turn().await;
-    let read = move || {
-        let mut chunk = Vec::with_capacity(size as usize);
-        (&file).take(size).read_to_end(&mut chunk)?;
-        match chunk.is_empty() {
-            true => Err(io::ErrorKind::UnexpectedEof.into()),
-            false => Ok((Bytes::from(chunk), file)),
+/// What is still to be sent of a file.
+struct Piece {
+    file: File,
+    overlay: Option<Overlay>,
+    /// Of its next byte.
+    position: u64,
+    /// Bytes.
+    left: u64,
+}
+
+impl Piece {
+    /// The next bytes; a file that has become shorter is an error.
+    async fn next(mut self, reader: &Reader) -> io::Result<Option<(Bytes, Self)>> {
+        if self.left == 0 {
+            return Ok(None);
         }
-    };
-    tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+        let size = self.left.min(reader.chunk_bytes() as u64);
+        let _turn = reader.turn().await;
+        let read = move || {
+            let mut chunk = Vec::with_capacity(size as usize);
+            (&self.file).take(size).read_to_end(&mut chunk)?;
+            if chunk.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Some(overlay) = &self.overlay {
+                overlay.lay_over(self.position, &mut chunk);
+            }
+            self.position += chunk.len() as u64;
+            self.left -= chunk.len() as u64;
+            Ok(Some((Bytes::from(chunk), self)))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+    }
 }
 
 /// Firmware decides by the type how to boot what it loads.

@@ -12,6 +12,7 @@ use super::body::{Answer, Json};
 use super::fault::{Fault, Faults};
 use crate::clock;
 use crate::conductor::{Conductor, Shared};
+use crate::error::ApiError;
 use crate::node::{Node, Progress, Summary};
 
 /// A node as lists show it.
@@ -71,6 +72,22 @@ pub async fn node(State(conductor): State<Shared>, Path(ident): Path<String>) ->
         },
         "console": conductor.consoles.file(&node, &conductor.store.ports_of(node.uuid)?).is_some(),
         "history": history.iter().map(|happening| happening.view(node.uuid)).collect::<Vec<_>>(),
+    });
+    Ok(axum::Json(body).into_response())
+}
+
+/// `GET /stub/media`: the files that are kept, and what is published for which node and how much of it is the node's own.
+///
+/// # Errors
+/// When the database or the folder cannot be read.
+pub async fn media(State(conductor): State<Shared>) -> Answer {
+    let shelf = conductor.media.shelf();
+    let kept = shelf.entries().map_err(|error| ApiError::Internal(error.to_string()))?;
+    let body = json!({
+        "limit_bytes": shelf.limit_bytes(),
+        "bytes": kept.iter().map(|entry| entry.bytes).sum::<u64>(),
+        "kept": kept,
+        "published": conductor.store.published()?,
     });
     Ok(axum::Json(body).into_response())
 }

@@ -53,7 +53,8 @@ pub enum Kind {
     Qemu(QemuMachine),
 }
 
-/// A program that runs while the machine is on and was booted from anything but its disk.
+/// A program that runs while the machine is on and was booted from anything but its disk. The variable `BOOT_URL` has what
+/// firmware was told to fetch.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessMachine {

@@ -39,6 +39,7 @@ impl ProcessState {
         let log = OpenOptions::new().create(true).append(true).open(&self.machine.log)?;
         let child = mortal(&self.machine.command)?
             .envs(&self.machine.environment)
+            .envs(boot.url().map(|url| ("BOOT_URL", url)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

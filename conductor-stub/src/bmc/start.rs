@@ -21,6 +21,16 @@ pub enum BootSource {
     UefiHttp(Option<String>),
 }
 
+impl BootSource {
+    /// What firmware is told to fetch.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::UefiHttp(url) => url.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// A virtual drive and the file in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Loaded<'a> {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::coreos::folder::ReleaseFolder;
 use crate::coreos::stream::{self, KINDS, Kind, Release, RemoteFile};
-use crate::coreos::transfer;
+use crate::media::transfer;
 use crate::tls;
 
 /// Stream metadata are some kilobytes.

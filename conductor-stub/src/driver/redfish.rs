@@ -4,7 +4,7 @@
 //! - `redfish-virtual-media`: the BMC presents the ISO as a CD
 //! - `http`: as the first, but the URL comes from our DHCP server
 //!
-//! Each way the node gets a copy of its own, with its parameters and its token on the kernel command line. A user's ISO
+//! Each way the node gets a variant of its own, with its parameters and its token on the kernel command line. A user's ISO
 //! is booted the same ways, as it is.
 
 mod management;
@@ -254,8 +254,8 @@ impl Connection for Bmc {
         Box::pin(async move {
             let ramdisks = &self.services.ramdisks;
             let base = match boot_interface(node)? {
-                BootInterface::Https | BootInterface::Http => ramdisks.for_http(node),
-                BootInterface::VirtualMedia => ramdisks.for_media(node),
+                BootInterface::Https | BootInterface::Http => ramdisks.for_http(node).await,
+                BootInterface::VirtualMedia => ramdisks.for_media(node).await,
             };
             let base = base.map_err(failed)?;
             let mac = self.services.boot_address(node.uuid).map_err(failed)?;

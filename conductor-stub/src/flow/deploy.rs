@@ -101,7 +101,7 @@ impl StepFamily for Deployment {
     fn finish<'a>(&'a self, task: &'a mut Task) -> BoxFuture<'a, Result<(), FlowError>> {
         Box::pin(async {
             task.node.internal.plan = None;
-            task.conductor.artefacts.withdraw_all(task.node.uuid)?;
+            power::withdraw(task)?;
             task.step_to(Event::Done)
         })
     }
@@ -173,7 +173,6 @@ async fn tear_down_agent(task: &mut Task) -> Result<(), FlowError> {
 /// When the machine cannot be switched.
 pub async fn undo(task: &mut Task) -> Result<(), FlowError> {
     power::tear_down(task).await?;
-    task.conductor.artefacts.withdraw_all(task.node.uuid)?;
     allocation::end(task)?;
     task.node.spec.instance_info.clear();
     task.node.spec.instance_uuid = None;

@@ -1,9 +1,12 @@
 //! Why an operation fails.
 
+use std::sync::Arc;
+
 use crate::agent_client::AgentError;
 use crate::driver::DriverError;
 use crate::error::ApiError;
 use crate::files::FileError;
+use crate::media::MediaError;
 use crate::state::NoTransition;
 use crate::store::StoreError;
 
@@ -19,6 +22,9 @@ pub enum FlowError {
     /// A file that may not be used.
     #[error("image {0}")]
     File(#[from] FileError),
+    /// A file that is not to be had.
+    #[error("image {0}")]
+    Media(#[from] Arc<MediaError>),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -10,8 +10,11 @@ use crate::flow::configdrive;
 use crate::flow::error::FlowError;
 use crate::flow::task::Task;
 use crate::mask;
+use crate::media::Wanted;
+use crate::media::checksum::Checksum;
 use crate::node::{Node, Object};
 
+const DOWNLOAD_SOURCE: &str = "image_download_source";
 /// How long a server may be silent when an image is checked.
 const URL_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -26,6 +29,7 @@ pub fn validate(node: &Node, allowed: &AllowedFolders) -> Result<(), FlowError> 
     })?;
     let has_digest = text(info, "image_checksum").is_some()
         || (text(info, "image_os_hash_algo").is_some() && text(info, "image_os_hash_value").is_some());
+    is_had_here(node)?;
     if let Some(file) = files::local(source) {
         allowed.file(&file)?;
     } else if !has_digest {
@@ -44,6 +48,17 @@ pub async fn prepare(task: &mut Task) -> Result<(), FlowError> {
     let node = &mut task.node;
     let source = text(&node.spec.instance_info, "image_source").unwrap_or_default().to_owned();
     let url = match files::local(&source) {
+        None if is_had_here(node)? => {
+            // The agent verifies it once more, also by those that are too weak for us.
+            let digest = text(&node.spec.instance_info, "image_os_hash_value")
+                .or(text(&node.spec.instance_info, "image_checksum"))
+                .filter(|digest| digest.parse::<Checksum>().is_ok());
+            let wanted = Wanted::new(&source, digest).map_err(|error| FlowError::Refused(error.to_string()))?;
+            let medium = task.conductor.media.get(&wanted).await?;
+            let path = source.split(['?', '#']).next().unwrap_or_default();
+            let name = path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("image");
+            task.conductor.artefacts.publish(node.uuid, name, &medium.path)?
+        }
         None => {
             check_url(&source).await?;
             source
@@ -67,6 +82,17 @@ pub async fn prepare(task: &mut Task) -> Result<(), FlowError> {
         node.spec.instance_info.insert("configdrive".into(), rendered.into());
     }
     Ok(task.save()?)
+}
+
+/// Whether an image of a server comes to machines by way of this conductor (`image_download_source`: `http`, as long as
+/// nothing is said, or `local`).
+fn is_had_here(node: &Node) -> Result<bool, FlowError> {
+    let said = text(&node.spec.instance_info, DOWNLOAD_SOURCE).or(text(&node.spec.driver_info, DOWNLOAD_SOURCE));
+    match said.unwrap_or("http") {
+        "http" => Ok(false),
+        "local" => Ok(true),
+        other => Err(FlowError::Refused(format!("{DOWNLOAD_SOURCE} is {other}: must be http or local"))),
+    }
 }
 
 /// `image_info` and the config drive, if there is one.

@@ -43,17 +43,30 @@ async fn prepare(task: &mut Task, parameters: &Parameters) -> Result<(), FlowErr
     Ok(())
 }
 
-/// Switches off and takes back what was prepared for the ramdisk: the disk is next.
+/// Switches off and takes back what was prepared and published for the node: the disk is next.
 ///
 /// # Errors
-/// When the machine cannot be switched.
+/// When the machine cannot be switched, or the database refuses.
 pub async fn tear_down(task: &mut Task) -> Result<(), FlowError> {
     let off = set(task, PowerState::Off).await;
     // A machine that does not switch off must not keep the ramdisk either.
     let cleared = boot_disk(task).await;
+    withdraw(task)?;
     task.save()?;
     off?;
     cleared
+}
+
+/// Takes back all that was published for the node; files that nobody needs any longer may go.
+///
+/// # Errors
+/// When the database refuses.
+pub fn withdraw(task: &Task) -> Result<(), FlowError> {
+    task.conductor.artefacts.withdraw_all(task.node.uuid)?;
+    if let Err(error) = task.conductor.media.shelf().tidy() {
+        tracing::warn!("clearing the folder of media up: {error}");
+    }
+    Ok(())
 }
 
 /// The disk is next; media and overrides of the ramdisk are taken away.

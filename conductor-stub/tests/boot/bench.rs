@@ -1,6 +1,5 @@
 //! A conductor, a Redfish emulator, and a machine that is a process which never calls.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use conductor_stub::bmc::account::Account;
@@ -28,7 +27,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ramdisk.efi"), efi_program()).unwrap();
         let machine = json!({"uuid": UUID, "name": "machine-0", "macs": [MAC],
-            "process": {"command": ["sleep", "600"], "log": folder.path().join("machine.log")}});
+            "process": {"command": ["sh", "-c", "echo booted $BOOT_URL; exec sleep 600"], "log": folder.path().join("machine.log")}});
         let setup = Setup {
             listen: ([127, 0, 0, 1], 0).into(),
             account: Some(Account { user: "admin".into(), password: "secret".into() }),
@@ -106,13 +105,24 @@ impl Bench {
         assert!(request.body(json!([fault]).to_string()).send().await.unwrap().status().is_success());
     }
 
-    /// The node's copies of the ramdisk.
-    pub(crate) fn copies(&self) -> Vec<PathBuf> {
-        let nodes = std::fs::read_dir(self.folder.path().join("conductor/ramdisks")).into_iter().flatten();
-        nodes
-            .flat_map(|node| std::fs::read_dir(node.unwrap().path()).unwrap())
-            .map(|file| file.unwrap().path())
-            .collect()
+    /// What firmware was told to fetch at the last start.
+    pub(crate) async fn boot_url(&self) -> String {
+        loop {
+            let log = std::fs::read_to_string(self.folder.path().join("machine.log")).unwrap_or_default();
+            if let Some(url) = log.lines().rev().find_map(|line| line.strip_prefix("booted ")) {
+                return url.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The names of what is published for the node.
+    pub(crate) async fn published(&self) -> Vec<String> {
+        let node = self.call(Method::GET, "/v1/nodes/n1", None).await;
+        // The node may have another name.
+        let Some(uuid) = node["uuid"].as_str() else { return Vec::new() };
+        let fetches = self.server.conductor.artefacts.fetches(uuid.parse().unwrap()).unwrap();
+        fetches.into_iter().map(|(name, _)| name).collect()
     }
 
     /// Nothing switched on, inserted, overridden or published.
@@ -122,6 +132,6 @@ impl Bench {
         assert_eq!(system["Boot"]["HttpBootUri"], Value::Null);
         assert!(matches!(system["Boot"]["BootSourceOverrideTarget"].as_str(), Some("None" | "Hdd")), "{system}");
         assert_eq!(self.redfish("/VirtualMedia/Cd").await["Inserted"], false);
-        assert_eq!(self.copies(), Vec::<PathBuf>::new());
+        assert_eq!(self.published().await, Vec::<String>::new());
     }
 }

@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, MAC, UUID};
+use crate::efi::iso;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -59,7 +60,7 @@ async fn a_live_iso_comes_changes_and_goes() {
     let bench = Bench::start(Config::default()).await;
     let iso = |name: &str| {
         let file = bench.folder.path().join(name);
-        std::fs::write(&file, "an ISO").unwrap();
+        std::fs::write(&file, iso()).unwrap();
         format!("  online: true\n  image: {{url: 'file://{}', format: live-iso}}\n", file.display())
     };
     let (first, second) = (iso("first.iso"), iso("second.iso"));
@@ -125,7 +126,7 @@ async fn a_wrong_password_is_said_and_mended_by_applying_again() {
 async fn who_is_busy_is_waited_for_and_who_refuses_is_quoted() {
     let bench = Bench::start(Config::default()).await;
     let iso = bench.folder.path().join("live.iso");
-    std::fs::write(&iso, "an ISO").unwrap();
+    std::fs::write(&iso, self::iso()).unwrap();
     let running = format!("  online: true\n  image: {{url: 'file://{}', format: live-iso}}\n", iso.display());
     let stopped = running.replace("online: true", "online: false");
     assert_eq!(apply(&bench, &running).await, Ok(Change::Created));

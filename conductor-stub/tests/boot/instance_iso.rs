@@ -5,14 +5,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, MAC, UUID};
-
-const ISO: &[u8] = b"not an ISO, but nobody looks into it";
+use crate::efi;
 
 /// A node in `available` that is to run `boot_iso`; an ISO is at the returned path.
 async fn available(boot_interface: &str) -> (Bench, String) {
     let bench = Bench::start(Config { automated_clean: false, ..Config::default() }).await;
     let iso = bench.folder.path().join("live.iso");
-    std::fs::write(&iso, ISO).unwrap();
+    std::fs::write(&iso, efi::iso()).unwrap();
     bench.enrol(boot_interface, json!({})).await;
     bench.verb("manage", "manageable").await;
     bench.verb("provide", "available").await;
@@ -45,13 +44,38 @@ async fn an_iso_is_booted_at_every_start_until_the_node_is_undeployed() {
     let inserted = drive(&bench).await;
     assert_eq!((&inserted["inserted"], &inserted["media_types"]), (&json!(true), &json!(["CD", "DVD"])));
     let url = inserted["image"].as_str().unwrap().to_owned();
-    assert_eq!(bench.client.get(&url).send().await.unwrap().bytes().await.unwrap(), ISO);
+    assert_eq!(bench.client.get(&url).send().await.unwrap().bytes().await.unwrap(), efi::iso());
     let agent = bench.call(Method::GET, &format!("/v1/lookup?addresses={MAC}"), None).await;
     assert!(agent["error_message"].is_string(), "no agent belongs there: {agent}");
 
     bench.verb("deleted", "available").await;
     bench.assert_clear().await;
     assert_eq!(bench.client.get(&url).send().await.unwrap().status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn an_iso_of_a_server_comes_by_way_of_the_conductor_unless_its_url_is_to_be_handed_on() {
+    let (bench, iso) = available("redfish-virtual-media").await;
+    let node = bench.call(Method::GET, "/v1/nodes/n1", None).await["uuid"].as_str().unwrap().parse().unwrap();
+    // Any server will do; this is one.
+    let elsewhere = bench.server.conductor.artefacts.publish(node, "elsewhere.iso", iso.as_ref()).unwrap();
+    patch(&bench, "/instance_info/boot_iso", json!(elsewhere)).await;
+    patch(&bench, "/instance_info/boot_iso_one_shot", json!("true")).await;
+    bench.verb("active", "active").await;
+    let inserted = drive(&bench).await["image"].as_str().unwrap().to_owned();
+    assert_ne!(inserted, elsewhere);
+    assert_eq!(bench.client.get(&inserted).send().await.unwrap().bytes().await.unwrap(), efi::iso());
+    let kept = bench.call(Method::GET, "/stub/media", None).await;
+    assert_eq!((&kept["bytes"], &kept["kept"][0]["in_use"]), (&json!(efi::iso().len()), &json!(true)), "{kept}");
+    bench.verb("deleted", "available").await;
+    let kept = bench.call(Method::GET, "/stub/media", None).await;
+    assert_eq!(kept["bytes"], 0, "it was for one use: {kept}");
+
+    let elsewhere = bench.server.conductor.artefacts.publish(node, "elsewhere.iso", iso.as_ref()).unwrap();
+    patch(&bench, "/instance_info/boot_iso", json!(elsewhere)).await;
+    patch(&bench, "/instance_info/ramdisk_image_download_source", json!("http")).await;
+    bench.verb("active", "active").await;
+    assert_eq!(drive(&bench).await["image"], elsewhere);
 }
 
 #[tokio::test]
@@ -105,8 +129,18 @@ async fn an_iso_that_cannot_be_had_leaves_nothing_behind() {
     assert!(refused["error_message"].as_str().unwrap().contains("live.iso.missing is not a file"), "{refused}");
 
     let dead = format!("http://{}/none/live.iso", bench.server.address);
+    let file = |name: &str, content: &[u8]| {
+        let path = bench.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let whole = efi::iso();
+    let silent = [&whole[..17 * 2048], &whole[18 * 2048..], &[0; 2048]].concat();
     for (source, fault, reason) in [
         (dead, None, "404"),
+        (file("truncated.iso", &whole[..whole.len() - 1]), None, "is incomplete"),
+        (file("text.iso", b"not an ISO"), None, "not an ISO 9660 image"),
+        (file("silent.iso", &silent), None, "has no boot loader"),
         (iso.clone(), Some(json!({"path": "InsertMedia", "status": 400, "message": "no such image"})), "no such image"),
         (iso, Some(json!({"path": "Reset", "status": 400, "message": "no power"})), "no power"),
     ] {

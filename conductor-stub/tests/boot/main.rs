@@ -6,6 +6,9 @@ mod bench;
 mod efi;
 mod hosts;
 mod instance_iso;
+#[path = "../../load/live_iso.rs"]
+mod live_iso;
 mod management;
 mod ramdisk;
 mod trouble;
+mod variants;

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::bench::{Bench, MAC};
 
 #[tokio::test]
-async fn a_node_boots_a_copy_of_its_own_and_the_override_names_it() {
+async fn a_node_boots_a_variant_of_its_own_and_the_override_names_it() {
     let bench = Bench::start(Config::default()).await;
     bench.enrol("redfish-https", json!({"kernel_append_params": "ipa-debug=1"})).await;
     assert_eq!(bench.verb("manage", "manageable").await["power_state"], "power off");
@@ -54,11 +54,9 @@ async fn the_ramdisk_brings_its_token_and_a_look_up_shows_none() {
     bench.verb("provide", "clean wait").await;
     let node = bench.call(Method::GET, "/v1/nodes/n1", None).await;
     assert_eq!(node["driver_internal_info"]["agent_secret_token"], "******", "{node}");
-    let published = bench.copies();
-    let [copy] = &published[..] else { panic!("{published:?}") };
-    let uuid = node["uuid"].as_str().unwrap().parse().unwrap();
-    let url = bench.server.conductor.artefacts.publish(uuid, "agent.efi", copy).unwrap();
-    let token = token(&bench, &url).await;
+    assert_eq!(bench.published().await, ["agent.efi"]);
+    let uuid = node["uuid"].as_str().unwrap();
+    let token = token(&bench, &bench.boot_url().await).await;
 
     let known = bench.call(Method::GET, &format!("/v1/lookup?addresses={MAC}"), None).await;
     assert_eq!(known["config"]["agent_token"], "******", "{known}");

@@ -33,9 +33,7 @@ async fn a_machine_that_fetched_its_ramdisk_is_told_from_one_that_did_not() {
     bench.enrol("redfish-https", json!({})).await;
     bench.verb("manage", "manageable").await;
     bench.verb("inspect", "inspect wait").await;
-    let published = bench.copies();
-    let uuid = bench.call(Method::GET, "/v1/nodes/n1", None).await["uuid"].as_str().unwrap().parse().unwrap();
-    let url = bench.server.conductor.artefacts.publish(uuid, "agent.efi", &published[0]).unwrap();
+    let url = bench.boot_url().await;
     assert!(bench.client.get(url).send().await.unwrap().status().is_success());
     let node = bench.at_rest("inspect failed").await;
     let error = node["last_error"].as_str().unwrap();

@@ -92,9 +92,9 @@ impl Lab {
     fn assert_clear(&self) -> Result<()> {
         assert_eq!(self.redfish("")?["Boot"]["BootSourceOverrideTarget"], "Hdd");
         assert_eq!(self.redfish("/VirtualMedia/Cd")?["Inserted"], false);
-        let copies = self.folder.path().join("conductor/ramdisks");
-        let left: Vec<_> = fs::read_dir(copies.join(&self.node)).into_iter().flatten().collect();
-        assert!(left.is_empty(), "copies of the ramdisk are left: {left:?}");
+        let media: Value =
+            serde_json::from_slice(&curl(&[&format!("http://127.0.0.1:{}/stub/media", self.api_port)])?)?;
+        assert_eq!(media["published"], json!([]));
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 
 use super::machine::{Machine, Memory};
 use crate::bench::MAC;
-use crate::efi::efi_program;
+use crate::efi::{efi_program, iso};
 
 const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,9 +54,9 @@ impl Lab {
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("ramdisk.efi"), efi_program()).unwrap();
         std::fs::write(path("image.raw"), "an image").unwrap();
-        std::fs::write(path("live.iso"), "an ISO").unwrap();
+        std::fs::write(path("live.iso"), iso()).unwrap();
         let running = path("running");
-        let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600", running.display());
+        let script = format!("echo $$ $BOOT_URL > {0}.new; mv {0}.new {0}; exec sleep 600", running.display());
         let machine = json!({"uuid": UUID, "name": "machine-0", "macs": [MAC],
             "process": {"command": ["sh", "-c", script], "log": path("machine.log")}});
         let setup = Setup {
@@ -75,8 +75,7 @@ impl Lab {
         std::fs::write(path("config.json"), config.to_string()).unwrap();
         let memory: Arc<Mutex<Memory>> = Arc::default();
         let api = format!("http://127.0.0.1:{port}");
-        let machine =
-            Machine { running, ramdisks: path("state/ramdisks"), api: api.clone(), memory: Arc::clone(&memory) };
+        let machine = Machine { running, api: api.clone(), memory: Arc::clone(&memory) };
         let machine = tokio::spawn(machine.live());
         let mut lab = Self {
             folder,
@@ -358,9 +357,9 @@ impl Lab {
         let wanted: &[&str] = if ends.inserted { &["Cd"] } else { &["None", "Hdd"] };
         assert!(wanted.contains(&target), "{target} {}", told());
         assert_eq!(self.drive().await["Inserted"], ends.inserted, "{}", told());
-        let copies = std::fs::read_dir(self.state().join("ramdisks")).into_iter().flatten().flatten();
-        let copies = copies.filter(|folder| std::fs::read_dir(folder.path()).unwrap().next().is_some());
-        assert_eq!(copies.count(), 0, "{}", told());
+        let (_, media) = self.call(Method::GET, "/stub/media", Value::Null).await.unwrap();
+        let ours = |file: &Value| file["name"].as_str().unwrap().starts_with("agent.");
+        assert!(!media["published"].as_array().unwrap().iter().any(ours), "{media} {}", told());
         let memory = self.memory.lock().unwrap();
         assert_eq!(memory.commands, ends.commands, "{}", told());
         assert!(ends.boots.contains(&memory.boots), "{} boots, {}", memory.boots, told());

@@ -15,10 +15,8 @@ use crate::bench::MAC;
 /// What its ramdisk does, on and on.
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
-    /// Has the id of the process that stands for the running ramdisk.
+    /// Has the id of the process that stands for the running ramdisk, and the URL that it was booted from.
     pub(super) running: PathBuf,
-    /// The node's copies of the ramdisk.
-    pub(super) ramdisks: PathBuf,
     pub(super) api: String,
     pub(super) memory: Arc<Mutex<Memory>>,
 }
@@ -49,7 +47,7 @@ impl Machine {
     }
 
     fn process(&self) -> Option<i32> {
-        let id: i32 = std::fs::read_to_string(&self.running).ok()?.trim().parse().ok()?;
+        let id: i32 = std::fs::read_to_string(&self.running).ok()?.split_whitespace().next()?.parse().ok()?;
         kill(Pid::from_raw(id), None).ok().map(|()| id)
     }
 
@@ -58,9 +56,22 @@ impl Machine {
     }
 
     /// The kernel arguments of this boot; none when the ramdisk is no ramdisk of ours.
-    fn arguments(&self) -> Option<Vec<(String, String)>> {
-        let folder = std::fs::read_dir(&self.ramdisks).ok()?.flatten().next()?.path();
-        let ramdisk = std::fs::read(folder.join("agent.efi")).ok()?;
+    async fn arguments(&self, client: &Client, id: i32) -> Option<Vec<(String, String)>> {
+        let running = std::fs::read_to_string(&self.running).ok()?;
+        let url = running.split_whitespace().nth(1).filter(|url| url.ends_with("agent.efi"))?;
+        // The conductor may be away, or go in the middle of its answer.
+        let ramdisk = loop {
+            let body = match client.get(url).send().await {
+                Ok(answer) if answer.status().is_success() => answer.bytes().await,
+                Ok(_) => return None,
+                Err(error) => Err(error),
+            };
+            match body {
+                Ok(body) => break body,
+                Err(_) if self.is_on(id) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(_) => return None,
+            }
+        };
         let line = String::from_utf8(ramdisk[1024..].to_vec()).ok()?;
         let words = line.split_whitespace().filter_map(|word| word.split_once('='));
         Some(words.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
@@ -68,7 +79,7 @@ impl Machine {
 
     async fn boot(&self, client: &Client, id: i32) {
         let silent = self.memory.lock().unwrap().silent;
-        let Some(arguments) = self.arguments().filter(|_| !silent) else { return };
+        let Some(arguments) = self.arguments(client, id).await.filter(|_| !silent) else { return };
         let value = |name: &str| arguments.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         if let Some(url) = value("ipa-inspection-callback-url") {
             let data = json!({"inventory": {"interfaces": [{"name": "eth0", "mac_address": MAC, "ipv4_address": "192.0.2.5"}]}});

@@ -1,0 +1,107 @@
+//! A thousand machines boot one ISO, each with kernel arguments of its own, and it is on the disk once.
+
+use std::fs::{self, File};
+use std::io::Cursor;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use conductor_stub::config::Config;
+use conductor_stub::media::Medium;
+use conductor_stub::ramdisk::{Form, Ramdisk, Ramdisks};
+use ferric_ignition::kernel_arguments::KernelArgument;
+use ferric_ignition::live_iso::LiveIso;
+use ferric_ignition::patch;
+use reqwest::header::{ACCEPT_RANGES, CONTENT_LENGTH, ETAG, IF_RANGE, RANGE};
+use uuid::Uuid;
+
+use crate::bench::Bench;
+use crate::live_iso::{AREA_BYTES, live_iso};
+
+const VARIANTS: usize = 1000;
+const ISO_MIB: u64 = 100;
+const GROWTH_MIB: u64 = 10;
+
+/// Bytes of a folder on the disk.
+fn disk_use(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { disk_use(&path) } else { path.metadata().unwrap().blocks() * 512 }).sum()
+}
+
+fn arguments(number: usize) -> Vec<KernelArgument> {
+    let token = format!("ipa-agent-token={number:043}");
+    [token.as_str(), "ipa-api-url=http://192.0.2.1:6385", "BOOTIF=01-52-54-00-aa-bb-01"]
+        .map(|word| word.parse().unwrap())
+        .to_vec()
+}
+
+#[tokio::test]
+async fn a_thousand_variants_are_one_iso_on_the_disk() {
+    let bench = Bench::start(Config::default()).await;
+    let iso = live_iso(bench.folder.path(), ISO_MIB).unwrap();
+    let state = bench.folder.path().join("conductor");
+    let ramdisks = Ramdisks {
+        efi: None,
+        iso: None,
+        artefacts: bench.server.conductor.artefacts.clone(),
+        media: bench.server.conductor.media.clone(),
+    };
+    let base = Ramdisk { medium: Medium::of_host(iso.clone()), form: Form::Iso };
+    let before = disk_use(&state);
+    let mut urls = Vec::new();
+    for number in 0..VARIANTS {
+        urls.push(ramdisks.issue(Uuid::new_v4(), base.clone(), arguments(number)).await.unwrap());
+    }
+    let grown = disk_use(&state) - before;
+    assert!(grown < GROWTH_MIB << 20, "{grown} bytes");
+
+    let mut tags = std::collections::BTreeSet::new();
+    for (number, url) in urls.iter().enumerate() {
+        let mut live = LiveIso::read(File::open(&iso).unwrap()).unwrap();
+        live.append_kernel_arguments(&arguments(number)).unwrap();
+        let patches = live.patches().unwrap();
+        assert_eq!(patches.len(), 2);
+        for area in patches {
+            // It begins before the area and ends behind it.
+            let (start, end) = (area.offset - 6, area.offset + area.bytes.len() as u64 + 3);
+            let range = format!("bytes={start}-{end}");
+            let answer = bench.client.get(url).header(RANGE, range).send().await.unwrap();
+            assert_eq!(answer.status(), 206);
+            let piece = answer.bytes().await.unwrap();
+            assert_eq!(piece[..6], *b"linux ");
+            assert_eq!(piece[6..6 + AREA_BYTES], area.bytes);
+            assert_eq!(piece[6 + AREA_BYTES..], *b"\nboo");
+        }
+        if number % 250 == 0 {
+            let mut copy = Vec::new();
+            patch::copy(&mut File::open(&iso).unwrap(), &mut copy, &live.patches().unwrap()).unwrap();
+            let served = bench.client.get(url).send().await.unwrap().bytes().await.unwrap();
+            assert!(served == copy, "variant {number} is not the copy");
+            assert!(
+                LiveIso::read(Cursor::new(served))
+                    .unwrap()
+                    .kernel_arguments()
+                    .unwrap()
+                    .contains(&format!("={number:043}"))
+            );
+        }
+        let head = bench.client.head(url).send().await.unwrap();
+        let header = |name| head.headers()[&name].to_str().unwrap().to_owned();
+        assert_eq!(header(CONTENT_LENGTH), iso.metadata().unwrap().len().to_string());
+        assert_eq!(header(ACCEPT_RANGES), "bytes");
+        tags.insert(header(ETAG));
+    }
+    assert_eq!(tags.len(), VARIANTS, "every variant is another entity");
+    assert!(tags.iter().all(|tag| tag.starts_with('"')), "strong tags");
+    // A download that goes on is one of the same variant.
+    let other =
+        bench.client.get(&urls[0]).header(RANGE, "bytes=9-").header(IF_RANGE, tags.last().unwrap()).send().await;
+    let own = bench.client.head(&urls[0]).send().await.unwrap().headers()[&ETAG].clone();
+    if own != tags.last().unwrap().as_str() {
+        assert_eq!(other.unwrap().status(), 200);
+    }
+
+    // Another file under the same name is not changed for anybody.
+    fs::write(iso.with_extension("new"), "another one").unwrap();
+    fs::rename(iso.with_extension("new"), &iso).unwrap();
+    assert_eq!(bench.client.get(&urls[0]).send().await.unwrap().status(), 404);
+}
