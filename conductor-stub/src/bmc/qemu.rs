@@ -146,16 +146,13 @@ impl QemuState {
         add("-device", "virtio-rng-pci".into());
         add("-device", "virtio-scsi-pci,id=scsi".into());
         add("-device", "qemu-xhci,id=xhci".into());
-        // A boot index makes the firmware prefer that device this time; without any, its own boot order rules.
-        let index = |wanted: bool| if wanted { ",bootindex=0" } else { "" };
-        let first = |slot: Slot| start.drives.iter().find(|drive| drive.slot == slot).map(|drive| drive.number);
-        let boots = match start.source {
-            BootSource::Cd => first(Slot::Cd),
-            BootSource::Usb => first(Slot::Usb),
-            _ => None,
+        let order = boot_order(start, machine.disks.len());
+        let index = |device: Device| {
+            let place = order.iter().position(|other| *other == device);
+            place.map(|place| format!(",bootindex={place}")).unwrap_or_default()
         };
         for drive in &start.drives {
-            let (number, boots) = (drive.number, index(boots == Some(drive.number)));
+            let (number, boots) = (drive.number, index(Device::Drive(drive.number)));
             match (drive.slot, drive.file) {
                 (Slot::Cd, file) => {
                     let file = file.map(|file| format!(",format=raw,file={}", file.display())).unwrap_or_default();
@@ -174,10 +171,9 @@ impl QemuState {
         }
         add("-netdev", format!("{},id=net0", machine.network));
         let mac = self.mac.as_ref().map(|mac| format!(",mac={mac}")).unwrap_or_default();
-        let pxe = start.source == BootSource::Pxe;
         // UEFI has its own network boot; BIOS has the NIC's.
-        let rom = if pxe && start.legacy { "" } else { ",romfile=" };
-        add("-device", format!("virtio-net-pci,netdev=net0{rom}{mac}{}", index(pxe)));
+        let rom = if start.source == BootSource::Pxe && start.legacy { "" } else { ",romfile=" };
+        add("-device", format!("virtio-net-pci,netdev=net0{rom}{mac}{}", index(Device::Nic)));
         for (number, disk) in machine.disks.iter().enumerate() {
             add("-drive", format!("if=none,id=disk{number},format=raw,discard=unmap,file={}", disk.file.display()));
             let device = match disk.bus {
@@ -186,7 +182,8 @@ impl QemuState {
                 Bus::Scsi => "scsi-hd,bus=scsi.0",
                 Bus::Ata => "ide-hd",
             };
-            add("-device", format!("{device},drive=disk{number},serial={}", disk.serial(number)));
+            let (serial, boots) = (disk.serial(number), index(Device::Disk(number)));
+            add("-device", format!("{device},drive=disk{number},serial={serial}{boots}"));
         }
         words.extend(machine.arguments.iter().cloned());
         words
@@ -252,6 +249,32 @@ impl QemuState {
     }
 }
 
+/// A device that can boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Device {
+    Disk(usize),
+    Drive(usize),
+    Nic,
+}
+
+/// The order in which the firmware tries devices, this time: the one that was asked for, then disks, media, network. All of
+/// them, always: OVMF forgets the boot entries of devices that have no place, and a boot from CD would cost the disk its own.
+fn boot_order(start: &Start<'_>, disks: usize) -> Vec<Device> {
+    let first = |slot: Slot| {
+        let drive = start.drives.iter().find(|drive| drive.slot == slot);
+        drive.map(|drive| Device::Drive(drive.number))
+    };
+    let asked = match start.source {
+        BootSource::Cd => first(Slot::Cd),
+        BootSource::Usb => first(Slot::Usb),
+        BootSource::Pxe => Some(Device::Nic),
+        BootSource::Disk | BootSource::UefiHttp(_) => None,
+    };
+    let drives = start.drives.iter().map(|drive| Device::Drive(drive.number));
+    let others = (0..disks).map(Device::Disk).chain(drives).chain([Device::Nic]);
+    asked.into_iter().chain(others.filter(|device| Some(*device) != asked)).collect()
+}
+
 impl Drop for QemuState {
     fn drop(&mut self) {
         self.stop();
@@ -284,13 +307,16 @@ mod tests {
     fn firmware_and_drives_follow_the_start() {
         let uefi = arguments("", &start(BootSource::Usb));
         assert!(uefi.contains("OVMF_CODE_4M.fd") && uefi.contains("-smp 2"), "{uefi}");
-        assert!(uefi.contains("ide-cd,bus=ide.1,id=drive0,drive=media0 "), "{uefi}");
+        assert!(uefi.contains("ide-cd,bus=ide.1,id=drive0,drive=media0,bootindex=1 "), "{uefi}");
         assert!(uefi.contains("usb-storage,id=drive1,drive=media1,removable=on,bootindex=0"), "{uefi}");
         let legacy = arguments("", &Start { legacy: true, ..start(BootSource::Pxe) });
         assert!(
             !legacy.contains("pflash") && !legacy.contains("romfile") && legacy.contains("net0,bootindex=0"),
             "{legacy}"
         );
+        let disk = arguments(r#", "disks": [{"file": "/d"}]"#, &start(BootSource::Disk));
+        assert!(disk.contains("serial=DISK0,bootindex=0") && disk.contains("media0,bootindex=1"), "{disk}");
+        assert!(disk.contains("net0,romfile=,bootindex=3"), "{disk}");
         let secure = arguments("", &Start { secure_boot: true, ..start(BootSource::Cd) });
         assert!(secure.contains("q35,smm=on") && secure.contains("OVMF_CODE_4M.secboot.fd"), "{secure}");
         let arm = arguments(r#", "architecture": "aarch64""#, &start(BootSource::Cd));
