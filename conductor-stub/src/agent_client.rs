@@ -2,11 +2,12 @@
 
 mod pinning;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 
 use crate::http::{self, BodyError};
@@ -121,7 +122,7 @@ pub struct Agent {
     client: Client,
     url: String,
     token: String,
-    attempts: u32,
+    patience: Patience,
     journal: Arc<Journal>,
 }
 
@@ -145,21 +146,16 @@ impl Agent {
             .agent_url
             .as_deref()
             .ok_or_else(|| AgentError::Api("Agent has not heartbeated yet: agent_url is unknown".into()))?;
-        let tls = if url.starts_with("https://") {
-            let certificate = node
-                .internal
-                .agent_verify_ca
-                .as_deref()
-                .ok_or_else(|| AgentError::connection("the agent sent no certificate"))?;
-            pinning::config(certificate)
-        } else {
-            pinning::nobody()
+        let client = match url.starts_with("https://") {
+            true => {
+                let certificate = node.internal.agent_verify_ca.as_deref();
+                let certificate = certificate.ok_or_else(|| AgentError::connection("the agent sent no certificate"))?;
+                client(pinning::config(certificate))?
+            }
+            false => plain()?,
         };
-        let builder = Client::builder().timeout(patience.timeout).no_proxy().redirect(Policy::none()).referer(false);
-        let builder = builder.use_preconfigured_tls(tls.map_err(AgentError::connection)?);
-        let client = builder.build().map_err(|error| unreachable(&error))?;
         let token = token::of(node).unwrap_or_default().to_owned();
-        Ok(Self { client, url: url.trim_end_matches('/').to_owned(), token, attempts: patience.attempts, journal })
+        Ok(Self { client, url: url.trim_end_matches('/').to_owned(), token, patience, journal })
     }
 
     /// Runs `name`, `extension.command`; `wait` has the agent answer when it is done.
@@ -171,7 +167,7 @@ impl Agent {
         let body = json!({"name": name, "params": params});
         let url = format!("{}/v1/commands/?wait={wait}", self.url);
         let mut failure = AgentError::connection("no attempt made");
-        for _ in 0..self.attempts.max(1) {
+        for _ in 0..self.patience.attempts.max(1) {
             match self.request(Method::POST, &url, Some(&body)).await {
                 Ok(answer) => return Command::read(&answer),
                 Err(error @ AgentError::Connection { .. }) => failure = error,
@@ -228,7 +224,8 @@ impl Agent {
 
     async fn request(&self, method: Method, url: &str, body: Option<&Value>) -> Result<Value, AgentError> {
         let started = journal::now();
-        let mut request = self.client.request(method.clone(), url).query(&[("agent_token", &self.token)]);
+        let request = self.client.request(method.clone(), url).timeout(self.patience.timeout);
+        let mut request = request.query(&[("agent_token", &self.token)]);
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -276,6 +273,23 @@ impl Agent {
             return Err(AgentError::Busy { command: String::new(), text });
         }
         Err(AgentError::Api(format!("status {status}: {text}")))
+    }
+}
+
+fn client(tls: Result<ClientConfig, String>) -> Result<Client, AgentError> {
+    let builder = Client::builder().no_proxy().redirect(Policy::none()).referer(false);
+    // A connection to a machine that was started anew meanwhile is of no use.
+    let builder = builder.pool_max_idle_per_host(0);
+    let builder = builder.use_preconfigured_tls(tls.map_err(AgentError::connection)?);
+    builder.build().map_err(|error| unreachable(&error))
+}
+
+/// The client for all agents without TLS: to make one takes longer than a request.
+fn plain() -> Result<Client, AgentError> {
+    static PLAIN: OnceLock<Client> = OnceLock::new();
+    match PLAIN.get() {
+        Some(client) => Ok(client.clone()),
+        None => client(pinning::nobody()).map(|made| PLAIN.get_or_init(|| made).clone()),
     }
 }
 

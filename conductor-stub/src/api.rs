@@ -4,7 +4,7 @@
 //! - [`root`]: the documents about versions
 //! - [`nodes`], [`node_list`], [`node_patch`], and below a node [`states`], [`management`], [`maintenance`], [`history`], [`traits`], [`vifs`], [`vmedia`];
 //!   [`ports`], [`allocations`], [`drivers`], [`conductors`]: what clients call; [`absent`]: what there is not
-//! - [`arguments`], [`fields`], [`paging`], [`patch`], [`named`]: what requests say; [`node_check`], [`node_view`]: what is true of nodes, and what is seen of them
+//! - [`arguments`], [`fields`], [`paging`], [`patch`], [`named`]: what requests say; [`resource`]: what is the same for all that they name; [`node_check`], [`node_view`]: what is true of nodes, and what is seen of them
 //! - [`ramdisk`]: what agents call
 //! - [`artefacts`]: what firmware and agents fetch
 //! - [`page`]: what people see; [`own`], [`events`], [`console`]: what it shows, and journal and faults; [`metrics`]: figures
@@ -40,6 +40,7 @@ pub mod paging;
 pub mod patch;
 pub mod ports;
 pub mod ramdisk;
+pub mod resource;
 pub mod root;
 pub mod states;
 pub mod traits;

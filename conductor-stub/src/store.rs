@@ -1,9 +1,11 @@
 //! The database: one SQLite file that survives a restart.
 //!
 //! - [`nodes`], [`inspection`], [`ports`], [`allocations`], [`history`], [`artefacts`]: what is in it; [`listing`]: parts of long lists
+//! - `checkpoint`: what was written gets from the log into the file, while nobody waits for it
 
 pub mod allocations;
 pub mod artefacts;
+mod checkpoint;
 pub mod history;
 pub mod inspection;
 pub mod listing;
@@ -13,14 +15,15 @@ pub mod ports;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::de::DeserializeOwned;
 
 use crate::crash;
 use crate::events::{Events, Kind};
 use crate::node::{Node, Summary};
+use checkpoint::Checkpoints;
 use history::Happening;
 
 /// The database failed.
@@ -44,6 +47,9 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Store {
     connection: Mutex<Connection>,
+    /// Reads long lists while others write; a database in memory has but one connection.
+    reader: Option<Mutex<Connection>>,
+    _checkpoints: Option<Checkpoints>,
     /// Entries of history that are kept of each node.
     history_entries: u32,
     events: Arc<Events>,
@@ -78,10 +84,15 @@ const MIGRATIONS: [&str; 6] = [
     "ALTER TABLE artefacts ADD COLUMN overlay BLOB;",
 ];
 
+/// Statements that are kept ready.
+const STATEMENTS: usize = 64;
+
+// Not at every thousandth page, by whoever happens to write it: that waits for the disk.
 const SETTINGS: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     PRAGMA foreign_keys = ON;
+    PRAGMA wal_autocheckpoint = 0;
 ";
 
 impl Store {
@@ -93,7 +104,11 @@ impl Store {
         // SQLite's own files take over the mode.
         let private = File::options().write(true).create(true).truncate(false).mode(0o600).open(file);
         private.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)))?;
-        Self::prepare(Connection::open(file)?)
+        let store = Self::prepare(Connection::open(file)?)?;
+        let reader = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        reader.set_prepared_statement_cache_capacity(STATEMENTS);
+        let checkpoints = Checkpoints::start(Connection::open(file)?)?;
+        Ok(Self { reader: Some(Mutex::new(reader)), _checkpoints: Some(checkpoints), ..store })
     }
 
     /// Keeps this many entries of history of each node.
@@ -116,7 +131,14 @@ impl Store {
         for (version, migration) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > done) {
             connection.execute_batch(&format!("BEGIN; {migration} PRAGMA user_version = {version}; COMMIT;"))?;
         }
-        Ok(Self { connection: Mutex::new(connection), history_entries: 300, events: Arc::default() })
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(Self {
+            connection: Mutex::new(connection),
+            reader: None,
+            _checkpoints: None,
+            history_entries: 300,
+            events: Arc::default(),
+        })
     }
 
     /// What changes in here.
@@ -124,8 +146,13 @@ impl Store {
         &self.events
     }
 
-    fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
+    fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Sees what is written, and is in nobody's way.
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.as_ref().unwrap_or(&self.connection).lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Does `work` wholly or not at all.
@@ -149,7 +176,8 @@ impl Store {
     }
 
     fn one<T: DeserializeOwned>(&self, sql: &str, key: &str) -> Result<Option<T>, StoreError> {
-        let text: Option<String> = self.connection().query_row(sql, [key], |row| row.get(0)).optional()?;
+        let text: Option<String> =
+            self.connection().prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()?;
         text.map(|text| serde_json::from_str(&text)).transpose().map_err(Into::into)
     }
 

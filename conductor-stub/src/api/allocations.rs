@@ -1,18 +1,18 @@
 //! `/v1/allocations`: nodes asked for by what they are.
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::arguments::{Arguments, WithBody};
 use super::body::{Answer, Json};
-use super::fields::{Field, Wanted, field, hide_newer, refuse_newer, sorted};
+use super::fields::{Field, Wanted, field, refuse_newer, sorted};
 use super::named::{Named, find as find_node};
-use super::node_view::links;
-use super::paging::Page;
+use super::paging::{Page, write_json};
 use super::patch::{self, Operation};
+use super::resource;
 use super::traits;
 use super::version::Version;
 use crate::clock;
@@ -41,10 +41,7 @@ pub const FIELDS: &[Field] = &[
 ];
 
 fn view(conductor: &Conductor, allocation: &Allocation, version: Version) -> Object {
-    let Value::Object(mut view) = json!(allocation) else { return Object::new() };
-    hide_newer(&mut view, version, FIELDS);
-    view.insert("links".into(), links(conductor.urls.public(), &format!("allocations/{}", allocation.uuid)));
-    view
+    resource::view(conductor, allocation, version, FIELDS, &format!("allocations/{}", allocation.uuid))
 }
 
 /// The allocation with this UUID or name.
@@ -80,10 +77,12 @@ pub async fn list(State(conductor): State<Shared>, version: Version, mut argumen
     if let Some(marker) = page.marker {
         find(&conductor, marker.to_string())?;
     }
-    let found: Vec<Allocation> = conductor.store.list(Table::Allocations, &listing)?;
+    let found = conductor.store.records(Table::Allocations, &listing)?;
     let url = format!("{}/v1/allocations", conductor.urls.public());
-    let shown = |allocation: &Allocation| wanted.of(view(&conductor, allocation, version));
-    Ok(axum::Json(page.answer("allocations", &url, found, |allocation| allocation.uuid, shown)).into_response())
+    let write = |allocation: &Allocation, body: &mut Vec<u8>| {
+        write_json(&wanted.of(view(&conductor, allocation, version)), body);
+    };
+    page.answer("allocations", &url, found, |allocation| allocation.uuid, write)
 }
 
 /// `POST /v1/allocations`.
@@ -148,9 +147,7 @@ pub async fn create(State(conductor): State<Shared>, version: Version, Json(body
         Some(node) => allocation::backfill(&conductor, &node, wanted)?,
         None => allocation::find(&conductor, wanted).await?,
     };
-    let location = format!("{}/v1/allocations/{uuid}", conductor.urls.public());
-    let body = axum::Json(view(&conductor, &made, version));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], body).into_response())
+    Ok(resource::created(&conductor, &format!("allocations/{uuid}"), view(&conductor, &made, version)))
 }
 
 fn name(name: Option<String>) -> Result<Option<String>, ApiError> {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::arguments::Arguments;
 use super::body::Answer;
-use super::node_view::{HOST, links};
+use super::node_view::HOST;
+use super::resource::links;
 use super::version::Version;
 use crate::conductor::{Conductor, Shared};
 use crate::driver::properties;

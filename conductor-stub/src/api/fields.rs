@@ -64,14 +64,30 @@ impl Wanted {
         }
         let Some(fields) = fields else {
             return Ok(match default {
-                Some(default) if detail != Some(true) => {
-                    Self::Some(default.iter().map(|name| (*name).to_owned()).collect())
-                }
+                Some(default) if detail != Some(true) => Self::of_names(default),
                 _ => Self::All,
             });
         };
         check(&fields, version, known)?;
-        Ok(Self::Some(fields))
+        let mut once: Vec<String> = Vec::new();
+        for field in fields {
+            if !once.contains(&field) {
+                once.push(field);
+            }
+        }
+        Ok(Self::Some(once))
+    }
+
+    /// These.
+    pub fn of_names(names: &[&str]) -> Self {
+        Self::Some(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    /// Where in stored documents everything is that was asked for; none when it is not all there.
+    pub fn places(&self, known: &[Field]) -> Option<Vec<(&'static str, &'static str)>> {
+        let Self::Some(fields) = self else { return None };
+        let find = |name: &String| known.iter().find(|field| field.name == name);
+        fields.iter().map(|name| find(name).and_then(|field| Some((field.name, field.place?)))).collect()
     }
 
     /// The part of `whole` to show; its links are always.

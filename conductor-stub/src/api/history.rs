@@ -11,7 +11,7 @@ use super::arguments::Arguments;
 use super::body::Answer;
 use super::named::Named;
 use super::node_view::HOST;
-use super::paging::Page;
+use super::paging::{Page, write_json};
 use super::version::Version;
 use crate::conductor::Shared;
 use crate::error::ApiError;
@@ -82,9 +82,8 @@ pub async fn list(
     }
     let url = conductor.urls.public();
     let list = format!("{url}/v1/nodes/{ident}/history");
-    let shown = |entry: &Entry| view(url, node.uuid, entry, version, whole);
-    let body = page.answer("history", &list, entries, |(number, _)| identity(node.uuid, *number), shown);
-    Ok(axum::Json(body).into_response())
+    let write = |entry: &Entry, body: &mut Vec<u8>| write_json(&view(url, node.uuid, entry, version, whole), body);
+    page.answer("history", &list, entries.into_iter().map(Ok), |(number, _)| identity(node.uuid, *number), write)
 }
 
 fn missing(event: &str) -> ApiError {

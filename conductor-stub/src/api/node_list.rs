@@ -1,19 +1,22 @@
 //! `/v1/nodes` and `/v1/nodes/detail`: lists of nodes.
 
 use axum::extract::State;
-use axum::response::IntoResponse;
 
 use super::arguments::Arguments;
 use super::body::Answer;
 use super::fields::Wanted;
 use super::node_view::{FIELDS, HOST, SHORT, view};
-use super::paging::Page;
+use super::paging::{Page, beside, write_json};
+use super::resource::links;
 use super::version::Version;
-use crate::conductor::Shared;
+use crate::conductor::{Conductor, Shared};
 use crate::error::ApiError;
 use crate::node::Node;
 use crate::state::ProvisionState;
-use crate::store::listing::{Listing, Table};
+use crate::store::listing::{Listing, Parts, Table};
+
+/// From this version on, states are called as they are stored.
+const STATES_AS_STORED: u32 = 39;
 
 /// What a node's `fault` can be.
 const FAULTS: [&str; 4] = ["power failure", "clean failure", "rescue abort failure", "service failure"];
@@ -24,7 +27,7 @@ const FAULTS: [&str; 4] = ["power failure", "clean failure", "rescue abort failu
 /// 400 and 406 for arguments that do not fit; 404 for a marker that is gone.
 pub async fn list(State(conductor): State<Shared>, version: Version, mut arguments: Arguments) -> Answer {
     let wanted = Wanted::read(&mut arguments, version, FIELDS, Some(SHORT))?;
-    answer(&conductor, version, arguments, &wanted, "nodes")
+    beside(move || answer(&conductor, version, arguments, &wanted, "nodes")).await
 }
 
 /// `GET /v1/nodes/detail`.
@@ -32,20 +35,35 @@ pub async fn list(State(conductor): State<Shared>, version: Version, mut argumen
 /// # Errors
 /// As [`list`].
 pub async fn detail(State(conductor): State<Shared>, version: Version, arguments: Arguments) -> Answer {
-    answer(&conductor, version, arguments, &Wanted::All, "nodes/detail")
+    beside(move || answer(&conductor, version, arguments, &Wanted::All, "nodes/detail")).await
 }
 
-fn answer(conductor: &Shared, version: Version, mut arguments: Arguments, wanted: &Wanted, path: &str) -> Answer {
+fn answer(conductor: &Conductor, version: Version, mut arguments: Arguments, wanted: &Wanted, path: &str) -> Answer {
     let page = Page::read(&mut arguments, version, FIELDS)?;
     let listing = filters(page.listing(), version, &mut arguments)?;
     arguments.end()?;
     if let Some(marker) = page.marker {
         conductor.find(&marker.to_string())?;
     }
-    let nodes: Vec<Node> = conductor.store.list(Table::Nodes, &listing)?;
     let url = format!("{}/v1/{path}", conductor.urls.public());
-    let shown = |node: &Node| wanted.of(view(conductor, node, version));
-    Ok(axum::Json(page.answer("nodes", &url, nodes, |node| node.uuid, shown)).into_response())
+    let places = wanted.places(FIELDS).filter(|_| version.0 >= STATES_AS_STORED);
+    let Some(fields) = places else {
+        let nodes = conductor.store.records(Table::Nodes, &listing)?;
+        let write = |node: &Node, body: &mut Vec<u8>| write_json(&wanted.of(view(conductor, node, version)), body);
+        return page.answer("nodes", &url, nodes, |node| node.uuid, write);
+    };
+    let places: Vec<&str> = fields.iter().map(|(_, place)| *place).collect();
+    let rows = conductor.store.parts(Table::Nodes, &listing, &places)?;
+    let write = |row: &Parts, body: &mut Vec<u8>| {
+        body.push(b'{');
+        for ((name, _), value) in fields.iter().zip(&row.values) {
+            body.extend_from_slice(format!("\"{name}\":{value},").as_bytes());
+        }
+        body.extend_from_slice(b"\"links\":");
+        write_json(&links(conductor.urls.public(), &format!("nodes/{}", row.uuid)), body);
+        body.push(b'}');
+    };
+    page.answer("nodes", &url, rows.into_iter().map(Ok), |row| row.uuid.parse().unwrap_or_default(), write)
 }
 
 /// Narrows `listing` to what the arguments ask for. Parts of other nodes are left out unless they are asked for.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fields::{Field, field, hide_newer, sorted};
+use super::resource::links;
 use super::version::Version;
 use crate::conductor::Conductor;
 use crate::node::{Node, Object};
@@ -99,11 +100,6 @@ pub fn view(conductor: &Conductor, node: &Node, version: Version) -> Object {
         }
     }
     view
-}
-
-/// The ways to a resource: with the version of the API in front, and without.
-pub fn links(url: &str, path: &str) -> Value {
-    json!([{"href": format!("{url}/v1/{path}"), "rel": "self"}, {"href": format!("{url}/{path}"), "rel": "bookmark"}])
 }
 
 /// Clients of early versions know fewer states.

@@ -1,7 +1,7 @@
 //! `/v1/nodes`: the records.
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use super::fields::{Wanted, refuse_newer};
 use super::named::{Named, find};
 use super::node_check::{check_driver, check_instance, resolve_parent};
 use super::node_view::{FIELDS, view};
+use super::resource;
 use super::states::supported;
 use super::version::Version;
 use crate::conductor::{Conductor, Shared};
@@ -55,9 +56,7 @@ pub async fn create(State(conductor): State<Shared>, version: Version, Json(mut 
     check_driver(&conductor, &node)?;
     check_instance(&conductor, &node)?;
     conductor.enrol(&node)?;
-    let location = format!("{}/v1/nodes/{uuid}", conductor.urls.public());
-    let body = axum::Json(view(&conductor, &node, version));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], body).into_response())
+    Ok(resource::created(&conductor, &format!("nodes/{uuid}"), view(&conductor, &node, version)))
 }
 
 /// The fields that say something.

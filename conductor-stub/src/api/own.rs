@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::body::{Answer, Json};
 use super::fault::{Fault, Faults};
+use super::paging::{beside, write_json};
 use crate::clock;
 use crate::conductor::{Conductor, Shared};
 use crate::error::ApiError;
 use crate::node::{Node, Progress, Summary};
+use crate::store::listing::{Listing, Table};
 
 /// A node as lists show it.
 #[derive(Debug, Serialize)]
@@ -41,10 +43,21 @@ impl Line {
 /// # Errors
 /// When the database fails.
 pub async fn nodes(State(conductor): State<Shared>) -> Answer {
-    // Before the nodes are read: what changes meanwhile is told again.
-    let position = conductor.store.events().position();
-    let nodes: Vec<Line> = conductor.store.nodes()?.iter().map(|node| Line::of(&conductor, node)).collect();
-    Ok(axum::Json(json!({ "position": position.to_string(), "now": clock::seconds(), "nodes": nodes })).into_response())
+    beside(move || {
+        // Before the nodes are read: what changes meanwhile is told again.
+        let position = conductor.store.events().position();
+        let mut body = format!("{{\"position\":\"{position}\",\"now\":{},\"nodes\":[", clock::seconds()).into_bytes();
+        let nodes = conductor.store.records::<Node>(Table::Nodes, &Listing::first(usize::MAX))?;
+        for (number, node) in nodes.enumerate() {
+            if number > 0 {
+                body.push(b',');
+            }
+            write_json(&Line::of(&conductor, &node?), &mut body);
+        }
+        body.extend_from_slice(b"]}");
+        Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    })
+    .await
 }
 
 /// `GET /stub/nodes/{node}`: one node with its plan, its agent and its history, and whether it has a console.

@@ -1,13 +1,17 @@
 //! Pages of lists: where one begins, how long it is, and the way to the next.
 
-use serde_json::{Value, json};
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde::Serialize;
 use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::arguments::Arguments;
+use super::body::Answer;
 use super::fields::Field;
 use super::version::Version;
 use crate::error::ApiError;
+use crate::store::StoreError;
 use crate::store::listing::Listing;
 
 /// The most records that one answer has (`[api]max_limit`).
@@ -62,29 +66,60 @@ impl Page {
         listing
     }
 
-    /// The answer: `records`, as many as fit, under `name`, each as `view` shows it, and the way to the next page of the list
-    /// at `url`.
+    /// The answer: `records`, as many as fit, under `name`, each as `write` puts it down, and the way to the next page of the
+    /// list at `url`. What is written is all that a long list takes of memory.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
     pub fn answer<T>(
         &self,
         name: &str,
         url: &str,
-        mut records: Vec<T>,
+        records: impl IntoIterator<Item = Result<T, StoreError>>,
         identity: impl Fn(&T) -> Uuid,
-        view: impl Fn(&T) -> Value,
-    ) -> Value {
-        let next = (records.len() > self.limit).then(|| identity(&records[self.limit - 1]));
-        records.truncate(self.limit);
-        let mut body = json!({ name: records.iter().map(view).collect::<Vec<_>>() });
-        if let Some(marker) = next {
+        write: impl Fn(&T, &mut Vec<u8>),
+    ) -> Answer {
+        let mut body = format!("{{\"{name}\":[").into_bytes();
+        let (mut last, mut follows) = (None, false);
+        for (number, record) in records.into_iter().enumerate() {
+            follows = number == self.limit;
+            if follows {
+                break;
+            }
+            let record = record?;
+            if number > 0 {
+                body.push(b',');
+            }
+            write(&record, &mut body);
+            last = Some(identity(&record));
+        }
+        body.push(b']');
+        if let Some(marker) = last.filter(|_| follows) {
             let query = form_urlencoded::Serializer::new(String::new())
                 .extend_pairs(&self.query)
                 .append_pair("limit", &self.limit.to_string())
                 .append_pair("marker", &marker.to_string())
                 .finish();
-            body["next"] = format!("{url}?{query}").into();
+            body.extend_from_slice(b",\"next\":");
+            write_json(&format!("{url}?{query}"), &mut body);
         }
-        body
+        body.push(b'}');
+        Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
     }
+}
+
+/// Writes `value` behind what `body` has.
+pub fn write_json(value: &impl Serialize, body: &mut Vec<u8>) {
+    // What has text as its keys can always be written to memory.
+    let _ = serde_json::to_writer(body, value);
+}
+
+/// Answers a long list beside everything else: it takes long enough for others to wait.
+///
+/// # Errors
+/// Those of `answer`.
+pub async fn beside(answer: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    tokio::task::spawn_blocking(answer).await.map_err(|error| ApiError::Internal(error.to_string()))?
 }
 
 fn place(key: &str, version: Version, known: &[Field]) -> Result<&'static str, ApiError> {

@@ -1,18 +1,18 @@
 //! `/v1/ports`: network interfaces.
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::arguments::Arguments;
 use super::body::{Answer, Json};
-use super::fields::{Field, Wanted, field, hide_newer, refuse_newer, sorted};
+use super::fields::{Field, Wanted, field, refuse_newer, sorted};
 use super::named::{Named, find as find_node};
-use super::node_view::links;
-use super::paging::Page;
+use super::paging::{Page, beside, write_json};
 use super::patch::{self, Operation};
+use super::resource;
 use super::version::Version;
 use crate::conductor::{Conductor, Shared};
 use crate::error::ApiError;
@@ -46,10 +46,10 @@ pub const FIELDS: &[Field] = &[
 const SHORT: &[&str] = &["uuid", "address"];
 
 fn view(conductor: &Conductor, port: &Port, version: Version) -> Object {
-    let Value::Object(mut view) = json!(port) else { return Object::new() };
-    view.insert("portgroup_uuid".into(), Value::Null);
-    hide_newer(&mut view, version, FIELDS);
-    view.insert("links".into(), links(conductor.urls.public(), &format!("ports/{}", port.uuid)));
+    let mut view = resource::view(conductor, port, version, FIELDS, &format!("ports/{}", port.uuid));
+    if version.0 >= 24 {
+        view.insert("portgroup_uuid".into(), Value::Null);
+    }
     view
 }
 
@@ -59,7 +59,7 @@ fn view(conductor: &Conductor, port: &Port, version: Version) -> Object {
 /// 400 and 406 for arguments that do not fit, 404 for a node or a marker that is not there.
 pub async fn list(State(conductor): State<Shared>, version: Version, mut arguments: Arguments) -> Answer {
     let wanted = Wanted::read(&mut arguments, version, FIELDS, Some(SHORT))?;
-    answer(&conductor, version, arguments, &wanted, "ports", None)
+    beside(move || answer(&conductor, version, arguments, &wanted, "ports", None)).await
 }
 
 /// `GET /v1/ports/detail`.
@@ -67,7 +67,7 @@ pub async fn list(State(conductor): State<Shared>, version: Version, mut argumen
 /// # Errors
 /// As [`list`].
 pub async fn detail(State(conductor): State<Shared>, version: Version, arguments: Arguments) -> Answer {
-    answer(&conductor, version, arguments, &Wanted::All, "ports/detail", None)
+    beside(move || answer(&conductor, version, arguments, &Wanted::All, "ports/detail", None)).await
 }
 
 /// `GET /v1/nodes/{node}/ports`.
@@ -86,7 +86,7 @@ pub async fn of_node(
 }
 
 fn answer(
-    conductor: &Shared,
+    conductor: &Conductor,
     version: Version,
     mut arguments: Arguments,
     wanted: &Wanted,
@@ -121,10 +121,10 @@ fn answer(
     if let Some(marker) = page.marker {
         by_uuid(conductor, marker)?;
     }
-    let ports: Vec<Port> = conductor.store.list(Table::Ports, &listing)?;
+    let ports = conductor.store.records(Table::Ports, &listing)?;
     let url = format!("{}/v1/{path}", conductor.urls.public());
-    let shown = |port: &Port| wanted.of(view(conductor, port, version));
-    Ok(axum::Json(page.answer("ports", &url, ports, |port| port.uuid, shown)).into_response())
+    let write = |port: &Port, body: &mut Vec<u8>| write_json(&wanted.of(view(conductor, port, version)), body);
+    page.answer("ports", &url, ports, |port| port.uuid, write)
 }
 
 fn by_uuid(conductor: &Conductor, uuid: Uuid) -> Result<Port, ApiError> {
@@ -173,9 +173,7 @@ pub async fn create(State(conductor): State<Shared>, version: Version, Json(mut 
     }
     check(&conductor, &port)?;
     conductor.store.save_port(&port)?;
-    let location = format!("{}/v1/ports/{uuid}", conductor.urls.public());
-    let body = axum::Json(view(&conductor, &port, version));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], body).into_response())
+    Ok(resource::created(&conductor, &format!("ports/{uuid}"), view(&conductor, &port, version)))
 }
 
 /// Has the UUID of the node in `node_uuid`, where it may be named by `node_ident`.

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::{Value, json};
 
-use super::node_view::links;
+use super::resource::links;
 use super::version::{self, Version};
 use crate::conductor::Shared;
 

@@ -32,14 +32,6 @@ impl Store {
         self.one("SELECT document FROM nodes WHERE uuid = ?1 OR name = ?1", ident)
     }
 
-    /// All nodes, in the order of their creation.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        self.many("SELECT document FROM nodes WHERE ?1 = ?1 ORDER BY rowid", "")
-    }
-
     /// Nodes in one of these states, in the order of their creation.
     ///
     /// # Errors
