@@ -2,7 +2,7 @@
 //!
 //! - [`version`]: microversions and the headers on every answer
 //! - [`root`]: the documents about versions
-//! - [`nodes`], [`node_list`], [`node_patch`], and below a node [`states`], [`management`], [`maintenance`], [`history`], [`traits`], [`vifs`], [`vmedia`];
+//! - [`nodes`], [`node_list`], [`node_patch`], and below a node [`states`], [`management`], [`maintenance`], [`history`], [`traits`], [`bios`], [`vifs`], [`vmedia`];
 //!   [`ports`], [`allocations`], [`drivers`], [`conductors`]: what clients call; [`absent`]: what there is not
 //! - [`arguments`], [`fields`], [`paging`], [`patch`], [`named`]: what requests say; [`resource`]: what is the same for all that they name; [`node_check`], [`node_view`]: what is true of nodes, and what is seen of them
 //! - [`ramdisk`]: what agents call
@@ -16,6 +16,7 @@ pub mod allocations;
 pub mod arguments;
 pub mod artefacts;
 pub mod auth;
+pub mod bios;
 pub mod body;
 pub mod conductors;
 pub mod console;
@@ -147,6 +148,8 @@ fn resources() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/nodes/{node}", get(nodes::show).patch(node_patch::patch).delete(nodes::delete)),
         ("/nodes/{node}/validate", get(nodes::validate)),
         ("/nodes/{node}/inventory", get(nodes::inventory)),
+        ("/nodes/{node}/bios", get(bios::list)),
+        ("/nodes/{node}/bios/{setting}", get(bios::show)),
         ("/nodes/{node}/children", get(nodes::children)),
         ("/nodes/{node}/history", get(history::list)),
         ("/nodes/{node}/history/{event}", get(history::show)),

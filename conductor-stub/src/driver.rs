@@ -3,9 +3,10 @@
 //! One hardware type, one file: [`fake`] does nothing and remembers, [`local_process`] runs an agent
 //! on this machine, [`redfish`] talks to a BMC. A node's `driver` names its hardware type. A driver knows the
 //! [`BootServices`](crate::services::BootServices) that it is made with, and nothing else of the conductor. [`properties`] says what each reads of a node,
-//! [`management`] what its owner may ask of its firmware.
+//! [`management`] and [`firmware`] what its owner may ask of its firmware.
 
 pub mod fake;
+pub mod firmware;
 pub mod local_process;
 pub mod management;
 pub mod properties;
@@ -21,6 +22,7 @@ use futures_util::future::BoxFuture;
 use crate::node::Node;
 use crate::ramdisk::Parameters;
 use crate::state::PowerState;
+use firmware::Firmware;
 use management::Management;
 
 /// A machine could not be controlled; the text names what was tried and why it failed.
@@ -74,6 +76,11 @@ pub trait Connection: Send + Sync + fmt::Debug {
 
     /// What asks and tells the machine's firmware, when there is any.
     fn management(&mut self) -> Option<&mut dyn Management> {
+        None
+    }
+
+    /// What reads and changes the settings of its firmware, when there are any.
+    fn firmware(&mut self) -> Option<&mut dyn Firmware> {
         None
     }
 

@@ -8,7 +8,7 @@
 //! - [`resume`]: where an operation goes on from what is written of it
 //! - [`inspect`], [`clean`], [`deploy`], [`rescue`], [`service`]: the flows; [`boot_iso`]: deployments that are an ISO
 //! - [`steps`]: listing, planning and running steps, the same for clean, deploy and service
-//! - [`image`]: what the agent is told about an image; [`configdrive`]: the config drive
+//! - [`firmware`]: steps that change the settings of firmware; [`image`]: what the agent is told about an image; [`configdrive`]: the config drive
 //! - [`power`]: switching the machine within a flow, [`instance`]: at its end; [`virtual_media`]: media of a machine that runs its instance
 //! - [`watch`]: what happens by itself: [`timeout`] for the machine that never calls, [`progress`] of running steps;
 //!   [`recovery`]: what the end of the last conductor cut off
@@ -21,6 +21,7 @@ pub mod configdrive;
 pub mod deploy;
 pub mod error;
 pub mod failure;
+pub mod firmware;
 pub mod heartbeat;
 pub mod image;
 pub mod inspect;

@@ -15,6 +15,7 @@ pub mod mac;
 pub mod plan;
 pub mod port;
 pub mod progress;
+pub mod setting;
 pub mod spec;
 pub mod summary;
 
@@ -35,6 +36,7 @@ pub use mac::MacAddress;
 pub use plan::{Family, Plan, Step};
 pub use port::Port;
 pub use progress::Progress;
+pub use setting::Setting;
 pub use spec::{Object, Spec};
 pub use summary::Summary;
 

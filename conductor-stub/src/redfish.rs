@@ -5,11 +5,12 @@
 //!   the BMC, `certificate` whom it trusts, `session` who we are, `task` what the BMC finishes later)
 //! - [`system`]: which system is meant, and its power
 //! - [`boot`]: what it boots next, and in which mode
-//! - [`secure_boot`]: whether with Secure Boot
+//! - [`secure_boot`]: whether with Secure Boot; [`bios`]: the settings of its firmware
 //! - [`virtual_media`]: inserting and ejecting, on every kind of BMC
 //! - [`quirks`]: what single vendors need
 //! - [`error`]: what a BMC says when it refuses
 
+pub mod bios;
 pub mod boot;
 mod certificate;
 pub mod client;

@@ -1,6 +1,6 @@
 //! The database: one SQLite file that survives a restart.
 //!
-//! - [`nodes`], [`inspection`], [`ports`], [`allocations`], [`history`], [`artefacts`]: what is in it; [`listing`]: parts of long lists
+//! - [`nodes`], [`inspection`], [`settings`], [`ports`], [`allocations`], [`history`], [`artefacts`]: what is in it; [`listing`]: parts of long lists
 //! - `checkpoint`: what was written gets from the log into the file, while nobody waits for it
 
 pub mod allocations;
@@ -11,6 +11,7 @@ pub mod inspection;
 pub mod listing;
 pub mod nodes;
 pub mod ports;
+pub mod settings;
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -56,7 +57,7 @@ pub struct Store {
 }
 
 /// What makes a database of the last version one of this; the first step is also taken on those from before versions.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     "CREATE TABLE IF NOT EXISTS nodes (
         uuid TEXT PRIMARY KEY, name TEXT UNIQUE, provision_state TEXT NOT NULL, document TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS ports (
@@ -82,6 +83,8 @@ const MIGRATIONS: [&str; 6] = [
         uuid TEXT PRIMARY KEY, name TEXT UNIQUE, node_uuid TEXT REFERENCES nodes(uuid) ON DELETE CASCADE,
         document TEXT NOT NULL);",
     "ALTER TABLE artefacts ADD COLUMN overlay BLOB;",
+    "CREATE TABLE settings (
+        node_uuid TEXT PRIMARY KEY REFERENCES nodes(uuid) ON DELETE CASCADE, document TEXT NOT NULL);",
 ];
 
 /// Statements that are kept ready.

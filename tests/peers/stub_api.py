@@ -59,6 +59,10 @@ cli("node", "power", "off", "peer", "--soft")
 baremetal.wait_for_node_power_state(node, "power off", timeout=30)
 assert len(cli("node", "history", "list", "peer", shows=True)) > 2
 
+settings = {row["BIOS setting name"]: row["BIOS setting value"] for row in cli("node", "bios", "setting", "list", "peer", shows=True)}
+assert settings == {"Cores": "1", "BootMode": "Uefi", "AssetTag": ""}, settings
+assert cli("node", "bios", "setting", "show", "peer", "Cores", shows=True)["upper_bound"] == 16
+
 node = baremetal.set_node_provision_state(node, "provide", wait=True, timeout=60)
 assert node.provision_state == "available", node.provision_state
 allocation = baremetal.create_allocation(name="mine", resource_class="gold", traits=["CUSTOM_A"])

@@ -7,6 +7,7 @@
 //! Each way the node gets a variant of its own, with its parameters and its token on the kernel command line. A user's ISO
 //! is booted the same ways, as it is.
 
+mod firmware;
 mod management;
 mod wishes;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
+use super::firmware::Firmware;
 use super::management::Management;
 use super::{Connection, Drive, Driver, DriverError, Outcome};
 use crate::crash;
@@ -247,6 +249,10 @@ impl Connection for Bmc {
     }
 
     fn management(&mut self) -> Option<&mut dyn Management> {
+        Some(self)
+    }
+
+    fn firmware(&mut self) -> Option<&mut dyn Firmware> {
         Some(self)
     }
 

@@ -4,10 +4,10 @@ use futures_util::future::BoxFuture;
 
 use crate::config::Config;
 use crate::flow::error::FlowError;
-use crate::flow::power;
-use crate::flow::steps::StepFamily;
 use crate::flow::steps::plan::by_priority;
+use crate::flow::steps::{Started, StepFamily};
 use crate::flow::task::Task;
+use crate::flow::{firmware, power};
 use crate::node::{Family, Node, Step};
 use crate::state::{Event, ProvisionState};
 
@@ -51,6 +51,14 @@ impl StepFamily for Cleaning {
             step.more.insert("requires_ramdisk".into(), true.into());
         }
         steps
+    }
+
+    fn own_steps(&self, node: &Node) -> Vec<Step> {
+        firmware::steps(node)
+    }
+
+    fn run_own<'a>(&'a self, task: &'a mut Task, step: &'a Step) -> BoxFuture<'a, Result<Started, FlowError>> {
+        Box::pin(firmware::run(task, step))
     }
 
     /// All steps are done: switches off.

@@ -11,7 +11,7 @@ use crate::flow::error::FlowError;
 use crate::flow::steps::plan::by_priority;
 use crate::flow::steps::{self, Started, StepFamily};
 use crate::flow::task::Task;
-use crate::flow::{allocation, boot_iso, clean, image, instance, power};
+use crate::flow::{allocation, boot_iso, clean, firmware, image, instance, power};
 use crate::node::{Family, Node, Step};
 use crate::state::{Event, PowerState};
 
@@ -81,12 +81,14 @@ impl StepFamily for Deployment {
         if interface(node) == "direct" {
             steps.insert(0, Step::own("write_image", 80));
         }
+        steps.extend(firmware::steps(node));
         steps
     }
 
     fn run_own<'a>(&'a self, task: &'a mut Task, step: &'a Step) -> BoxFuture<'a, Result<Started, FlowError>> {
         Box::pin(async {
             match step.step.as_str() {
+                _ if step.interface != "deploy" => return firmware::run(task, step).await,
                 "write_image" => return write_image(task).await,
                 "prepare_instance_boot" => prepare_instance_boot(task).await?,
                 "tear_down_agent" => tear_down_agent(task).await?,

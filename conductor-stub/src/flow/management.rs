@@ -22,8 +22,10 @@ pub fn of<'a>(machine: &'a mut dyn Connection, node: &Node, what: &str) -> Resul
 /// # Errors
 /// When the machine cannot, or its BMC refuses.
 pub async fn set_boot_device(task: &mut Task, device: BootDevice, persistent: bool) -> Result<(), FlowError> {
+    crash::point();
     let (machine, node) = task.machine()?;
     of(machine, node, "set_boot_device")?.set_boot_device(node, device, persistent).await?;
+    crash::point();
     Ok(task.save()?)
 }
 

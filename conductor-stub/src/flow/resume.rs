@@ -12,7 +12,7 @@ use crate::flow::failure::{abort, fail};
 use crate::flow::service::Servicing;
 use crate::flow::steps;
 use crate::flow::task::Task;
-use crate::flow::{clean, deploy, inspect, management, power, rescue, service};
+use crate::flow::{clean, deploy, firmware, inspect, management, power, rescue, service};
 use crate::node::{Intent, Switching};
 use crate::state::{Event, PowerState, ProvisionState as S};
 
@@ -55,6 +55,7 @@ async fn flow(task: &mut Task) -> Result<(), FlowError> {
         S::Verifying | S::Adopting => {
             task.node.power_state = Some(power::state(task).await?);
             management::learn(task).await;
+            firmware::learn_if_told(task).await;
             task.step_to(Event::Done)
         }
         S::Inspecting => inspect::go_on(task).await,

@@ -4,10 +4,10 @@ use futures_util::future::BoxFuture;
 
 use crate::config::Config;
 use crate::flow::error::FlowError;
-use crate::flow::steps::StepFamily;
+use crate::flow::steps::{Started, StepFamily};
 use crate::flow::task::Task;
-use crate::flow::{instance, power};
-use crate::node::{Family, Step};
+use crate::flow::{firmware, instance, power};
+use crate::node::{Family, Node, Step};
 use crate::state::Event;
 
 /// Boots the agent; its first heartbeat starts the steps.
@@ -31,6 +31,14 @@ impl StepFamily for Servicing {
     /// The user's steps in their order.
     fn order(&self, asked: Option<Vec<Step>>, _offered: Vec<Step>, _own: Vec<Step>, _config: &Config) -> Vec<Step> {
         asked.unwrap_or_default()
+    }
+
+    fn own_steps(&self, node: &Node) -> Vec<Step> {
+        firmware::steps(node)
+    }
+
+    fn run_own<'a>(&'a self, task: &'a mut Task, step: &'a Step) -> BoxFuture<'a, Result<Started, FlowError>> {
+        Box::pin(firmware::run(task, step))
     }
 
     /// All steps are done: back to the instance.

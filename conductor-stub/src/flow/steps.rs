@@ -44,6 +44,8 @@ pub enum Started {
     Done,
     /// The agent is at it; a heartbeat will tell.
     Running,
+    /// It comes into force when the machine is started anew; then it is to be looked at once more.
+    NextBoot,
 }
 
 /// A heartbeat came in the wait state of a family: reads what the agent did and goes on.
@@ -255,7 +257,18 @@ async fn proceed(task: &mut Task, steps: &dyn StepFamily, mut index: usize) -> R
             execute(task, family, json!(step)).await
         };
         match started {
-            Ok(Started::Done) => index += 1,
+            Ok(Started::Done) => {
+                change(task, |plan| plan.is_second_look = false);
+                index += 1;
+            }
+            Ok(Started::NextBoot) => {
+                change(task, |plan| {
+                    plan.current = None;
+                    (plan.rebooting, plan.is_second_look) = (true, true);
+                });
+                power::boot_ramdisk(task, &power::api_parameters(&task.conductor)).await?;
+                return task.step_to(Event::Wait);
+            }
             Ok(Started::Running) => return task.step_to(Event::Wait),
             Err(FlowError::Agent(AgentError::Busy { .. })) => {
                 // Not a failure: the same step is tried again at the next heartbeat.

@@ -24,6 +24,7 @@ pub const HARDWARE_TYPES: [&str; 3] = ["fake-hardware", "local-process", "redfis
 pub fn implementations(hardware_type: &str, kind: &str) -> &'static [&'static str] {
     let redfish = hardware_type == "redfish";
     match kind {
+        "bios" if redfish => &["redfish", "no-bios"],
         "bios" => &["no-bios"],
         "boot" if redfish => &["redfish-https", "redfish-virtual-media", "http"],
         "boot" => &["fake"],

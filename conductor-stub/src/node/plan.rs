@@ -104,6 +104,9 @@ pub struct Plan {
     pub is_sending: bool,
     /// Set after a restart of the conductor: whether the current step was sent is for the agent to say.
     pub in_doubt: bool,
+    /// The machine was started anew for a step of the conductor's, which is to see then what became of it.
+    #[serde(default)]
+    pub is_second_look: bool,
 }
 
 impl Plan {
@@ -124,6 +127,7 @@ impl Plan {
             sent: 0,
             is_sending: false,
             in_doubt: false,
+            is_second_look: false,
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::header::{ALLOW, ETAG};
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::error::{Busy, Failure, RedfishError};
@@ -136,6 +136,27 @@ impl Client {
     /// # Errors
     /// See [`RedfishError`].
     pub async fn patch(&self, resource: &Resource, body: &Value) -> Result<(), RedfishError> {
+        self.patch_and(resource, body, true).await
+    }
+
+    /// As [`Client::patch`]; the task that waits for the machine's next start is not followed.
+    ///
+    /// # Errors
+    /// See [`RedfishError`].
+    pub async fn patch_for_next_start(&self, resource: &Resource, body: &Value) -> Result<(), RedfishError> {
+        self.patch_and(resource, body, false).await
+    }
+
+    /// As [`Client::post`]; the task that waits for the machine's next start is not followed.
+    ///
+    /// # Errors
+    /// See [`RedfishError`].
+    pub async fn post_for_next_start(&self, path: &str) -> Result<(), RedfishError> {
+        let empty = json!({});
+        self.send(&Question { method: Method::POST, path, body: Some(&empty), etag: None }).await.map(drop)
+    }
+
+    async fn patch_and(&self, resource: &Resource, body: &Value, follow: bool) -> Result<(), RedfishError> {
         let mut tags: Vec<Option<String>> = Vec::new();
         if let Some(tag) = &resource.etag {
             tags.push(Some(tag.clone()));
@@ -146,8 +167,12 @@ impl Client {
         loop {
             let etag = tags[at].as_deref();
             let question = Question { method: Method::PATCH, path: &resource.path, body: Some(body), etag };
-            let error = match self.change(&question).await {
-                Ok(_) => return Ok(()),
+            let outcome = match follow {
+                true => self.change(&question).await.map(drop),
+                false => self.send(&question).await.map(drop),
+            };
+            let error = match outcome {
+                Ok(()) => return Ok(()),
                 Err(error) if matches!(error.status(), Some(412 | 428)) => error,
                 Err(error) => return Err(error),
             };

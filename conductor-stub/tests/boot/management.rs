@@ -69,6 +69,32 @@ async fn what_boots_is_chosen_and_shown() {
 }
 
 #[tokio::test]
+async fn settings_of_firmware_are_shown_with_what_they_may_be() {
+    let bench = managed().await;
+    let list = bench.get("bios").await["bios"].clone();
+    let names: Vec<&str> = list.as_array().unwrap().iter().map(|setting| setting["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Cores", "BootMode", "AssetTag"]);
+    assert_eq!((&list[0]["value"], &list[0]["attribute_type"]), (&json!("1"), &Value::Null), "{list}");
+    let detail = bench.get("bios?detail=True").await["bios"].clone();
+    assert_eq!(detail[1]["allowable_values"], json!(["Uefi", "Legacy"]));
+    let one = bench.get("bios/Cores").await["Cores"].clone();
+    assert_eq!((&one["attribute_type"], &one["upper_bound"]), (&json!("Integer"), &json!(16)), "{one}");
+    let uuid = bench.call(Method::GET, "/v1/nodes/n1", None).await["uuid"].clone();
+    let missing = bench.get("bios/Turbo").await;
+    let text = format!("Node {} doesn't have a BIOS setting 'Turbo'", uuid.as_str().unwrap());
+    assert!(missing["error_message"].as_str().unwrap().contains(&text), "{missing}");
+}
+
+#[tokio::test]
+async fn a_bmc_without_settings_is_managed_all_the_same() {
+    let bench = Bench::start(Config::default()).await;
+    bench.enrol("redfish-https", json!({})).await;
+    bench.fault(json!({"method": "GET", "path": "/Bios", "status": 404})).await;
+    bench.verb("manage", "manageable").await;
+    assert_eq!(bench.get("bios").await, json!({"bios": []}));
+}
+
+#[tokio::test]
 async fn how_it_boots_is_chosen_and_shown() {
     let bench = managed().await;
     let states = bench.get("states").await;

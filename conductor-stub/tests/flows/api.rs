@@ -139,7 +139,7 @@ async fn nodes_are_what_the_hardware_type_allows() {
             json!({"driver": "fake-hardware", "boot_interface": "redfish-virtual-media"}),
             "is not supported by hardware type",
         ),
-        (json!({"driver": "redfish", "bios_interface": "redfish"}), "Could not find the following interface"),
+        (json!({"driver": "redfish", "bios_interface": "ilo"}), "Could not find the following interface"),
         (json!({"driver": "ipmi"}), "No conductor service registered which supports driver ipmi"),
         (json!({"driver": "fake-hardware", "name": "states"}), "is reserved"),
         (json!({"driver": "fake-hardware", "name": "with space"}), "invalid name 'with space'"),
