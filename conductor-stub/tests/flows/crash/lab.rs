@@ -30,6 +30,13 @@ pub(super) struct Ends {
     /// How often the ramdisk was booted.
     pub(super) boots: RangeInclusive<u32>,
     pub(super) error: Option<&'static str>,
+    /// What it boots by an override, where not its disk.
+    pub(super) boots_from: Option<&'static str>,
+    /// `UEFI` or `Legacy`.
+    pub(super) mode: &'static str,
+    pub(super) secure_boot: bool,
+    /// A setting of its firmware, where that is looked at.
+    pub(super) cores: Option<u32>,
 }
 
 /// Everything but the conductor lives in this process.
@@ -242,8 +249,12 @@ impl Lab {
             Some("Cd") => "Cd",
             _ => "Hdd",
         };
-        let boot = json!({"Boot": {"BootSourceOverrideTarget": target, "BootSourceOverrideEnabled": "Continuous"}});
-        self.redfish(Method::PATCH, "", boot).await;
+        let boot = json!({"BootSourceOverrideTarget": target, "BootSourceOverrideEnabled": "Continuous",
+            "BootSourceOverrideMode": "UEFI"});
+        self.redfish(Method::PATCH, "", json!({ "Boot": boot })).await;
+        self.redfish(Method::PATCH, "/SecureBoot", json!({"SecureBootEnable": false})).await;
+        // In force at the next start.
+        self.redfish(Method::POST, "/Bios/Actions/Bios.ResetBios", json!({})).await;
         if system["PowerState"] == "On" {
             self.redfish(Method::POST, reset, json!({"ResetType": "On"})).await;
         }
@@ -354,8 +365,19 @@ impl Lab {
         let system = self.redfish(Method::GET, "", Value::Null).await;
         assert_eq!(system["PowerState"], ends.power, "{}", told());
         let target = system["Boot"]["BootSourceOverrideTarget"].as_str().unwrap();
-        let wanted: &[&str] = if ends.inserted { &["Cd"] } else { &["None", "Hdd"] };
+        let wanted: &[&str] = match &ends.boots_from {
+            Some(device) => &[device],
+            None if ends.inserted => &["Cd"],
+            None => &["None", "Hdd"],
+        };
         assert!(wanted.contains(&target), "{target} {}", told());
+        assert_eq!(system["Boot"]["BootSourceOverrideMode"], ends.mode, "{}", told());
+        let secure_boot = self.redfish(Method::GET, "/SecureBoot", Value::Null).await;
+        assert_eq!(secure_boot["SecureBootEnable"], ends.secure_boot, "{}", told());
+        if let Some(cores) = ends.cores {
+            let bios = self.redfish(Method::GET, "/Bios", Value::Null).await;
+            assert_eq!(bios["Attributes"]["Cores"], cores, "{}", told());
+        }
         assert_eq!(self.drive().await["Inserted"], ends.inserted, "{}", told());
         let (_, media) = self.call(Method::GET, "/stub/media", Value::Null).await.unwrap();
         let ours = |file: &Value| file["name"].as_str().unwrap().starts_with("agent.");
