@@ -1,4 +1,4 @@
-//! Ironic's own clients, unmodified, take a machine through its life on our conductor.
+//! Ironic's clients, unmodified, on our conductor: its own take a machine through its life, others choose and deploy.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,11 +14,24 @@ use ferric_tests::process::Process;
 
 use ferric_tests::deployment;
 
-/// Installs the peers if they are not there, and finds them.
-fn python() -> PathBuf {
+/// Installs the peers if they are not there, and finds Python with those of `environment`.
+fn python(environment: &str) -> PathBuf {
     let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/peers")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()).join("venv/bin/python")
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()).join(environment).join("bin/python")
+}
+
+#[test]
+fn metalsmith_deploys_what_it_is_to_find() {
+    let work = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = Config { require_tls: false, ..Config::default() };
+    let conductor = runtime.block_on(Server::start(config, work.path(), ([127, 0, 0, 1], 0).into())).unwrap();
+    let mut script = Command::new(python("clients"));
+    script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/stub_metalsmith.py")).arg(&conductor.url);
+    let mut script = Process::start(&mut script).unwrap();
+    let done = script.wait_for("all done", Duration::from_secs(170));
+    assert!(done.is_ok(), "{done:?}\n{}", script.log());
 }
 
 #[test]
@@ -30,7 +43,7 @@ fn openstacksdk_and_the_baremetal_command_drive_a_life() {
     let machine = runtime.block_on(Machine::start(&deployment::programs(), work.path(), disk.path())).unwrap();
     let driver_info = work.path().join("driver_info.json");
     std::fs::write(&driver_info, machine.driver_info().to_string()).unwrap();
-    let mut script = Command::new(python());
+    let mut script = Command::new(python("venv"));
     script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/stub_clients.py"));
     script.args([machine.url.as_ref(), driver_info.as_os_str(), MAC.as_ref(), image.path.as_os_str()]);
     let mut script = Process::start(&mut script).unwrap();
@@ -53,7 +66,7 @@ fn openstacksdk_and_the_baremetal_command_find_what_they_look_for() {
         let bmc = BmcServer::start(setup).await.unwrap();
         (bmc, Server::start(Config::default(), &work.path().join("conductor"), any).await.unwrap())
     });
-    let mut script = Command::new(python());
+    let mut script = Command::new(python("venv"));
     script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/stub_api.py"));
     script.args([format!("http://{}", conductor.address), format!("http://{}", bmc.address)]);
     let mut script = Process::start(&mut script).unwrap();
