@@ -169,9 +169,10 @@ impl Fleet {
     async fn run(&self, node: Uuid, number: u32, path: &str) -> Result<()> {
         let changed = Arc::clone(&self.agents().entry(node).or_default().changed);
         loop {
-            self.beat(node, number).await;
-            // It calls when something has changed, and in between.
-            let _ = tokio::time::timeout(self.period, changed.notified()).await;
+            let heard = self.beat(node, number).await;
+            // It calls when something has changed, and in between; soon again, where somebody else was at its node.
+            let pause = if heard { self.period } else { LOOK };
+            let _ = tokio::time::timeout(pause, changed.notified()).await;
             let now = self.call(Method::GET, path, None).await?;
             let at = now["provision_state"].as_str().unwrap_or_default();
             if !at.ends_with("wait") && at != "wait call-back" && now["reservation"].is_null() {
@@ -180,13 +181,14 @@ impl Fleet {
         }
     }
 
-    /// One call of the agent: a look-up when it has no token, then a heartbeat.
-    pub(crate) async fn beat(&self, node: Uuid, number: u32) {
+    /// One call of the agent: a look-up when it has no token, then a heartbeat. Whether it was heard.
+    pub(crate) async fn beat(&self, node: Uuid, number: u32) -> bool {
         let known = self.agents().get(&node).and_then(|agent| agent.token.clone());
-        if let Some(token) = known
-            && self.heartbeat(node, &token).await != Some(StatusCode::BAD_REQUEST)
-        {
-            return;
+        if let Some(token) = known {
+            let status = self.heartbeat(node, &token).await;
+            if status != Some(StatusCode::BAD_REQUEST) {
+                return status == Some(StatusCode::ACCEPTED);
+            }
         }
         // Its machine was switched off: this is another boot.
         let token = self.look_up(number).await;
@@ -196,8 +198,9 @@ impl Fleet {
             agent.commands.clear();
             agent.token.clone_from(&token);
         }
-        if let Some(token) = token {
-            self.heartbeat(node, &token).await;
+        match token {
+            Some(token) => self.heartbeat(node, &token).await == Some(StatusCode::ACCEPTED),
+            None => false,
         }
     }
 
