@@ -3,6 +3,7 @@
 mod admin;
 mod commands;
 mod erase;
+mod health;
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use self::admin::{AdminError, Command};
 pub use self::commands::Action;
 use self::erase::Port;
+pub use self::health::Health;
 use crate::block::EligibleDevice;
 use crate::machine::Machine;
 use crate::open_device::{Access, DeviceError, OpenDevice};
@@ -52,6 +54,18 @@ pub fn erase(
         admin::rescan(&node).ok();
     }
     Ok(done)
+}
+
+/// Asks the controller of a namespace for its health.
+///
+/// # Errors
+/// When it does not say.
+pub fn health(machine: &Machine, device: &EligibleDevice) -> Result<Health, DeviceError> {
+    let open = OpenDevice::open(machine, device, Access::Read)?;
+    let mut page = [0; commands::LOG_BYTES];
+    let namespace = Namespace { open: &open, opened: Instant::now() };
+    namespace.run(commands::health_log(), &mut page, "asking for its health")?;
+    Ok(Health::parse(&page))
 }
 
 /// An open namespace.

@@ -7,8 +7,9 @@
 //! - [`burnin`]: load tests
 //! - [`pstore`], [`uefi_nvram`]: what the firmware remembers
 //! - [`guard`]: which devices never; `member`: which belong to a software RAID
-//! - [`record`]: what is kept of an erase, device by device; [`method`]: by which ways
+//! - [`record`]: what is kept of an erase or a burn-in, device by device; [`method`]: by which ways; [`bad_blocks`]
 
+pub mod bad_blocks;
 pub mod burnin;
 mod clear;
 mod discard;
@@ -48,7 +49,8 @@ fn left_alone(listing: &Listing, requested: Requested, skip_read_only: bool) -> 
         .map(|rejection| {
             let (device, reason) = (&rejection.device, &rejection.reason);
             let (outcome, words) = if keeps_data(reason) {
-                let words = format!("it cannot be erased: {reason}. Free it, or name it in skip_block_devices");
+                let done = if requested == Requested::BurnIn { "burnt in" } else { "erased" };
+                let words = format!("it cannot be {done}: {reason}. Free it, or name it in skip_block_devices");
                 (Outcome::Failed, words)
             } else if *reason == Reason::ReadOnly && !skip_read_only {
                 (Outcome::Failed, is_read_only(&device.name))
@@ -69,7 +71,7 @@ fn is_read_only(device: &str) -> String {
 
 /// The records by device; when a device failed, in an error that names every such device. A cancelled device makes it a
 /// cancelled step.
-fn result(what: &str, records: Vec<Record>) -> Result<Value, StepError> {
+fn result(kind: ErrorKind, what: &str, records: Vec<Record>) -> Result<Value, StepError> {
     let is_bad = |record: &&Record| matches!(record.outcome, Outcome::Failed | Outcome::Cancelled);
     let bad: Vec<&Record> = records.iter().filter(is_bad).collect();
     let by_device: Map<String, Value> =
@@ -83,7 +85,7 @@ fn result(what: &str, records: Vec<Record>) -> Result<Value, StepError> {
         .collect();
     let text = format!("{what}: {}", list.join("; "));
     let cancelled = bad.iter().any(|record| record.outcome == Outcome::Cancelled);
-    let error = if cancelled { StepError::cancelled(text) } else { ErrorKind::BlockDeviceErase.error(text) };
+    let error = if cancelled { StepError::cancelled(text) } else { kind.error(text) };
     Err(error.with_result(Value::Object(by_device)))
 }
 
@@ -134,6 +136,17 @@ mod tests {
         let data = json!([{"volume_name": "data"}]);
         assert_eq!(left(json!([]), Spared::KeptAndNeighbours), ["/dev/sdc", "/dev/md0", "/dev/md1", "/dev/md2"]);
         assert_eq!(left(data.clone(), Spared::Kept), ["/dev/sdc", "/dev/md1", "/dev/md2"]);
+        let step = machine.step_with(|_| {}, json!({"properties": {"skip_block_devices": data}}));
+        let listing = erasable(&step, Spared::KeptAndNeighbours).unwrap();
+        let records = left_alone(&listing, Requested::Express, true);
+        let reason = |device: &str| {
+            let record = records.iter().find(|record| record.device == device).unwrap();
+            assert_eq!(record.outcome, Outcome::Left);
+            record.reason.clone().unwrap()
+        };
+        assert_eq!(reason("/dev/md0"), "skip_block_devices names it: {\"volume_name\":\"data\"}");
+        assert_eq!(reason("/dev/md1"), "it shares disks with an array that skip_block_devices names by its volume");
+        assert_eq!(reason("/dev/sda"), "in use by /dev/md0, /dev/md1");
         assert_eq!(left(data, Spared::KeptAndNeighbours), ["/dev/sdc", "/dev/md2"]);
     }
 }

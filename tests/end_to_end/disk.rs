@@ -1,5 +1,6 @@
 //! What happens to disks besides images: who may be touched, erasing, partition tables, disks that fail or vanish.
 
+mod burn_in;
 mod cleaning;
 mod eligible_device;
 mod erase;

@@ -66,8 +66,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let reason = record.reason.as_deref().unwrap_or("unknown");
     match record.outcome {
-        Outcome::Erased if as_json => Ok(()),
-        Outcome::Erased => Ok(print::text(&said(&record))?),
+        Outcome::Erased | Outcome::Passed if as_json => Ok(()),
+        Outcome::Erased | Outcome::Passed => Ok(print::text(&said(&record))?),
         Outcome::Left => bail!("{}: left alone: {reason}", record.device),
         Outcome::Failed => bail!("{}: {reason}", record.device),
         Outcome::Cancelled => bail!(

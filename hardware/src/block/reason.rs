@@ -69,6 +69,10 @@ pub enum Reason {
     OpenExclusively,
     /// It, or what it is built on, is named by `skip_block_devices`; the entry.
     Skipped(String),
+    /// It belongs to an array that `skip_block_devices` names by its volume, and that nobody assembled.
+    ProtectedMember,
+    /// It shares disks with an array that `skip_block_devices` names by its volume.
+    SharesDisks,
     /// `skip_block_devices` cannot be understood, so nothing is safe.
     BadSkipList(HintError),
     /// No mount table could be read, so nothing is known to be unused.
@@ -89,6 +93,8 @@ impl Reason {
                 | Self::Bcache(_)
                 | Self::OpenExclusively
                 | Self::Skipped(_)
+                | Self::ProtectedMember
+                | Self::SharesDisks
                 | Self::BadSkipList(_)
                 | Self::UsageUnknown
         )
@@ -121,6 +127,13 @@ impl fmt::Display for Reason {
             Self::Bcache(device) => write!(f, "{device} is registered with bcache"),
             Self::OpenExclusively => write!(f, "another program, or the kernel, has it open exclusively"),
             Self::Skipped(entry) => write!(f, "skip_block_devices names it: {entry}"),
+            Self::ProtectedMember => {
+                write!(
+                    f,
+                    "it belongs to an array that skip_block_devices names by its volume, or that has no known name"
+                )
+            }
+            Self::SharesDisks => write!(f, "it shares disks with an array that skip_block_devices names by its volume"),
             Self::BadSkipList(error) => write!(f, "skip_block_devices cannot be understood: {error}"),
             Self::UsageUnknown => write!(f, "no mount table can be read, so it may be in use"),
         }

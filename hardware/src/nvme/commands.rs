@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::admin::Command;
 
 pub(super) const PAGE_BYTES: usize = 4096;
-pub(super) const SANITIZE_LOG_BYTES: usize = 512;
+pub(super) const LOG_BYTES: usize = 512;
 
 const IDENTIFY: u8 = 0x06;
 const GET_LOG_PAGE: u8 = 0x02;
 const FORMAT_NVM: u8 = 0x80;
 const SANITIZE: u8 = 0x84;
+const HEALTH: u32 = 0x02;
 const SANITIZE_STATUS: u32 = 0x81;
 const EVERY_NAMESPACE: u32 = 0xffff_ffff;
 
@@ -82,8 +83,17 @@ pub(super) fn sanitize(action: Action) -> Command {
 
 /// Get Log Page, sanitize status.
 pub(super) fn sanitize_log() -> Command {
-    let length = (SANITIZE_LOG_BYTES as u32 / 4 - 1) << 16;
-    Command { opcode: GET_LOG_PAGE, nsid: EVERY_NAMESPACE, cdw10: SANITIZE_STATUS | length, timeout: QUICK }
+    log_page(SANITIZE_STATUS)
+}
+
+/// Get Log Page, SMART / Health Information.
+pub(super) fn health_log() -> Command {
+    log_page(HEALTH)
+}
+
+fn log_page(page: u32) -> Command {
+    let length = (LOG_BYTES as u32 / 4 - 1) << 16;
+    Command { opcode: GET_LOG_PAGE, nsid: EVERY_NAMESPACE, cdw10: page | length, timeout: QUICK }
 }
 
 /// What the controller can do (Identify Controller).
@@ -151,7 +161,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) fn parse(page: &[u8; SANITIZE_LOG_BYTES]) -> Self {
+    pub(super) fn parse(page: &[u8; LOG_BYTES]) -> Self {
         let dword = |at: usize| u32::from_le_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]]);
         Self {
             state: match page[2] & 0b111 {
@@ -227,11 +237,12 @@ mod tests {
         // 128 dwords of log 81h for the whole subsystem.
         let log = sanitize_log();
         assert_eq!((log.opcode, log.nsid, log.cdw10), (0x02, 0xffff_ffff, 0x007f_0081));
+        assert_eq!(health_log().cdw10, 0x007f_0002);
     }
 
     #[test]
     fn the_log_says_state_progress_and_times() {
-        let mut page = [0; SANITIZE_LOG_BYTES];
+        let mut page = [0; LOG_BYTES];
         (page[1], page[2], page[4]) = (0x80, 2, 3);
         page[8..12].copy_from_slice(&100_u32.to_le_bytes());
         page[12..16].copy_from_slice(&u32::MAX.to_le_bytes());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::admin::Command;
-use super::commands::{self, Abilities, Action, FORMAT_LIMIT, PAGE_BYTES, SANITIZE_LOG_BYTES, State, Status};
+use super::commands::{self, Abilities, Action, FORMAT_LIMIT, LOG_BYTES, PAGE_BYTES, State, Status};
 use crate::open_device::DeviceError;
 use crate::watch::Watch;
 
@@ -99,7 +99,7 @@ fn follow(port: &dyn Port, action: Action, limit: Duration, watch: &dyn Watch) -
 }
 
 fn status(port: &dyn Port) -> Result<Status, DeviceError> {
-    let mut page = [0; SANITIZE_LOG_BYTES];
+    let mut page = [0; LOG_BYTES];
     port.run(commands::sanitize_log(), &mut page, "reading the sanitize log")?;
     Ok(Status::parse(&page))
 }

@@ -15,16 +15,16 @@ use super::record::{Found, Outcome, Record, Requested};
 use super::samples::{self, Places, Samples};
 use super::workers::{self, Job};
 use super::{discard, erasable, guard, left_alone, overwrite, result};
-use crate::StepError;
 use crate::options::Erase;
 use crate::site::Site;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// Erases every eligible disk. The result has the record of every device, of those too that were left alone.
 ///
 /// # Errors
-/// [`ProtectedDevice`](crate::ErrorKind::ProtectedDevice) before anything is touched;
-/// [`BlockDeviceErase`](crate::ErrorKind::BlockDeviceErase) with every failed device.
+/// [`ErrorKind::ProtectedDevice`] before anything is touched;
+/// [`ErrorKind::BlockDeviceErase`] with every failed device.
 pub async fn erase_devices(step: &Step) -> Result<Value, StepError> {
     step.blocking(|step| {
         let options = step.site.options.erase.for_node(&step.node);
@@ -36,7 +36,7 @@ pub async fn erase_devices(step: &Step) -> Result<Value, StepError> {
         let work = move |job: &Job| erase_disk(&site, job, &chosen, &|name| permitted.contains(name));
         let mut records = workers::run(step, groups(&listing.eligible), Requested::Full, &options, work);
         records.extend(left_alone(&listing, Requested::Full, options.skip_read_only));
-        result("Failed to erase the device(s)", records)
+        result(ErrorKind::BlockDeviceErase, "Failed to erase the device(s)", records)
     })
     .await
 }
@@ -153,7 +153,7 @@ fn attempt(
         Method::Nvme(action) => Method::Nvme(nvme::erase(machine, disk, action, may_go, job)?),
         Method::Ata(action) => ata::erase(machine, disk, action, job).map(|()| method)?,
         Method::Scsi(action) => sanitize::erase(machine, disk, action, job).map(|()| method)?,
-        Method::Discard | Method::Overwrite | Method::Metadata => method,
+        Method::Discard | Method::Overwrite | Method::Metadata | Method::Fio | Method::WriteAndVerify => method,
     };
     let after = OpenDevice::open(machine, disk, Access::Read)?;
     after.flush()?;

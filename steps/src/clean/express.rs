@@ -10,10 +10,10 @@ use super::raid::Spared;
 use super::record::{Outcome, Requested};
 use super::workers::{self, Job};
 use super::{clear, erasable, guard, left_alone, metadata, result};
-use crate::StepError;
 use crate::options::Erase;
 use crate::site::Site;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// Erases every eligible disk the fast way. A device that cannot erase itself loses its metadata. Members of software
 /// RAID are left to `delete_configuration`. The result has the record of every device.
@@ -32,7 +32,7 @@ pub async fn erase_devices_express(step: &Step) -> Result<Value, StepError> {
         let work = move |job: &Job| erase_disk(&site, job, &chosen, &|name| permitted.contains(name));
         let mut records = workers::run(step, erase::groups(disks), Requested::Express, &options, work);
         records.extend(left_alone(&listing, Requested::Express, true));
-        result("Failed to conduct an express erase on the device(s)", records)
+        result(ErrorKind::BlockDeviceErase, "Failed to conduct an express erase on the device(s)", records)
     })
     .await
 }

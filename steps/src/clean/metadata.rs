@@ -12,16 +12,16 @@ use super::raid::Spared;
 use super::record::{Found, Outcome, Record, Requested, Verified};
 use super::workers::{self, Job};
 use super::{erasable, guard, left_alone, result};
-use crate::StepError;
 use crate::options::Erase;
 use crate::step::Step;
+use crate::{ErrorKind, StepError};
 
 /// Erases the metadata of every eligible disk, partitions before their disk. Members of software RAID are left to
 /// `delete_configuration`. Goes on with the other disks when one fails. The result has the record of every device.
 ///
 /// # Errors
-/// [`ProtectedDevice`](crate::ErrorKind::ProtectedDevice) before anything is touched;
-/// [`BlockDeviceErase`](crate::ErrorKind::BlockDeviceErase) with every failed device.
+/// [`ErrorKind::ProtectedDevice`] before anything is touched;
+/// [`ErrorKind::BlockDeviceErase`] with every failed device.
 pub async fn erase_devices_metadata(step: &Step) -> Result<Value, StepError> {
     step.blocking(|step| {
         let options = step.site.options.erase.for_node(&step.node);
@@ -33,7 +33,7 @@ pub async fn erase_devices_metadata(step: &Step) -> Result<Value, StepError> {
         let work = move |job: &Job| erase_disk(&machine, job);
         let mut records = workers::run(step, groups, Requested::Metadata, &options, work);
         records.extend(left_alone(&listing, Requested::Metadata, true));
-        result("Failed to erase the metadata on the device(s)", records)
+        result(ErrorKind::BlockDeviceErase, "Failed to erase the metadata on the device(s)", records)
     })
     .await
 }

@@ -1,4 +1,4 @@
-//! The ways to erase a device.
+//! The ways to erase a device, and to burn it in.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use ferric_hardware::scsi::sanitize;
 use ferric_hardware::{ata, nvme};
 use serde::{Serialize, Serializer};
 
-/// A way to erase a device.
+/// A way to erase a device, or to burn it in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// By a command of NVMe.
@@ -21,6 +21,10 @@ pub enum Method {
     Overwrite,
     /// Partition tables and signatures alone are overwritten.
     Metadata,
+    /// Burnt in by fio.
+    Fio,
+    /// Burnt in by writing random data and reading them again.
+    WriteAndVerify,
 }
 
 impl fmt::Display for Method {
@@ -39,6 +43,8 @@ impl fmt::Display for Method {
             Self::Discard => "discard",
             Self::Overwrite => "overwrite",
             Self::Metadata => "metadata",
+            Self::Fio => "fio",
+            Self::WriteAndVerify => "write-and-verify",
         })
     }
 }

@@ -1,4 +1,5 @@
-//! What is kept of an erase: one record per device, which the step's result, the log and `ferric-agent erase` show alike.
+//! What is kept of an erase or a burn-in: one record per device, which the step's result, the log and `ferric-agent erase`
+//! show alike.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::bad_blocks::BadBlocks;
 use super::method::Method;
 
 const AGENT: &str = concat!("ferric-agent ", env!("CARGO_PKG_VERSION"));
@@ -23,6 +25,8 @@ pub enum Requested {
     Metadata,
     /// All content where the device does that by itself, else metadata (`erase_devices_express`).
     Express,
+    /// Writing and reading all of it (`burnin_disk`).
+    BurnIn,
 }
 
 /// What became of a device.
@@ -31,6 +35,8 @@ pub enum Requested {
 pub enum Outcome {
     /// What was asked for is done, and was looked at.
     Erased,
+    /// It stood the burn-in.
+    Passed,
     /// It was left alone; `reason` says why.
     Left,
     /// It may still hold everything; `reason` says what failed.
@@ -49,6 +55,8 @@ pub enum Found {
     NoOldData,
     /// They held nothing before that could have been told from an erased block.
     NothingToCompare,
+    /// They hold what was written.
+    AsWritten,
 }
 
 /// What was read after the erase.
@@ -90,7 +98,7 @@ pub struct Record {
     pub requested: Requested,
     /// What was used; null when nothing was, or what was used failed.
     pub method: Option<Method>,
-    /// Passes of random data, when it was overwritten.
+    /// Passes of random data, when it was overwritten or burnt in.
     pub random_passes: Option<u64>,
     /// What was not used, in the order of the attempts.
     pub not_used: Vec<NotUsed>,
@@ -104,6 +112,12 @@ pub struct Record {
     pub bytes: u64,
     /// What was read afterwards.
     pub verified: Option<Verified>,
+    /// Byte offsets of the blocks that failed the burn-in.
+    #[serde(skip_serializing_if = "BadBlocks::is_empty")]
+    pub bad_blocks: BadBlocks,
+    /// What the device says of its health after a burn-in: `passed`, or what is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
     /// What became of it.
     pub outcome: Outcome,
     /// Why, when it is not erased.
@@ -134,6 +148,8 @@ impl Record {
             seconds: 0.0,
             bytes: 0,
             verified: None,
+            bad_blocks: BadBlocks::default(),
+            health: None,
             outcome: Outcome::Left,
             reason: None,
         }
@@ -193,7 +209,17 @@ impl Recorder {
         self.open().record.verified = Some(verified);
     }
 
-    /// That many bytes more are erased.
+    /// Which blocks are bad.
+    pub(super) fn bad_blocks(&self, bad: BadBlocks) {
+        self.open().record.bad_blocks = bad;
+    }
+
+    /// What the device says of its health.
+    pub(super) fn health(&self, words: &str) {
+        self.open().record.health = Some(words.to_string());
+    }
+
+    /// That many bytes more are erased, or written over.
     pub(super) fn erased(&self, bytes: u64) {
         self.open().record.bytes += bytes;
     }

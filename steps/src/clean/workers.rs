@@ -102,13 +102,13 @@ pub(super) fn run(
     let records: Vec<Record> = groups.iter().flatten().map(|job| concluded(job)).collect();
     for record in &records {
         let record = serde_json::to_string(record).unwrap_or_default();
-        tracing::info!(record, "erase record");
+        tracing::info!(record, "disk record");
     }
     records
 }
 
 fn perform(job: &Job, work: &(impl Fn(&Job) -> Result<Outcome, DeviceError> + Send + Sync)) {
-    let span = tracing::info_span!("erase", device = %job.disk.name);
+    let span = tracing::info_span!("disk", device = %job.disk.name);
     span.in_scope(|| {
         job.recorder.restart();
         job.part.start();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ferric_hardware::tool::ToolError;
 use serde_json::Value;
 
-use super::{failed, pause};
+use super::tools::{failed, pause};
 use crate::options::{BurnIn, NetworkLoad};
 use crate::step::Step;
 use crate::{ErrorKind, StepError};
@@ -13,7 +13,7 @@ use crate::{ErrorKind, StepError};
 const WHAT: &str = "fio (network)";
 /// fio's exit code when the partner does not listen yet.
 const NOT_LISTENING: i32 = 16;
-const RETRY: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
