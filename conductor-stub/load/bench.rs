@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conductor_stub::config::Config;
+use conductor_stub::coreos::agent::CoreosIpa;
 use conductor_stub::media::Medium;
-use conductor_stub::ramdisk::{Form, Ramdisk, Ramdisks};
+use conductor_stub::node::{Node, Spec};
+use conductor_stub::ramdisk::{ByConfiguration, Coreos, Ramdisk, Ramdisks};
 use conductor_stub::server::Server;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -235,21 +237,30 @@ async fn published(fleet: &Fleet, number: u32, file: &std::path::Path) -> Result
     Ok(fleet.last_step(node)["image_info"]["urls"][0].as_str().context("a URL")?.to_owned())
 }
 
-/// The time from a new node to the first bytes of its variant of an ISO.
+/// The time from a new node to the first bytes of its variant of an ISO, with an Ignition config of its own.
 async fn variants(machines: u32) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let iso = live_iso::live_iso(folder.path(), 100)?;
     let server = Server::start(Config::default(), &folder.path().join("state"), ([127, 0, 0, 1], 0).into()).await?;
     let artefacts = Arc::clone(&server.conductor.artefacts);
+    let ipa = CoreosIpa { agent_image: "registry.example:5000/ferric/agent:1".into(), ..CoreosIpa::default() };
+    let site = ipa.site(&server.url, None)?;
     let media = Arc::clone(&server.conductor.media);
-    let ramdisks = Ramdisks { efi: None, iso: None, artefacts, media };
-    let base = Ramdisk { medium: Medium::of_host(iso), form: Form::Iso };
+    let ramdisks = Ramdisks {
+        named: ByConfiguration::default(),
+        arguments: String::new(),
+        coreos: Some(Coreos { images: "/none".into(), site }),
+        artefacts,
+        media,
+    };
+    let base = Ramdisk::live_iso(Medium::of_host(iso));
     let client = Client::new();
     let mut times = Vec::new();
     for number in 0..machines {
         let start = Instant::now();
         let token = format!("ipa-agent-token={number:043}").parse()?;
-        let url = ramdisks.issue(Uuid::new_v4(), base.clone(), vec![token]).await?;
+        let node = Node::new(Uuid::new_v4(), Spec::default());
+        let url = ramdisks.issue(&node, base.clone(), vec![token]).await?;
         let first = client.get(url).header("Range", "bytes=0-2047").send().await?.error_for_status()?.bytes().await?;
         times.push(start.elapsed());
         ensure!(first.len() == 2048, "{} bytes", first.len());

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 /// Bytes of each area for kernel arguments.
-pub(crate) const AREA_BYTES: usize = 1024;
+const AREA_BYTES: usize = 1024;
 
 /// An ISO in the shape of CoreOS' live one: two areas for kernel arguments, one for an Ignition config.
 ///
@@ -32,7 +32,10 @@ pub(crate) fn live_iso(folder: &Path, mib: u64) -> Result<PathBuf> {
     fs::write(tree.join("coreos/kargs.json"), areas)?;
     let filler: Vec<u8> = (0..mib << 17).flat_map(|word: u64| word.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
     fs::write(tree.join("images/rootfs.img"), filler)?;
-    let made = Command::new("xorriso").args(["-as", "mkisofs", "-quiet", "-r", "-o"]).arg(&iso).arg(&tree).output();
+    fs::write(tree.join("images/efiboot.img"), vec![0; 4096])?;
+    let mut make = Command::new("xorriso");
+    make.args(["-as", "mkisofs", "-quiet", "-r", "-eltorito-alt-boot", "-e", "images/efiboot.img", "-no-emul-boot"]);
+    let made = make.arg("-o").arg(&iso).arg(&tree).output();
     ensure!(made?.status.success(), "xorriso cannot write {}", iso.display());
     Ok(iso)
 }

@@ -10,7 +10,9 @@ mod initramfs;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use crate::media::uki;
+use crate::program::{ProgramError, at, run};
 
 const MIB: u64 = 1 << 20;
 const ESP_BYTES: u64 = 64 * MIB;
@@ -21,7 +23,6 @@ const ALIGNMENT_BYTES: u64 = MIB;
 /// Changes when the recipe does, so that an older image is not used again.
 const RECIPE: u32 = 1;
 
-const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 const BUSYBOX: &str = "/bin/busybox";
 
 /// A bootable image in a file.
@@ -35,41 +36,12 @@ pub struct BootImage {
     pub line: String,
 }
 
-/// Why there is no image.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// A package is missing.
-    #[error("{what} is missing: install the package {package}")]
-    Missing {
-        /// The file or program.
-        what: String,
-        /// What brings it.
-        package: &'static str,
-    },
-    /// A program refused.
-    #[error("{program}: {text}")]
-    Program {
-        /// The program.
-        program: String,
-        /// Its words.
-        text: String,
-    },
-    /// A file could not be read or written.
-    #[error("{path}: {cause}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        cause: std::io::Error,
-    },
-}
-
 impl BootImage {
     /// Finds the image in `cache` or builds it there.
     ///
     /// # Errors
     /// Names the package that is missing, or what went wrong.
-    pub fn get(cache: &Path) -> Result<Self, BuildError> {
+    pub fn get(cache: &Path) -> Result<Self, ProgramError> {
         let (kernel, version) = newest_kernel()?;
         let path = cache.join(format!("bootable-{version}-{RECIPE}.raw"));
         let line = format!("FERRIC-BOOTED kernel {version} recipe {RECIPE}");
@@ -85,7 +57,7 @@ impl BootImage {
     }
 }
 
-fn build(image: &Path, work: &Path, kernel: &Path, line: &str) -> Result<(), BuildError> {
+fn build(image: &Path, work: &Path, kernel: &Path, line: &str) -> Result<(), ProgramError> {
     let uki = work.join("bootx64.efi");
     unified_kernel(&uki, work, kernel, line)?;
     let esp = work.join("esp.img");
@@ -128,38 +100,18 @@ fn fill(image: &Path, esp: &Path) -> std::io::Result<()> {
     writer.into_inner()?.sync_all()
 }
 
-/// Kernel, command line and initramfs as sections of systemd's EFI stub (UAPI specification "Unified Kernel Image").
-fn unified_kernel(uki: &Path, work: &Path, kernel: &Path, line: &str) -> Result<(), BuildError> {
-    if !Path::new(STUB).is_file() {
-        return Err(BuildError::Missing { what: STUB.into(), package: "systemd-boot-efi" });
-    }
-    let write = |name: &str, bytes: &[u8]| {
-        let path = work.join(name);
-        std::fs::write(&path, bytes).map_err(at(&path)).map(|()| path)
-    };
-    let busybox =
-        std::fs::read(BUSYBOX).map_err(|_| BuildError::Missing { what: BUSYBOX.into(), package: "busybox-static" })?;
-    let initrd = initramfs::build(&busybox, line).map_err(at(uki))?;
-    let sections = [
-        (".osrel", 0x2_0000, write("osrel", b"ID=ferric\nNAME=Ferric\nVERSION_ID=1\n")?),
-        (".cmdline", 0x3_0000, write("cmdline", b"console=ttyS0 quiet panic=-1")?),
-        // The kernel must end where the initramfs begins: 16 MiB.
-        (".linux", 0x200_0000, kernel.to_owned()),
-        (".initrd", 0x300_0000, write("initrd", &initrd)?),
-    ];
-    let mut arguments = Vec::new();
-    for (name, address, file) in sections {
-        arguments.push(format!("--add-section={name}={}", file.display()));
-        arguments.push(format!("--change-section-vma={name}={address:#x}"));
-    }
-    arguments.push(STUB.into());
-    arguments.push(uki.display().to_string());
-    run("objcopy", "binutils", &arguments.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+/// The program that the image boots.
+fn unified_kernel(uki: &Path, work: &Path, kernel: &Path, line: &str) -> Result<(), ProgramError> {
+    let busybox = std::fs::read(BUSYBOX)
+        .map_err(|_| ProgramError::Missing { what: BUSYBOX.into(), package: "busybox-static" })?;
+    let initrd = work.join("initrd");
+    std::fs::write(&initrd, initramfs::build(&busybox, line).map_err(at(uki))?).map_err(at(&initrd))?;
+    uki::unify(uki, kernel, &initrd, b"console=ttyS0 quiet panic=-1")
 }
 
 /// The newest kernel in `/boot` and its version.
-fn newest_kernel() -> Result<(PathBuf, String), BuildError> {
-    let missing = || BuildError::Missing { what: "a kernel in /boot".into(), package: "linux-image-amd64" };
+fn newest_kernel() -> Result<(PathBuf, String), ProgramError> {
+    let missing = || ProgramError::Missing { what: "a kernel in /boot".into(), package: "linux-image-amd64" };
     let mut found: Vec<(Vec<u64>, String)> = std::fs::read_dir("/boot")
         .map_err(|_| missing())?
         .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_prefix("vmlinuz-")?.to_owned()))
@@ -172,31 +124,6 @@ fn newest_kernel() -> Result<(PathBuf, String), BuildError> {
     Ok((PathBuf::from(format!("/boot/vmlinuz-{version}")), version))
 }
 
-fn sized(path: &Path, bytes: u64) -> Result<(), BuildError> {
+fn sized(path: &Path, bytes: u64) -> Result<(), ProgramError> {
     File::create(path).and_then(|file| file.set_len(bytes)).map_err(at(path))
-}
-
-fn at(path: &Path) -> impl FnOnce(std::io::Error) -> BuildError + use<> {
-    let path = path.to_owned();
-    |cause| BuildError::Io { path, cause }
-}
-
-fn run(program: &str, package: &'static str, arguments: &[&std::ffi::OsStr]) -> Result<(), BuildError> {
-    // sgdisk and mkfs live where a plain user's PATH does not look.
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    match Command::new(program).args(arguments).env("PATH", path).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(BuildError::Program {
-            program: program.into(),
-            text: format!(
-                "{}{}",
-                String::from_utf8_lossy(&output.stderr).trim(),
-                String::from_utf8_lossy(&output.stdout).trim()
-            ),
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(BuildError::Missing { what: program.into(), package })
-        }
-        Err(error) => Err(BuildError::Program { program: program.into(), text: error.to_string() }),
-    }
 }

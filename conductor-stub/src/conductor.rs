@@ -20,6 +20,7 @@ use crate::lock::{Lock, Locks};
 use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::node::{Node, Progress};
+use crate::ramdisk::Ramdisks;
 use crate::store::history::Happening;
 use crate::store::{Store, StoreError};
 use crate::urls::Urls;
@@ -46,6 +47,8 @@ pub struct Conductor {
     pub artefacts: Arc<Artefacts>,
     /// Files of others and of this host, for machines.
     pub media: Arc<Media>,
+    /// What becomes bootable of them.
+    pub ramdisks: Arc<Ramdisks>,
     /// Where files of this host may be that nodes name.
     pub allowed: AllowedFolders,
     /// The hardware types.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::bmc::server::Setup;
 use crate::boot_url::{BootUrl, BootUrlError};
+use crate::coreos::agent::CoreosIpa;
 use crate::dhcp;
 use crate::enrolment::Enrolment;
 use crate::state::ProvisionState;
@@ -57,6 +58,18 @@ pub struct Config {
     /// The agent's ISO, by path or URL; a node's `driver_info/deploy_iso` wins (`[conductor]deploy_iso`).
     #[serde(alias = "deploy_iso")]
     pub ramdisk_iso: Option<String>,
+    /// The kernel of a ramdisk of others, by path or URL; a node's `driver_info/deploy_kernel` wins (`[conductor]deploy_kernel`).
+    pub deploy_kernel: Option<String>,
+    /// Its initramfs (`[conductor]deploy_ramdisk`).
+    pub deploy_ramdisk: Option<String>,
+    /// An EFI system partition with the boot loader for ISOs of those, by path or URL; by default one is made of what this
+    /// host has (`[conductor]bootloader`).
+    pub bootloader: Option<String>,
+    /// Kernel arguments of every ramdisk, which a node's `driver_info/kernel_append_params` replaces or, with `%default%` in
+    /// it, adds to (`[redfish]kernel_append_params`).
+    pub kernel_append_params: String,
+    /// The agent on CoreOS' live system, for every node that names no ramdisk of its own.
+    pub coreos_ipa: CoreosIpa,
     /// What files that came from servers and that were made may take on the disk, MiB (`[deploy]iso_cache_size`).
     pub media_cache_size: u64,
     /// Certificate authorities (PEM) of the servers that files come from, besides the system's
@@ -150,6 +163,11 @@ impl Default for Config {
             external_http_url: None,
             ramdisk_efi: None,
             ramdisk_iso: None,
+            deploy_kernel: None,
+            deploy_ramdisk: None,
+            bootloader: None,
+            kernel_append_params: String::new(),
+            coreos_ipa: CoreosIpa::default(),
             media_cache_size: 20480,
             webserver_verify_ca: None,
             file_url_allowed_paths: None,

@@ -1,6 +1,8 @@
 //! CoreOS' own artefacts, brought here: what there is by its stream metadata, verified, kept by release.
 //!
 //! - [`stream`]: the metadata; [`folder`]: where they are kept
+//! - [`agent`]: the agent on them, for a whole site
 
+pub mod agent;
 pub mod folder;
 pub mod stream;

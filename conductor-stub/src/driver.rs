@@ -95,6 +95,11 @@ pub trait Connection: Send + Sync + fmt::Debug {
         no_media(node)
     }
 
+    /// Puts the config drive at `url` into a virtual USB stick, until the instance goes; false when the machine has none.
+    fn insert_stick<'a>(&'a mut self, _node: &'a mut Node, _url: &'a str) -> Outcome<'a, bool> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
     /// The machine's virtual drives.
     fn drives<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, Vec<Drive>> {
         no_media(node)

@@ -10,8 +10,8 @@
 //! - [`steps`]: listing, planning and running steps, the same for clean, deploy and service
 //! - [`firmware`]: steps that change the settings of firmware; [`image`]: what the agent is told about an image; [`configdrive`]: the config drive
 //! - [`power`]: switching the machine within a flow, [`instance`]: at its end; [`virtual_media`]: media of a machine that runs its instance
-//! - [`watch`]: what happens by itself: [`timeout`] for the machine that never calls, [`progress`] of running steps;
-//!   [`recovery`]: what the end of the last conductor cut off
+//! - [`watch`]: what happens by itself: [`timeout`] for the machine that never calls, [`progress`] of running steps, [`detach`] for media
+//!   that go; [`recovery`]: what the end of the last conductor cut off
 //! - [`journey`]: the nodes of the configuration
 
 pub mod allocation;
@@ -19,6 +19,7 @@ pub mod boot_iso;
 pub mod clean;
 pub mod configdrive;
 pub mod deploy;
+pub mod detach;
 pub mod error;
 pub mod failure;
 pub mod firmware;

@@ -8,7 +8,8 @@
 //!   counted
 //! - [`state_dir`]: where all that is kept; [`files`]: what else on this host may be read; [`boot_url`]: what may be
 //!   written into the configuration of others
-//! - [`media`]: what machines boot and write, every file once
+//! - [`program`]: programs that make files
+//! - [`media`]: what machines boot and write, every file once; [`coreos`]: CoreOS' own artefacts, and the agent on them
 //! - [`urls`], [`artefacts`], [`ramdisk`], [`dhcp`]: what a machine boots and where it is told so;
 //!   [`services`]: all of that for drivers
 //! - [`redfish`]: the Redfish client
@@ -23,7 +24,6 @@
 //! - [`bmc`]: the Redfish emulator, in front of QEMU machines and local processes
 //! - [`demo`]: the whole life of one machine, on [`boot_image`]: a disk image that boots
 //! - [`host`]: machines in the words of Metal3, by Ironic's API
-//! - [`coreos`]: CoreOS' own artefacts
 //! - [`cli`]: one file per subcommand
 //!
 //! Every module knows only those above it in this list.
@@ -59,6 +59,7 @@ pub mod media;
 pub mod metrics;
 pub mod node;
 pub mod page;
+pub mod program;
 pub mod ramdisk;
 pub mod redfish;
 pub mod server;

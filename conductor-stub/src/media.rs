@@ -3,19 +3,26 @@
 //! - [`source`]: what names a file; [`checksum`]: what it must be; [`transfer`]: how it comes here
 //! - [`shelf`]: where those are kept that came or were made, and which of them go when room is needed
 //! - [`iso`]: whether one could boot
+//! - [`uki`] and [`kernel_iso`]: what boots, made of a kernel and an initramfs; [`repack`]: an ISO of others, made to take
+//!   kernel arguments; [`areas`]: where those stand
 //! - [`overlay`]: what is different in a file for one machine
 //!
 //! [`Media`] puts them together.
 
+pub mod areas;
 pub mod checksum;
 pub mod iso;
+pub mod kernel_iso;
 pub mod overlay;
+pub mod repack;
 pub mod shelf;
 pub mod source;
 pub mod transfer;
+pub mod uki;
 
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -80,6 +87,9 @@ pub enum MediaError {
     /// It could not be made.
     #[error("{0}")]
     Made(String),
+    /// There is no place for what is to be made.
+    #[error("{0}")]
+    NoRoom(String),
     /// The work was cut off.
     #[error("having a file was cut off: {0}")]
     Aborted(String),
@@ -106,6 +116,17 @@ impl Wanted {
     }
 }
 
+/// A file that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Making {
+    /// What of: the same is made once.
+    pub origin: String,
+    /// How much room it needs.
+    pub bytes: u64,
+    /// Whether it goes as soon as nobody uses it.
+    pub one_shot: bool,
+}
+
 /// A file that is here, and stays as long as this or a copy of it is held, or it is published.
 #[derive(Debug, Clone)]
 pub struct Medium {
@@ -117,6 +138,16 @@ pub struct Medium {
 }
 
 impl Medium {
+    /// Which file it is: another one, or other content, has another identity.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn identity(&self) -> io::Result<String> {
+        let metadata = self.path.metadata()?;
+        let (inode, seconds, part) = (metadata.ino(), metadata.mtime(), metadata.mtime_nsec());
+        Ok(format!("{} ({inode:x} {seconds:x}.{part:x} {:x})", self.path.display(), metadata.len()))
+    }
+
     /// A file of this host, which is not kept here.
     pub fn of_host(path: PathBuf) -> Self {
         Self { path, notes: Value::Null, _hold: None }
@@ -194,17 +225,17 @@ impl Media {
     /// When there is no room for `bytes`, or `make` fails.
     pub async fn make(
         &self,
-        origin: &str,
-        bytes: u64,
+        making: Making,
         make: impl FnOnce(&Path) -> Result<Value, String> + Send + 'static,
     ) -> Result<Medium, Arc<MediaError>> {
-        let (shelf, origin, key) = (Arc::clone(&self.shelf), Origin::Made(origin.to_owned()), format!("made {origin}"));
+        let Making { origin, bytes, one_shot } = making;
+        let (shelf, key, origin) = (Arc::clone(&self.shelf), format!("made {origin}"), Origin::Made(origin));
         let work = async move {
             if let Some((record, hold)) = shelf.take(&origin) {
                 return Ok(medium(&shelf, record, hold));
             }
             let work = tokio::task::spawn_blocking(move || {
-                shelf.make_room(bytes).map_err(MediaError::Made)?;
+                shelf.make_room(bytes).map_err(MediaError::NoRoom)?;
                 let part = shelf.part(&origin);
                 let notes = make(&part).map_err(|reason| {
                     // It may not have come so far.
@@ -212,7 +243,10 @@ impl Media {
                     MediaError::Made(reason)
                 })?;
                 let sha256 = digest(&part).map_err(|cause| ShelfError::new(&part, cause))?;
-                let (record, hold) = shelf.put(&origin, &sha256, |record| record.notes = notes)?;
+                let (record, hold) = shelf.put(&origin, &sha256, |record| {
+                    record.notes = notes;
+                    record.one_shot = one_shot;
+                })?;
                 Ok(medium(&shelf, record, hold))
             });
             work.await.map_err(|error| MediaError::Aborted(error.to_string()))?

@@ -1,173 +1,85 @@
-//! The agent's ramdisk as one file that firmware boots, and what of it carries one node's kernel arguments.
+//! The agent's ramdisk for every node: where it comes from, what is made of it, and what of it is different for one node.
+//!
+//! - [`choice`]: what a node boots; [`file`]: one file that firmware boots; [`error`]: why there is none
+
+mod choice;
+pub mod error;
+mod file;
+mod live_program;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use ferric_ignition::kernel_arguments::{KernelArgument, KernelArgumentError};
+use ferric_ignition::archive::Archive;
+use ferric_ignition::customization::Customization;
+use ferric_ignition::iso9660::Extent;
+use ferric_ignition::kernel_arguments::KernelArgument;
+use ferric_ignition::keyfile;
 use ferric_ignition::live_iso::{LiveIso, LiveIsoError};
-use ferric_ignition::patch::Patch;
-use ferric_ignition::uki::{Uki, UkiError};
-use serde_json::Value;
+use ferric_ignition::network_data::NetworkDataError;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::artefacts::Artefacts;
-use crate::media::overlay::Overlay;
-use crate::media::source::{Source, SourceError};
-use crate::media::{Media, MediaError, Medium, Wanted};
+use crate::coreos::agent::{CoreosIpaError, Site};
+use crate::coreos::folder;
+use crate::media::kernel_iso::{self, Parts};
+use crate::media::source::Source;
+use crate::media::{Making, Media, MediaError, Medium, repack, uki};
 use crate::node::{MacAddress, Node};
-use crate::store::StoreError;
+use choice::{Choice, Named};
+use file::{Live, Room};
+
+pub use choice::ByConfiguration;
+pub use error::RamdiskError;
+pub use file::{Form, Ramdisk};
+
+/// What is written beside the parts of a ramdisk that is made here: boot loaders, tables, places for arguments.
+const BESIDE_MIB: u64 = 32;
+/// The name of the root file system of CoreOS' live system.
+const ROOTFS: &str = "rootfs.img";
+/// Room for kernel arguments in an EFI program.
+const ROOM_BYTES: usize = 2048;
 
 /// Kernel parameters for the ramdisk (`ipa-api-url` and so on).
 pub type Parameters = BTreeMap<String, String>;
 
-/// Why a node cannot get a ramdisk.
-#[derive(Debug, thiserror::Error)]
-pub enum RamdiskError {
-    /// Nobody said where it is.
-    #[error("no ramdisk to boot: set {0}")]
-    Unknown(&'static str),
-    /// A node names no file.
-    #[error("driver_info/{key}: {cause}")]
-    Named {
-        /// The key.
-        key: &'static str,
-        /// Why not.
-        cause: SourceError,
-    },
-    /// It is not to be had.
-    #[error("ramdisk {0}")]
-    Media(#[from] Arc<MediaError>),
-    /// A parameter that is no kernel argument.
-    #[error(transparent)]
-    Argument(#[from] KernelArgumentError),
-    /// The file cannot be read.
-    #[error("ramdisk {}: {cause}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        cause: io::Error,
-    },
-    /// Not an EFI program with a command line, or too small a one.
-    #[error("ramdisk {}: {cause}", path.display())]
-    Efi {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        cause: UkiError,
-    },
-    /// The work was cut off.
-    #[error("reading the ramdisk: {0}")]
-    Aborted(#[from] tokio::task::JoinError),
-    /// It cannot be published.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Not an ISO with areas for kernel arguments, or too small ones.
-    #[error("ramdisk {}: {cause}", path.display())]
-    Iso {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        cause: LiveIsoError,
-    },
-}
-
-/// How firmware takes a ramdisk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// Kernel, initramfs and command line in one EFI program (a UKI).
-    Efi,
-    /// An ISO with areas for kernel arguments.
-    Iso,
-}
-
-/// A ramdisk that many nodes share.
-#[derive(Debug, Clone)]
-pub struct Ramdisk {
-    /// The file.
-    pub medium: Medium,
-    /// What it is.
-    pub form: Form,
-}
-
-impl Ramdisk {
-    /// Every [`Ramdisk::name`].
-    pub const NAMES: [&str; 2] = ["agent.efi", "agent.iso"];
-
-    /// The name under which firmware sees it; firmware goes by the suffix.
-    pub fn name(&self) -> &'static str {
-        match self.form {
-            Form::Efi => Self::NAMES[0],
-            Form::Iso => Self::NAMES[1],
-        }
-    }
-
-    /// Where it is.
-    fn path(&self) -> &Path {
-        &self.medium.path
-    }
-
-    /// What is different in it when it boots with further `arguments`.
-    ///
-    /// # Errors
-    /// When there is no room for the arguments, or the file cannot be read.
-    pub fn with(&self, arguments: &[KernelArgument]) -> Result<Overlay, RamdiskError> {
-        let failed = |cause| RamdiskError::File { path: self.path().to_owned(), cause };
-        let base = File::open(self.path()).map_err(failed)?;
-        let patches = self.patches(&base, arguments)?;
-        Overlay::new(&base, patches).map_err(failed)
-    }
-
-    fn patches(&self, base: &File, arguments: &[KernelArgument]) -> Result<Vec<Patch>, RamdiskError> {
-        let path = || self.path().to_owned();
-        match self.form {
-            Form::Efi => Uki::read(base)
-                .and_then(|uki| uki.append_kernel_arguments(arguments))
-                .map(|patch| vec![patch])
-                .map_err(|cause| RamdiskError::Efi { path: path(), cause }),
-            Form::Iso => LiveIso::read(base)
-                .and_then(|mut iso| {
-                    iso.append_kernel_arguments(arguments)?;
-                    iso.patches()
-                })
-                .map_err(|cause| RamdiskError::Iso { path: path(), cause }),
-        }
-    }
-}
-
 /// The ramdisks of all nodes: what they boot that name none of their own, and how each of them gets its own.
 #[derive(Debug)]
 pub struct Ramdisks {
-    /// An EFI program.
-    pub efi: Option<Wanted>,
-    /// An ISO.
-    pub iso: Option<Wanted>,
+    /// What is booted where a node names nothing.
+    pub named: ByConfiguration,
+    /// Kernel arguments where a node has none of its own.
+    pub arguments: String,
+    /// CoreOS' live system with the agent in a container, before all of these.
+    pub coreos: Option<Coreos>,
     /// How they are published.
     pub artefacts: Arc<Artefacts>,
     /// How they come here.
     pub media: Arc<Media>,
 }
 
-/// What a node boots, by where it comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Choice {
-    /// What the node names.
-    Named(Wanted, Form),
-    /// What the configuration names, which may be any file of this host.
-    Configured(Wanted, Form),
+/// CoreOS' live system and what its machines are told.
+#[derive(Debug)]
+pub struct Coreos {
+    /// Where its files are.
+    pub images: PathBuf,
+    /// What Ignition does.
+    pub site: Site,
 }
 
 impl Ramdisks {
     /// What firmware loads over HTTP: what the node names, else what the configuration names; the smaller EFI program
-    /// before the ISO.
+    /// before the ISO, except where Secure Boot would refuse one that was made here.
     ///
     /// # Errors
     /// When there is none, or it is not to be had.
     pub async fn for_http(&self, node: &Node) -> Result<Ramdisk, RamdiskError> {
-        self.have(self.choose_for_http(node)?).await
+        let secure = node.capability("secure_boot").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let form = if secure { Form::Iso } else { Form::Efi };
+        self.have(self.named.choose(node, &[("deploy_efi", Form::Efi), ("deploy_iso", Form::Iso)])?, form).await
     }
 
     /// What is inserted as virtual media.
@@ -175,35 +87,172 @@ impl Ramdisks {
     /// # Errors
     /// When there is none, or it is not to be had.
     pub async fn for_media(&self, node: &Node) -> Result<Ramdisk, RamdiskError> {
-        self.have(self.choose_for_media(node)?).await
+        self.have(self.named.choose(node, &[("deploy_iso", Form::Iso)])?, Form::Iso).await
     }
 
-    fn choose_for_http(&self, node: &Node) -> Result<Choice, RamdiskError> {
-        let named = |form| move |wanted| Choice::Named(wanted, form);
-        let configured = |form| move |wanted| Choice::Configured(wanted, form);
-        (named_by(node, "deploy_efi")?.map(named(Form::Efi)))
-            .or(named_by(node, "deploy_iso")?.map(named(Form::Iso)))
-            .or_else(|| self.efi.clone().map(configured(Form::Efi)))
-            .or_else(|| self.iso.clone().map(configured(Form::Iso)))
-            .ok_or(RamdiskError::Unknown("driver_info/deploy_efi or driver_info/deploy_iso"))
-    }
-
-    fn choose_for_media(&self, node: &Node) -> Result<Choice, RamdiskError> {
-        let named = named_by(node, "deploy_iso")?.map(|wanted| Choice::Named(wanted, Form::Iso));
-        named
-            .or_else(|| self.iso.clone().map(|wanted| Choice::Configured(wanted, Form::Iso)))
-            .ok_or(RamdiskError::Unknown("driver_info/deploy_iso"))
-    }
-
-    async fn have(&self, choice: Choice) -> Result<Ramdisk, RamdiskError> {
+    /// `form` is what is made of a kernel.
+    async fn have(&self, choice: Choice, form: Form) -> Result<Ramdisk, RamdiskError> {
         match choice {
-            Choice::Configured(Wanted { source: Source::File(path), .. }, form) => {
-                Ok(Ramdisk { medium: Medium::of_host(path), form })
-            }
-            Choice::Named(wanted, form) | Choice::Configured(wanted, form) => {
-                Ok(Ramdisk { medium: self.media.get(&wanted).await?, form })
+            Choice::Coreos(architecture) => self.live(&architecture, form).await,
+            Choice::File(named, Form::Efi) => Ok(Ramdisk::new(self.file(&named).await?, Form::Efi)),
+            Choice::File(named, Form::Iso) => self.with_room(self.file(&named).await?).await,
+            Choice::Kernel(parts) => {
+                let (kernel, initramfs) = (self.file(&parts.kernel).await?, self.file(&parts.initramfs).await?);
+                match form {
+                    Form::Efi => self.program_of(kernel, initramfs).await,
+                    Form::Iso => {
+                        let boot_loader = match &parts.boot_loader {
+                            Some(named) => Some(self.file(named).await?),
+                            None => None,
+                        };
+                        self.iso_of(kernel, initramfs, boot_loader).await
+                    }
+                }
             }
         }
+    }
+
+    async fn file(&self, named: &Named) -> Result<Medium, RamdiskError> {
+        match &named.wanted.source {
+            Source::File(path) if named.configured => Ok(Medium::of_host(path.clone())),
+            _ => Ok(self.media.get(&named.wanted).await?),
+        }
+    }
+
+    /// An ISO that can be given arguments: as it is, when it has areas for them, else repacked once for all machines. One in
+    /// which no boot loader is known stays as it is, and cannot.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn with_room(&self, medium: Medium) -> Result<Ramdisk, RamdiskError> {
+        if self.has_areas(&medium).await? {
+            return Ok(Ramdisk::new(medium, Form::Iso));
+        }
+        match self.repacked(&medium, None).await {
+            Ok(ramdisk) => Ok(ramdisk),
+            Err(RamdiskError::Media(error)) if matches!(*error, MediaError::Made(_)) => {
+                let iso = medium.path.display();
+                tracing::warn!(%iso, %error, "the ISO boots as it is: machines cannot be told anything by it");
+                Ok(Ramdisk { room: Room::None(error.to_string()), ..Ramdisk::new(medium, Form::Iso) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether an ISO has areas for kernel arguments, as CoreOS' and ours have.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn has_areas(&self, medium: &Medium) -> Result<bool, RamdiskError> {
+        let file = File::open(&medium.path).map_err(|cause| RamdiskError::File { path: medium.path.clone(), cause })?;
+        let read = move || LiveIso::read(file).and_then(|iso| iso.kernel_arguments().map(drop));
+        Ok(match tokio::task::spawn_blocking(read).await? {
+            Err(LiveIsoError::NoIgnitionArea(_) | LiveIsoError::NoKernelArgumentAreas) => false,
+            // What else is wrong with it is said when it is used.
+            _ => true,
+        })
+    }
+
+    /// An ISO with room for arguments in the configuration of its boot loaders; with a config drive as a partition of its own,
+    /// for one machine.
+    ///
+    /// # Errors
+    /// When it cannot be repacked.
+    pub async fn repacked(&self, medium: &Medium, drive: Option<&Medium>) -> Result<Ramdisk, RamdiskError> {
+        let parts: Vec<&Medium> = [medium].into_iter().chain(drive).collect();
+        let making = Making { one_shot: drive.is_some(), ..making("ISO with room for kernel arguments", &parts)? };
+        let (base, drive) = (medium.clone(), drive.cloned());
+        let made = self.media.make(making, move |part| {
+            let drive = drive.as_ref().map(|drive| drive.path.as_path());
+            let places = repack::repack(&base.path, part, drive).map_err(|error| error.to_string())?;
+            serde_json::to_value(places).map_err(|error| error.to_string())
+        });
+        let made = made.await?;
+        Ok(Ramdisk { room: places(&made), ..Ramdisk::new(made, Form::Iso) })
+    }
+
+    /// CoreOS' live system: the ISO, or for HTTP, where its parts are there, an EFI program that fetches its root file system.
+    async fn live(&self, architecture: &str, form: Form) -> Result<Ramdisk, RamdiskError> {
+        let Some(Coreos { images, .. }) = &self.coreos else { return Err(RamdiskError::Unknown("coreos_ipa")) };
+        let file = |kind| folder::current(images, architecture, kind);
+        if form == Form::Efi
+            && let (Some(kernel), Some(initramfs), Some(rootfs)) = (file("kernel"), file("initramfs"), file("rootfs"))
+        {
+            let (kernel, initramfs) = (Medium::of_host(kernel), Medium::of_host(initramfs));
+            let making = making("EFI program of CoreOS", &[&kernel, &initramfs])?;
+            // Its initramfs is put together beside it.
+            let making = Making { bytes: 2 * making.bytes, ..making };
+            let made = self.media.make(making, move |part| {
+                let extent = live_program::write(part, &kernel.path, &initramfs.path)?;
+                Ok(json!([extent.offset, extent.length]))
+            });
+            let made = made.await?;
+            let extent: Option<(u64, u64)> = serde_json::from_value(made.notes.clone()).ok();
+            let archive = extent.map(|(offset, length)| Extent { offset, length });
+            let live = Some(Live { archive, rootfs: Some(rootfs) });
+            return Ok(Ramdisk { live, ..Ramdisk::new(made, Form::Efi) });
+        }
+        let iso = file("iso")
+            .ok_or_else(|| RamdiskError::NoCoreos { folder: images.clone(), architecture: architecture.to_owned() })?;
+        Ok(Ramdisk::live_iso(Medium::of_host(iso)))
+    }
+
+    /// What a node's live system is told beside the arguments of every ramdisk: kernel arguments, and files of its initramfs.
+    fn live_contents(
+        &self,
+        node: &Node,
+        base: &Ramdisk,
+        arguments: &mut Vec<KernelArgument>,
+    ) -> Result<Archive, RamdiskError> {
+        let mut files = Archive::default();
+        let (Some(live), Some(Coreos { site, .. })) = (&base.live, &self.coreos) else { return Ok(files) };
+        files.insert(Customization::CONFIG, site.ignition(node)?);
+        arguments.extend(site.arguments().iter().cloned());
+        if let Some(rootfs) = &live.rootfs {
+            let url = self.artefacts.publish(node.uuid, ROOTFS, rootfs)?;
+            arguments.push(KernelArgument::with_value("coreos.live.rootfs_url", &url)?);
+            arguments.push("rd.neednet=1".parse()?);
+            // It is needed before Ignition could configure it.
+            let keyfiles = site.network(node)?;
+            if keyfiles.is_empty() {
+                arguments.push("ip=dhcp".parse()?);
+            }
+            keyfile::embed(&keyfiles, &mut files).map_err(NetworkDataError::from).map_err(CoreosIpaError::from)?;
+        }
+        Ok(files)
+    }
+
+    /// An EFI program of a kernel and an initramfs, with room for arguments.
+    async fn program_of(&self, kernel: Medium, initramfs: Medium) -> Result<Ramdisk, RamdiskError> {
+        let making = making("EFI program", &[&kernel, &initramfs])?;
+        let made = self.media.make(making, move |part| {
+            let room = vec![b' '; ROOM_BYTES];
+            uki::unify(part, &kernel.path, &initramfs.path, &room).map_err(|error| error.to_string())?;
+            Ok(Value::Null)
+        });
+        Ok(Ramdisk::new(made.await?, Form::Efi))
+    }
+
+    /// An ISO of them.
+    async fn iso_of(
+        &self,
+        kernel: Medium,
+        initramfs: Medium,
+        boot_loader: Option<Medium>,
+    ) -> Result<Ramdisk, RamdiskError> {
+        let parts: Vec<&Medium> = [&kernel, &initramfs].into_iter().chain(&boot_loader).collect();
+        let making = making("ISO", &parts)?;
+        let made = self.media.make(making, move |part| {
+            let parts = Parts {
+                kernel: kernel.path.clone(),
+                initramfs: initramfs.path.clone(),
+                boot_loader: boot_loader.as_ref().map(|medium| medium.path.clone()),
+            };
+            let places = kernel_iso::write(part, &parts).map_err(|error| error.to_string())?;
+            serde_json::to_value(places).map_err(|error| error.to_string())
+        });
+        let made = made.await?;
+        Ok(Ramdisk { room: places(&made), ..Ramdisk::new(made, Form::Iso) })
     }
 
     /// Publishes `base` for one node so that it boots with further `arguments`, and returns its URL.
@@ -212,13 +261,30 @@ impl Ramdisks {
     /// When there is no room for them, or it cannot be published.
     pub async fn issue(
         &self,
+        node: &Node,
+        base: Ramdisk,
+        mut arguments: Vec<KernelArgument>,
+    ) -> Result<String, RamdiskError> {
+        let files = self.live_contents(node, &base, &mut arguments)?;
+        let name = base.name();
+        self.publish(node.uuid, name, base, arguments, files).await
+    }
+
+    /// Publishes a file for one node so that it boots with further `arguments` and these `files` in its initramfs.
+    ///
+    /// # Errors
+    /// When there is no room for them, or it cannot be published.
+    pub async fn publish(
+        &self,
         node: Uuid,
+        name: &str,
         base: Ramdisk,
         arguments: Vec<KernelArgument>,
+        files: Archive,
     ) -> Result<String, RamdiskError> {
-        let read = tokio::task::spawn_blocking(move || base.with(&arguments).map(|overlay| (base, overlay)));
+        let read = tokio::task::spawn_blocking(move || base.with(&arguments, &files).map(|overlay| (base, overlay)));
         let (base, overlay) = read.await??;
-        Ok(self.artefacts.publish_variant(node, base.name(), base.path(), &overlay)?)
+        Ok(self.artefacts.publish_variant(node, name, base.path(), &overlay)?)
     }
 
     /// Takes back what [`Ramdisks::issue`] published.
@@ -226,22 +292,31 @@ impl Ramdisks {
     /// # Errors
     /// When the database fails.
     pub fn withdraw(&self, node: Uuid) -> Result<(), RamdiskError> {
-        for name in Ramdisk::NAMES {
+        for name in Ramdisk::NAMES.into_iter().chain([ROOTFS]) {
             self.artefacts.withdraw(node, name)?;
         }
         Ok(())
     }
 }
 
-/// A file that the node names, by path or URL, and what it must be (`…_checksum`).
-fn named_by(node: &Node, key: &'static str) -> Result<Option<Wanted>, RamdiskError> {
-    let text = |key: &str| node.spec.driver_info.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let wanted = text(key).map(|source| Wanted::new(source, text(&format!("{key}_checksum"))));
-    wanted.transpose().map_err(|cause| RamdiskError::Named { key, cause })
+/// What was noted of an ISO that was made here.
+fn places(made: &Medium) -> Room {
+    serde_json::from_value(made.notes.clone()).map_or_else(|error| Room::None(error.to_string()), Room::Places)
+}
+
+/// What is made of these parts, and how much room that takes.
+fn making(what: &str, parts: &[&Medium]) -> Result<Making, RamdiskError> {
+    let (mut names, mut bytes) = (Vec::new(), BESIDE_MIB << 20);
+    for part in parts {
+        let failed = |cause| RamdiskError::File { path: part.path.clone(), cause };
+        names.push(part.identity().map_err(failed)?);
+        bytes += part.path.metadata().map_err(failed)?.len();
+    }
+    Ok(Making { origin: format!("{what} of {}", names.join(" and ")), bytes, one_shot: false })
 }
 
 /// The kernel arguments of one node: the conductor's parameters, the network card it boots from, and what
-/// `driver_info/kernel_append_params` adds.
+/// `driver_info/kernel_append_params` or else the configuration adds.
 ///
 /// # Errors
 /// [`RamdiskError::Argument`].
@@ -249,6 +324,7 @@ pub fn arguments(
     node: &Node,
     parameters: &Parameters,
     boot_mac: Option<&MacAddress>,
+    default: &str,
 ) -> Result<Vec<KernelArgument>, RamdiskError> {
     let mut arguments = Vec::new();
     for (name, value) in parameters {
@@ -257,7 +333,8 @@ pub fn arguments(
     if let Some(mac) = boot_mac {
         arguments.push(KernelArgument::with_value("BOOTIF", &mac.bootif())?);
     }
-    let more = node.spec.driver_info.get("kernel_append_params").and_then(Value::as_str).unwrap_or_default();
+    let more = node.spec.driver_info.get("kernel_append_params").and_then(Value::as_str).unwrap_or("%default%");
+    let more = more.replace("%default%", default);
     for word in more.split_whitespace() {
         arguments.push(word.parse()?);
     }
@@ -266,10 +343,12 @@ pub fn arguments(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::files::AllowedFolders;
-    use crate::media;
     use crate::media::shelf::Shelf;
+    use crate::media::{self, Wanted};
     use crate::node::Spec;
     use crate::store::Store;
     use crate::urls::Urls;
@@ -286,7 +365,8 @@ mod tests {
         let allowed = AllowedFolders::new(&[folder.to_owned()], Path::new("/none"));
         let media = Arc::new(Media::new(shelf, media::client(None).unwrap(), allowed));
         let artefacts = Arc::new(Artefacts::new(store, Urls::new("http://192.0.2.1", None, None)));
-        Ramdisks { efi: wanted(".efi"), iso: wanted(".iso"), artefacts, media }
+        let named = ByConfiguration { efi: wanted(".efi"), iso: wanted(".iso"), ..ByConfiguration::default() };
+        Ramdisks { named, arguments: String::new(), coreos: None, artefacts, media }
     }
 
     #[tokio::test]
@@ -294,11 +374,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let named = folder.path().join("own.iso");
         std::fs::write(&named, "x").unwrap();
-        let configured = ramdisks(folder.path(), Some("/r"));
+        let ours = folder.path().join("r");
+        for form in ["efi", "iso"] {
+            std::fs::write(ours.with_extension(form), "x").unwrap();
+        }
+        let configured = ramdisks(folder.path(), Some(ours.to_str().unwrap()));
         let chosen = |ramdisk: Ramdisk| (ramdisk.medium.path, ramdisk.form);
         let plain = node(serde_json::json!({}));
-        assert_eq!(chosen(configured.for_http(&plain).await.unwrap()), ("/r.efi".into(), Form::Efi));
-        assert_eq!(chosen(configured.for_media(&plain).await.unwrap()), ("/r.iso".into(), Form::Iso));
+        assert_eq!(chosen(configured.for_http(&plain).await.unwrap()), (ours.with_extension("efi"), Form::Efi));
+        assert_eq!(chosen(configured.for_media(&plain).await.unwrap()), (ours.with_extension("iso"), Form::Iso));
         let own = node(serde_json::json!({"deploy_iso": format!("file://{}", named.display())}));
         let expected = (named.canonicalize().unwrap(), Form::Iso);
         assert_eq!(chosen(configured.for_http(&own).await.unwrap()), expected);
@@ -315,14 +399,14 @@ mod tests {
             assert!(error.starts_with(refusal), "{error}");
         }
         let error = ramdisks(folder.path(), None).for_media(&plain).await.unwrap_err().to_string();
-        assert_eq!(error, "no ramdisk to boot: set driver_info/deploy_iso");
+        assert!(error.starts_with("no ramdisk to boot: set driver_info/deploy_iso"), "{error}");
     }
 
     #[test]
     fn arguments_say_who_calls_and_from_where() {
         let parameters = Parameters::from([("ipa-api-url".to_owned(), "http://192.0.2.1:6385".to_owned())]);
         let node = node(serde_json::json!({"kernel_append_params": "nofb  ipa-debug=1"}));
-        let words = arguments(&node, &parameters, Some(&"52:54:00:aa:bb:01".parse().unwrap())).unwrap();
+        let words = arguments(&node, &parameters, Some(&"52:54:00:aa:bb:01".parse().unwrap()), "quiet").unwrap();
         let words: Vec<&str> = words.iter().map(KernelArgument::as_str).collect();
         assert_eq!(words, ["ipa-api-url=http://192.0.2.1:6385", "BOOTIF=01-52-54-00-aa-bb-01", "nofb", "ipa-debug=1"]);
     }

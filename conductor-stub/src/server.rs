@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -23,6 +25,7 @@ use crate::clock;
 use crate::conductor::{Conductor, Running, Shared};
 use crate::config::{AuthStrategy, Config, IMAGES};
 use crate::consoles::Consoles;
+use crate::coreos::agent::CoreosIpaError;
 use crate::dhcp::{Dhcp, DhcpError};
 use crate::driver::fake::Fake;
 use crate::driver::local_process::LocalProcess;
@@ -37,7 +40,7 @@ use crate::media::shelf::{Shelf, ShelfError};
 use crate::media::source::SourceError;
 use crate::media::{self, Media, Wanted};
 use crate::metrics::Metrics;
-use crate::ramdisk::Ramdisks;
+use crate::ramdisk::{ByConfiguration, Coreos, Ramdisks};
 use crate::services::BootServices;
 use crate::state_dir::{StateDir, StateDirError};
 use crate::store::{Store, StoreError};
@@ -86,6 +89,9 @@ pub enum StartError {
     /// Its DHCP server.
     #[error(transparent)]
     Dhcp(#[from] DhcpError),
+    /// The agent on CoreOS.
+    #[error(transparent)]
+    Coreos(#[from] CoreosIpaError),
     /// Its files for machines.
     #[error(transparent)]
     Shelf(#[from] ShelfError),
@@ -168,13 +174,22 @@ impl Server {
             None => None,
         };
         let media = Arc::new(media(&config, &state_dir, &store, &allowed)?);
-        let services = Arc::new(BootServices {
-            ramdisks: Ramdisks {
+        let ramdisks = Arc::new(Ramdisks {
+            named: ByConfiguration {
                 efi: configured(&config.ramdisk_efi)?,
                 iso: configured(&config.ramdisk_iso)?,
-                artefacts: Arc::clone(&artefacts),
-                media: Arc::clone(&media),
+                kernel: configured(&config.deploy_kernel)?,
+                initramfs: configured(&config.deploy_ramdisk)?,
+                boot_loader: configured(&config.bootloader)?,
+                coreos: config.coreos_ipa.enabled,
             },
+            arguments: config.kernel_append_params.clone(),
+            coreos: coreos(&config, &urls, tls.as_ref())?,
+            artefacts: Arc::clone(&artefacts),
+            media: Arc::clone(&media),
+        });
+        let services = Arc::new(BootServices {
+            ramdisks: Arc::clone(&ramdisks),
             artefacts: Arc::clone(&artefacts),
             allowed: allowed.clone(),
             dhcp,
@@ -199,6 +214,7 @@ impl Server {
             authority: tls.as_ref().and_then(|tls| tls.authority.clone()),
             artefacts,
             media,
+            ramdisks,
             started_at: clock::now(),
         });
         recovery::recover(&conductor)?;
@@ -236,6 +252,18 @@ impl Server {
 /// What the configuration names is used wherever it is.
 fn configured(ramdisk: &Option<String>) -> Result<Option<Wanted>, StartError> {
     Ok(ramdisk.as_deref().filter(|text| !text.is_empty()).map(|text| Wanted::new(text, None)).transpose()?)
+}
+
+/// CoreOS' live system, where it is asked for; what is wrong with its Ignition config is said now.
+fn coreos(config: &Config, urls: &Urls, tls: Option<&Tls>) -> Result<Option<Coreos>, StartError> {
+    let ipa = &config.coreos_ipa;
+    if !ipa.enabled {
+        return Ok(None);
+    }
+    let decoded = tls.and_then(|tls| STANDARD.decode(tls.authority.as_ref()?).ok());
+    let authority = decoded.and_then(|pem| String::from_utf8(pem).ok());
+    let site = ipa.site(urls.public(), authority.as_deref())?;
+    Ok(Some(Coreos { images: ipa.images.clone(), site }))
 }
 
 fn media(

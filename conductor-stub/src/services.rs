@@ -18,7 +18,7 @@ pub struct BootServices {
     /// Files under URLs.
     pub artefacts: Arc<Artefacts>,
     /// What nodes boot that do not name a ramdisk of their own.
-    pub ramdisks: Ramdisks,
+    pub ramdisks: Arc<Ramdisks>,
     /// The DHCP server, when the configuration has one.
     pub dhcp: Option<Dhcp>,
     /// Where machines and BMCs reach us.

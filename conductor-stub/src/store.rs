@@ -57,7 +57,7 @@ pub struct Store {
 }
 
 /// What makes a database of the last version one of this; the first step is also taken on those from before versions.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     "CREATE TABLE IF NOT EXISTS nodes (
         uuid TEXT PRIMARY KEY, name TEXT UNIQUE, provision_state TEXT NOT NULL, document TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS ports (
@@ -85,6 +85,8 @@ const MIGRATIONS: [&str; 7] = [
     "ALTER TABLE artefacts ADD COLUMN overlay BLOB;",
     "CREATE TABLE settings (
         node_uuid TEXT PRIMARY KEY REFERENCES nodes(uuid) ON DELETE CASCADE, document TEXT NOT NULL);",
+    "CREATE INDEX nodes_detached ON nodes (json_extract(document, '$.internal.detach_at'))
+        WHERE json_extract(document, '$.internal.detach_at') IS NOT NULL;",
 ];
 
 /// Statements that are kept ready.
@@ -242,6 +244,7 @@ mod tests {
             "SELECT document FROM ports WHERE uuid = ?1 OR address = lower(?1)",
             "SELECT document FROM ports WHERE node_uuid = ?1 ORDER BY rowid",
             "SELECT document FROM history WHERE node_uuid = ?1 ORDER BY id",
+            "SELECT document FROM nodes WHERE json_extract(document, '$.internal.detach_at') <= ?1",
             "UPDATE artefacts SET fetched = 1 WHERE secret = ?1 AND fetched IS NULL",
         ] {
             let connection = store.connection();

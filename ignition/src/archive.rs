@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 
 use cpio::newc;
-use liblzma::stream::{Check, Stream};
+use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 use thiserror::Error;
 
 const DIRECTORY_MODE: u32 = 0o040_755;
@@ -113,9 +113,14 @@ impl Archive {
         if self.files.is_empty() {
             return Vec::new();
         }
-        let stream = Stream::new_easy_encoder(9, Check::Crc32).expect("preset 9 exists");
+        let content = self.to_cpio();
+        let mut options = LzmaOptions::new_preset(9).expect("preset 9 exists");
+        // Its own dictionary of 64 MiB takes longer to set up than all the rest.
+        options.dict_size(u32::try_from(content.len()).unwrap_or(u32::MAX).clamp(4 << 10, 64 << 20));
+        let stream = Stream::new_stream_encoder(Filters::new().lzma2(&options), Check::Crc32);
+        let stream = stream.expect("these options are allowed");
         let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
-        encoder.write_all(&self.to_cpio()).and_then(|()| encoder.finish()).expect("memory takes all bytes")
+        encoder.write_all(&content).and_then(|()| encoder.finish()).expect("memory takes all bytes")
     }
 
     /// The contents of a file.

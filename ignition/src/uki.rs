@@ -9,7 +9,7 @@ use crate::iso9660::{Extent, read_at};
 use crate::kernel_arguments::KernelArgument;
 use crate::patch::Patch;
 
-const SECTION: &[u8; 8] = b".cmdline";
+const SECTION: &[u8] = b".cmdline";
 const SECTION_HEADER_BYTES: u64 = 40;
 /// Enough for every image that firmware loads; bounds what a damaged one can make us read.
 const MAX_SECTIONS: u16 = 96;
@@ -47,31 +47,11 @@ impl Uki {
     /// # Errors
     /// When the file is no unified kernel image.
     pub fn read(mut image: impl Read + Seek) -> Result<Self, UkiError> {
-        let dos = bytes(&mut image, 0, 64)?;
-        if !dos.starts_with(b"MZ") {
-            return Err(UkiError::NotUki("no DOS header"));
-        }
-        let pe = u64::from(u32::from_le_bytes([dos[60], dos[61], dos[62], dos[63]]));
-        let coff = bytes(&mut image, pe, 24)?;
-        if !coff.starts_with(b"PE\0\0") {
-            return Err(UkiError::NotUki("no PE header"));
-        }
-        let sections = u16::from_le_bytes([coff[6], coff[7]]).min(MAX_SECTIONS);
-        let optional_header_bytes = u16::from_le_bytes([coff[20], coff[21]]);
-        let table = pe + 24 + u64::from(optional_header_bytes);
-        for number in 0..u64::from(sections) {
-            let header = bytes(&mut image, table + number * SECTION_HEADER_BYTES, SECTION_HEADER_BYTES)?;
-            if header.starts_with(SECTION) {
-                let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-                // The size in memory leaves out what only fills the section up in the file.
-                let length = u64::from(word(8).min(word(16))).min(MAX_ARGUMENTS_BYTES);
-                let section = Extent { offset: u64::from(word(20)), length };
-                let text = String::from_utf8(bytes(&mut image, section.offset, length)?)
-                    .map_err(|_| UkiError::NotUki("its kernel arguments are not UTF-8"))?;
-                return Ok(Self { section, arguments: text.trim_matches(['\0', ' ', '\n']).to_owned() });
-            }
-        }
-        Err(UkiError::NotUki("no section for kernel arguments"))
+        let section = section(&mut image, SECTION)?.ok_or(UkiError::NotUki("no section for kernel arguments"))?;
+        let section = Extent { length: section.length.min(MAX_ARGUMENTS_BYTES), ..section };
+        let text = String::from_utf8(bytes(&mut image, section.offset, section.length)?)
+            .map_err(|_| UkiError::NotUki("its kernel arguments are not UTF-8"))?;
+        Ok(Self { section, arguments: text.trim_matches(['\0', ' ', '\n']).to_owned() })
     }
 
     /// The arguments that the image boots with.
@@ -100,6 +80,35 @@ impl Uki {
     }
 }
 
+/// Where the section of this name (`.initrd`, `.linux`) lies in the file, without what only fills it up.
+///
+/// # Errors
+/// When the file is no PE image.
+pub fn section(image: &mut (impl Read + Seek), name: &[u8]) -> Result<Option<Extent>, UkiError> {
+    let dos = bytes(image, 0, 64)?;
+    if !dos.starts_with(b"MZ") {
+        return Err(UkiError::NotUki("no DOS header"));
+    }
+    let pe = u64::from(u32::from_le_bytes([dos[60], dos[61], dos[62], dos[63]]));
+    let coff = bytes(image, pe, 24)?;
+    if !coff.starts_with(b"PE\0\0") {
+        return Err(UkiError::NotUki("no PE header"));
+    }
+    let sections = u16::from_le_bytes([coff[6], coff[7]]).min(MAX_SECTIONS);
+    let optional_header_bytes = u16::from_le_bytes([coff[20], coff[21]]);
+    let table = pe + 24 + u64::from(optional_header_bytes);
+    for number in 0..u64::from(sections) {
+        let header = bytes(image, table + number * SECTION_HEADER_BYTES, SECTION_HEADER_BYTES)?;
+        let found = header[..8].split(|byte| *byte == 0).next().unwrap_or_default();
+        if found == name {
+            let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+            // The size in memory leaves out what only fills the section up in the file.
+            return Ok(Some(Extent { offset: u64::from(word(20)), length: u64::from(word(8).min(word(16))) }));
+        }
+    }
+    Ok(None)
+}
+
 fn bytes(image: &mut (impl Read + Seek), offset: u64, length: u64) -> io::Result<Vec<u8>> {
     read_at(image, Extent { offset, length })
 }
@@ -118,7 +127,7 @@ mod tests {
         image[70] = 1;
         image[84] = 2;
         let section = 64 + 24 + 2;
-        image[section..section + 8].copy_from_slice(SECTION);
+        image[section..section + 8].copy_from_slice(b".cmdline");
         image[section + 8] = 8;
         image[section + 16] = 16;
         image[section + 21] = 1;

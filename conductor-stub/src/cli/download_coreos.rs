@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use reqwest::{Certificate, Client};
 use serde_json::{Map, Value, json};
 
-use crate::coreos::folder::ReleaseFolder;
+use crate::coreos::agent::CoreosIpa;
+use crate::coreos::folder::{self, ReleaseFolder};
 use crate::coreos::stream::{self, KINDS, Kind, Release, RemoteFile};
 use crate::media::transfer;
 use crate::tls;
@@ -55,7 +56,13 @@ fn kind(name: &str) -> Result<Kind, String> {
 /// # Errors
 /// When something cannot be had or is not what it should be; the current release stays the current one then.
 pub async fn run(arguments: Arguments) -> Result<()> {
-    let client = client(&arguments)?;
+    let done = download(&arguments).await?;
+    println!("{done}");
+    Ok(())
+}
+
+async fn download(arguments: &Arguments) -> Result<Value> {
+    let client = client(arguments)?;
     let metadata = match stream::location(&arguments.stream) {
         Some(url) => small(&client, &url, MAX_METADATA_BYTES).await?,
         None => std::fs::read(&arguments.stream).with_context(|| format!("stream metadata {}", arguments.stream))?,
@@ -66,13 +73,30 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let mut places = Map::new();
     for file in &release.files {
         let target = folder.file(&file.name);
-        download(&client, file, &target).await?;
+        fetch(&client, file, &target).await?;
         places.insert(file.kind.to_owned(), target.display().to_string().into());
     }
     folder.switch(&release).context("links to the release")?;
     let Release { version, architecture, .. } = &release;
-    println!("{}", json!({"release": version, "architecture": architecture, "files": Value::from(places)}));
-    Ok(())
+    Ok(json!({"release": version, "architecture": architecture, "files": Value::from(places)}))
+}
+
+/// Brings the live system that every node is to boot, when nothing of it is there. Without it the conductor starts all the
+/// same: what a node lacks is said when it boots.
+pub(super) async fn at_start(ipa: &CoreosIpa) {
+    let Some(stream) = ipa.stream.clone().filter(|_| ipa.enabled) else { return };
+    let architecture = std::env::var("IPA_ARCH").unwrap_or_else(|_| "x86_64".to_owned());
+    if ["iso", "kernel"].iter().any(|kind| folder::current(&ipa.images, &architecture, kind).is_some()) {
+        return;
+    }
+    tracing::info!(stream, images = %ipa.images.display(), "CoreOS is downloaded");
+    let artefacts = KINDS.into_iter().filter(|kind| !kind.name.starts_with("metal")).collect();
+    let insecure = std::env::var("CURL_INSECURE").is_ok_and(|value| value == "true");
+    let arguments =
+        Arguments { stream, architecture, directory: ipa.images.clone(), artefacts, ca: ipa.ca.clone(), insecure };
+    if let Err(error) = download(&arguments).await {
+        tracing::error!("CoreOS is not here: {error:#}");
+    }
 }
 
 fn client(arguments: &Arguments) -> Result<Client> {
@@ -87,7 +111,7 @@ fn client(arguments: &Arguments) -> Result<Client> {
     Ok(client.tls_danger_accept_invalid_certs(arguments.insecure).build()?)
 }
 
-async fn download(client: &Client, file: &RemoteFile, target: &Path) -> Result<()> {
+async fn fetch(client: &Client, file: &RemoteFile, target: &Path) -> Result<()> {
     let mut shown = Shown::new(file.name.clone());
     transfer::fetch(client, &file.url, &file.sha256, target, &mut |done, total| shown.at(done, total)).await?;
     shown.end();

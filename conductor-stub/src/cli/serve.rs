@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::task::JoinSet;
 
-use super::stopped;
+use super::{download_coreos, stopped};
 use crate::bmc::server::BmcServer;
 use crate::config::Config;
 use crate::flow::journey;
@@ -35,10 +35,12 @@ pub struct Arguments {
 /// # Errors
 /// When the configuration is wrong or the address is taken.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = match &arguments.config {
+    let mut config = match &arguments.config {
         Some(file) => Config::read(file)?,
         None => Config::default(),
     };
+    config.coreos_ipa = config.coreos_ipa.with_environment()?;
+    download_coreos::at_start(&config.coreos_ipa).await;
     let nodes = config.nodes.clone();
     let stopped = stopped()?;
     let bmc = match config.bmc.clone() {

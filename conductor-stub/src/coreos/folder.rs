@@ -65,6 +65,14 @@ impl ReleaseFolder {
     }
 }
 
+/// A file of the current release for machines of an architecture, if it is there; its real place, which stays when the
+/// release becomes another one.
+#[must_use]
+pub fn current(root: &Path, architecture: &str, kind: &str) -> Option<PathBuf> {
+    let suffix = if architecture == USUAL { String::new() } else { format!("_{architecture}") };
+    root.join(format!("ironic-python-agent{suffix}.{kind}")).canonicalize().ok()
+}
+
 /// Makes a link, in the place of another one; never of anything else.
 fn replace_link(target: &str, link: &Path) -> io::Result<()> {
     match fs::symlink_metadata(link) {

@@ -3,10 +3,13 @@
 /// A key and what it means.
 pub type Property = (&'static str, &'static str);
 
-const RAMDISK: [Property; 3] = [
-    ("deploy_efi", "Path of the agent's EFI program, below a folder of file_url_allowed_paths. Optional."),
-    ("deploy_iso", "Path of the agent's ISO, below a folder of file_url_allowed_paths. Optional."),
-    ("kernel_append_params", "Further kernel arguments of the ramdisk. Optional."),
+const RAMDISK: [Property; 6] = [
+    ("deploy_efi", "URL of the agent's EFI program, or its path below a folder of file_url_allowed_paths. Optional."),
+    ("deploy_iso", "URL or path of the agent's ISO. Optional."),
+    ("deploy_kernel", "URL or path of the kernel of any ramdisk with an agent. Optional."),
+    ("deploy_ramdisk", "URL or path of its initramfs. Optional."),
+    ("bootloader", "URL or path of an EFI system partition with a boot loader, for an ISO of these two. Optional."),
+    ("kernel_append_params", "Kernel arguments of the ramdisk; %default% stands for the configured ones. Optional."),
 ];
 
 const FAKE: &[Property] =
@@ -39,6 +42,9 @@ const REDFISH: &[Property] = &[
     RAMDISK[0],
     RAMDISK[1],
     RAMDISK[2],
+    RAMDISK[3],
+    RAMDISK[4],
+    RAMDISK[5],
 ];
 
 /// The keys of a hardware type.

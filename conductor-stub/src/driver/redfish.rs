@@ -167,7 +167,12 @@ impl Bmc {
         let media = boot_interface(node).is_ok_and(|interface| interface == BootInterface::VirtualMedia);
         let lasting = wishes.as_ref().map_or(Enabled::Continuous, |wishes| wishes.lasting(Enabled::Continuous));
         let system = self.system().await?;
-        let ejected = if media { virtual_media::eject(&system, Kind::Cd).await } else { Ok(()) };
+        let mut ejected = if media { virtual_media::eject(&system, Kind::Cd).await } else { Ok(()) };
+        if node.internal.config_drive_inserted {
+            let stick = virtual_media::eject(&system, Kind::Stick).await;
+            node.internal.config_drive_inserted = stick.is_err();
+            ejected = ejected.and(stick);
+        }
         if let Some(mode) = wishes.and_then(|wishes| wishes.mode)
             && let Err(error) = system.set_mode(mode).await
         {
@@ -266,9 +271,12 @@ impl Connection for Bmc {
             let base = base.map_err(failed)?;
             let mac = self.services.boot_address(node.uuid).map_err(failed)?;
             let mut parameters = parameters.clone();
-            parameters.insert("ipa-agent-token".into(), token::pregenerate(node));
-            let arguments = ramdisk::arguments(node, &parameters, mac.as_ref()).map_err(failed)?;
-            let url = ramdisks.issue(node.uuid, base, arguments).await.map_err(failed)?;
+            // One that cannot bring its token is given it when it looks itself up.
+            if base.refusal().is_none() {
+                parameters.insert("ipa-agent-token".into(), token::pregenerate(node));
+            }
+            let arguments = ramdisk::arguments(node, &parameters, mac.as_ref(), &ramdisks.arguments).map_err(failed)?;
+            let url = ramdisks.issue(node, base, arguments).await.map_err(failed)?;
             self.present(node, &url, Enabled::Once).await
         })
     }
@@ -285,6 +293,25 @@ impl Connection for Bmc {
 
     fn prepare_iso<'a>(&'a mut self, node: &'a mut Node, url: &'a str) -> Outcome<'a, ()> {
         Box::pin(self.present(node, url, Enabled::Continuous))
+    }
+
+    fn insert_stick<'a>(&'a mut self, node: &'a mut Node, url: &'a str) -> Outcome<'a, bool> {
+        Box::pin(async move {
+            let urls = &self.services.urls;
+            let seen = Wishes::of(node)?.seen_by_bmc(url, urls.public()).unwrap_or_else(|| urls.seen_by_bmc(url));
+            let insert = async { virtual_media::insert(&self.system().await?, Kind::Stick, &seen).await };
+            match insert.await {
+                Ok(()) => {
+                    node.internal.config_drive_inserted = true;
+                    Ok(true)
+                }
+                Err(RedfishError::NoMedia { reasons, .. }) => {
+                    tracing::info!(node = %node.label(), reasons, "no virtual USB stick for the config drive");
+                    Ok(false)
+                }
+                Err(error) => Err(failed(error)),
+            }
+        })
     }
 
     fn drives<'a>(&'a mut self, _node: &'a Node) -> Outcome<'a, Vec<Drive>> {

@@ -1,19 +1,22 @@
 //! The config drive: from the JSON that clients send to gzip, base64 and ISO 9660 with the label `config-2`
 //! (openstacksdk's `openstack.baremetal.configdrive`).
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Stdio;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::flow::error::FlowError;
 
+/// Ironic's limit of a config drive.
+const LIMIT_BYTES: u64 = 64 << 20;
 /// Programs that write ISO 9660 with these options, best known first.
 const PROGRAMS: [&str; 3] = ["genisoimage", "mkisofs", "xorrisofs"];
 
@@ -50,6 +53,30 @@ pub async fn render(drive: &Value, node: Uuid) -> Result<String, FlowError> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(&iso).map_err(failed)?;
     Ok(STANDARD.encode(encoder.finish().map_err(failed)?))
+}
+
+/// The file system of a config drive: rendered from an object, or decoded from base64 text (and gzip).
+///
+/// # Errors
+/// When it is neither, or cannot be rendered.
+pub async fn image(drive: &Value, node: Uuid) -> Result<Vec<u8>, FlowError> {
+    let text = match drive {
+        Value::String(text) => text.clone(),
+        other => render(other, node).await?,
+    };
+    let refused = |problem: String| FlowError::Refused(format!("the config drive: {problem}"));
+    let plain: String = text.split_whitespace().collect();
+    let bytes = STANDARD.decode(plain).map_err(|error| refused(format!("not base64: {error}")))?;
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(bytes);
+    }
+    let mut image = Vec::new();
+    let read = GzDecoder::new(&bytes[..]).take(LIMIT_BYTES + 1).read_to_end(&mut image);
+    read.map_err(|error| refused(format!("not gzip: {error}")))?;
+    if image.len() as u64 > LIMIT_BYTES {
+        return Err(refused(format!("larger than {} MiB", LIMIT_BYTES >> 20)));
+    }
+    Ok(image)
 }
 
 fn write_tree(tree: &Path, drive: &Value, node: Uuid) -> std::io::Result<()> {
@@ -112,7 +139,6 @@ async fn make_iso(tree: &Path, image: &Path) -> Result<(), FlowError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
 
     #[tokio::test]
     async fn an_object_becomes_an_iso_with_its_label_and_files() {

@@ -51,6 +51,7 @@ pub async fn tear_down(task: &mut Task) -> Result<(), FlowError> {
     let off = set(task, PowerState::Off).await;
     // A machine that does not switch off must not keep the ramdisk either.
     let cleared = boot_disk(task).await;
+    task.node.internal.detach_at = None;
     withdraw(task)?;
     task.save()?;
     off?;

@@ -12,7 +12,7 @@ use crate::flow::failure::{abort, fail};
 use crate::flow::service::Servicing;
 use crate::flow::steps;
 use crate::flow::task::Task;
-use crate::flow::{clean, deploy, firmware, inspect, management, power, rescue, service};
+use crate::flow::{boot_iso, clean, deploy, firmware, inspect, management, power, rescue, service};
 use crate::node::{Intent, Switching};
 use crate::state::{Event, PowerState, ProvisionState as S};
 
@@ -38,6 +38,10 @@ pub async fn go_on(mut task: Task) {
         }
         Some(Intent::Media(url)) => {
             let outcome = exchange(&mut task, url.as_deref()).await.map_err(FlowError::from);
+            settle(&mut task, outcome);
+        }
+        Some(Intent::Detach) => {
+            let outcome = boot_iso::take_away(&mut task).await;
             settle(&mut task, outcome);
         }
         Some(Intent::Boot(_) | Intent::BootInstance(_)) | None => {

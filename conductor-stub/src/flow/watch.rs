@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conductor::Shared;
+use crate::flow::detach;
 use crate::flow::heartbeat;
 use crate::flow::progress::Look;
 use crate::flow::timeout::Sweep;
@@ -26,6 +27,7 @@ pub fn start(conductor: &Shared, mut released: Released) {
             tokio::time::sleep(pause).await;
             let Some(conductor) = weak.upgrade() else { return };
             sweep.run(&conductor);
+            detach::run(&conductor);
         }
     });
     if conductor.config.progress_interval_seconds > 0.0 {

@@ -239,6 +239,10 @@ async fn what_is_for_one_use_goes_after_it() {
     assert!(lab.here().is_empty());
 }
 
+fn making(origin: &str) -> Making {
+    Making { origin: origin.to_owned(), bytes: 9, one_shot: false }
+}
+
 #[tokio::test]
 async fn what_is_made_is_made_once() {
     let lab = Lab::start(100).await;
@@ -246,7 +250,7 @@ async fn what_is_made_is_made_once() {
     let made = Arc::new(made);
     let make = || {
         let made = Arc::clone(&made);
-        lab.media.make("an ISO of a kernel", 9, move |part| {
+        lab.media.make(making("an ISO of a kernel"), move |part| {
             made.fetch_add(1, Ordering::SeqCst);
             std::fs::write(part, "an ISO").map_err(|error| error.to_string())?;
             Ok(serde_json::json!({"offset": 5}))
@@ -257,6 +261,6 @@ async fn what_is_made_is_made_once() {
     }
     make().await.unwrap();
     assert_eq!(made.load(Ordering::SeqCst), 1);
-    let error = lab.media.make("nothing", 9, |_| Err("no xorriso".into())).await.unwrap_err().to_string();
+    let error = lab.media.make(making("nothing"), |_| Err("no xorriso".into())).await.unwrap_err().to_string();
     assert_eq!(error, "no xorriso");
 }

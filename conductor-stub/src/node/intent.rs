@@ -20,6 +20,8 @@ pub enum Intent {
     Power(Switching),
     /// A medium is inserted, or the drives are emptied.
     Media(Option<String>),
+    /// The media of the instance are taken away, and the disk boots next.
+    Detach,
     /// The machine is to boot in this mode.
     BootMode(BootMode),
     /// The machine is to boot with Secure Boot, or without.

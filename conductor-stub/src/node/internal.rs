@@ -46,6 +46,12 @@ pub struct Internal {
     /// Whether the ramdisk was booted once more because nobody called.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub boot_retried: bool,
+    /// Whether the config drive is in a virtual USB stick.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub config_drive_inserted: bool,
+    /// When the media of the instance are to go, seconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detach_at: Option<f64>,
     /// The steps of the operation that runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
@@ -68,7 +74,7 @@ impl Internal {
     /// With Ironic's keys.
     pub fn view(&self) -> Object {
         let Ok(Value::Object(mut view)) = serde_json::to_value(self) else { return Object::new() };
-        for ours in ["plan", "intent", "agent_looked_up", "boot_retried"] {
+        for ours in ["plan", "intent", "agent_looked_up", "boot_retried", "config_drive_inserted", "detach_at"] {
             view.shift_remove(ours);
         }
         view.extend(self.plan.iter().flat_map(Plan::view));

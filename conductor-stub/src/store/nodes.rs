@@ -78,6 +78,18 @@ impl Store {
         texts.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>().map_err(Into::into)
     }
 
+    /// Nodes whose media were to go by this time, seconds since the epoch.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn to_detach(&self, time: f64) -> Result<Vec<Node>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached("SELECT document FROM nodes WHERE json_extract(document, '$.internal.detach_at') <= ?1")?;
+        let texts = statement.query_map([time], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        texts.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>().map_err(Into::into)
+    }
+
     /// Nodes to whose machine something was being done.
     ///
     /// # Errors

@@ -23,10 +23,15 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn start(config: Config) -> Self {
+        Self::with_drives(config, &["cd", "usb"]).await
+    }
+
+    /// The machine has these virtual drives.
+    pub(crate) async fn with_drives(config: Config, drives: &[&str]) -> Self {
         conductor_stub::tls::use_ring();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ramdisk.efi"), efi_program()).unwrap();
-        let machine = json!({"uuid": UUID, "name": "machine-0", "macs": [MAC],
+        let machine = json!({"uuid": UUID, "name": "machine-0", "macs": [MAC], "media": drives,
             "process": {"command": ["sh", "-c", "echo booted $BOOT_URL; exec sleep 600"], "log": folder.path().join("machine.log")}});
         let setup = Setup {
             listen: ([127, 0, 0, 1], 0).into(),

@@ -1,11 +1,16 @@
 //! Deploy interface `ramdisk`: a user's ISO is the instance.
 
+use std::path::PathBuf;
+
 use conductor_stub::config::Config;
+use ferric_ignition::live_iso::LiveIso;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, MAC, UUID};
 use crate::efi;
+use crate::live_iso::live_iso;
+use crate::stock::{extracted, said, stock_iso};
 
 /// A node in `available` that is to run `boot_iso`; an ISO is at the returned path.
 async fn available(boot_interface: &str) -> (Bench, String) {
@@ -216,4 +221,108 @@ async fn a_machine_in_legacy_mode_is_put_into_the_one_that_its_node_names() {
     patch(&bench, "/instance_info/boot_iso", json!(iso)).await;
     bench.verb("active", "active").await;
     assert_eq!(bench.redfish("").await["Boot"]["BootSourceOverrideMode"], "UEFI");
+}
+
+/// Has the node deployed with `info` and returns the ISO that is in its drive.
+async fn deployed(bench: &Bench, info: Value) -> PathBuf {
+    patch(bench, "/instance_info", info).await;
+    let node = bench.verb("active", "active").await;
+    assert_eq!(node["last_error"], Value::Null);
+    let image = drive(bench).await["image"].as_str().unwrap().to_owned();
+    let served = bench.folder.path().join("served.iso");
+    std::fs::write(&served, bench.client.get(image).send().await.unwrap().bytes().await.unwrap()).unwrap();
+    served
+}
+
+fn user_data(text: &str) -> Value {
+    json!({"meta_data": {"name": "n1"}, "user_data": text})
+}
+
+#[tokio::test]
+async fn an_iso_of_others_gets_kernel_arguments_and_a_config_drive_beside_it() {
+    let (bench, small) = available("redfish-virtual-media").await;
+    let stock = stock_iso(bench.folder.path());
+    let info = json!({"boot_iso": stock, "kernel_append_params": "one=1", "ramdisk_kernel_arguments": "two"});
+    patch(&bench, "/properties/root_device", json!({"name": "/dev/sda"})).await;
+    patch(&bench, "/instance_info", info.clone()).await;
+    let drive = json!({"target": "active", "configdrive": user_data("#cloud-config")});
+    bench.call(Method::PUT, "/v1/nodes/n1/states/provision", Some(drive)).await;
+    bench.at_rest("active").await;
+    let history = bench.call(Method::GET, "/v1/nodes/n1/history", None).await.to_string();
+    assert!(history.contains("root device hints are ignored"), "{history}");
+    let stick = bench.redfish("/VirtualMedia/Usb").await;
+    assert_eq!(stick["Inserted"], true, "{stick}");
+    let image = bench.client.get(stick["Image"].as_str().unwrap()).send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(image[16 * 2048 + 40..16 * 2048 + 48], *b"config-2");
+    bench.verb("deleted", "available").await;
+    bench.assert_clear().await;
+    assert_eq!(bench.redfish("/VirtualMedia/Usb").await["Inserted"], false);
+    let kept = bench.call(Method::GET, "/stub/media", None).await;
+    assert!(!kept.to_string().contains("config drive"), "what is one machine's goes with its instance: {kept}");
+
+    let iso = deployed(&bench, info).await;
+    let grub = extracted(&iso, "/boot/grub/grub.cfg");
+    assert!(grub.contains("    linux /live/vmlinuz boot=live one=1 two --- quiet\n#"), "{grub}");
+    bench.verb("deleted", "available").await;
+    // Nothing is ignored.
+    patch(&bench, "/instance_info", json!({"boot_iso": small, "kernel_append_params": "one=1"})).await;
+    let failed = bench.verb("active", "deploy failed").await["last_error"].take();
+    assert!(failed.as_str().unwrap().starts_with("kernel_append_params: "), "{failed}");
+    let refused = json!([{"op": "add", "path": "/instance_info/kernel_append_params", "value": "a\nb"}]);
+    let refused = bench.call(Method::PATCH, "/v1/nodes/n1", Some(refused)).await;
+    assert!(refused["error_message"].as_str().unwrap().contains("kernel_append_params"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_machine_without_a_stick_has_its_config_drive_in_a_partition_of_the_iso() {
+    let bench = Bench::with_drives(Config { automated_clean: false, ..Config::default() }, &["cd"]).await;
+    bench.enrol("redfish-virtual-media", json!({})).await;
+    bench.verb("manage", "manageable").await;
+    bench.verb("provide", "available").await;
+    patch(&bench, "/deploy_interface", json!("ramdisk")).await;
+    let stock = stock_iso(bench.folder.path());
+    let iso = deployed(&bench, json!({"boot_iso": stock, "configdrive": user_data("#cloud-config")})).await;
+    let report = said("xorriso", &["-indev", iso.to_str().unwrap(), "-report_system_area", "plain"]);
+    let last = report
+        .lines()
+        .rfind(|line| line.starts_with("MBR partition") || line.starts_with("GPT start and size"))
+        .unwrap();
+    let numbers: Vec<u64> = last.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let offset = numbers[numbers.len() - 2] * 512;
+    let found = said("blkid", &["-p", "-o", "value", "-s", "LABEL", "-O", &offset.to_string(), iso.to_str().unwrap()]);
+    assert_eq!(found.trim(), "config-2", "{report}");
+    bench.verb("deleted", "available").await;
+    let kept = bench.call(Method::GET, "/stub/media", None).await;
+    assert_eq!(kept["bytes"], 0, "{kept}");
+}
+
+#[tokio::test]
+async fn user_data_that_are_ignition_go_where_coreos_looks_for_them() {
+    let (bench, _) = available("redfish-virtual-media").await;
+    let live = live_iso(bench.folder.path(), 1).unwrap();
+    let ignition = r#"{"ignition": {"version": "3.4.0"}}"#;
+    let info = json!({"boot_iso": live, "kernel_append_params": "one=1", "configdrive": user_data(ignition)});
+    let iso = LiveIso::read(std::fs::File::open(deployed(&bench, info).await).unwrap()).unwrap();
+    assert!(iso.kernel_arguments().unwrap().ends_with(" one=1"));
+    assert_eq!(iso.ignition().unwrap(), br#"{"ignition":{"version":"3.4.0"}}"#);
+    assert_eq!(bench.redfish("/VirtualMedia/Usb").await["Inserted"], false);
+    bench.verb("deleted", "available").await;
+    let wrong = json!({"boot_iso": live, "configdrive": user_data(r#"{"ignition": {"version": "9.0.0"}}"#)});
+    patch(&bench, "/instance_info", wrong).await;
+    let failed = bench.verb("active", "deploy failed").await["last_error"].take();
+    assert!(failed.as_str().unwrap().contains("user_data of the config drive"), "{failed}");
+    bench.assert_clear().await;
+}
+
+#[tokio::test]
+async fn media_go_by_themselves_when_their_time_has_come() {
+    let (bench, iso) = available("redfish-virtual-media").await;
+    deployed(&bench, json!({"boot_iso": iso, "boot_iso_detach_after": 1})).await;
+    while bench.redfish("/VirtualMedia/Cd").await["Inserted"] == true {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let node = bench.at_rest("active").await;
+    assert_eq!((&node["last_error"], &node["power_state"]), (&Value::Null, &json!("power on")));
+    let system = bench.redfish("").await;
+    assert_eq!((&system["PowerState"], &system["Boot"]["BootSourceOverrideTarget"]), (&json!("On"), &json!("Hdd")));
 }

@@ -10,5 +10,6 @@ mod instance_iso;
 mod live_iso;
 mod management;
 mod ramdisk;
+mod stock;
 mod trouble;
 mod variants;

@@ -8,10 +8,9 @@ use crate::node::Node;
 use crate::redfish::{Enabled, Mode};
 
 /// Keys of Ironic's redfish driver that mean nothing here, with what to do instead.
-const REFUSED: [(&str, &str); 11] = [
+const REFUSED: [(&str, &str); 10] = [
     ("redfish_tls_ciphers", "the ciphers are those of TLS 1.2 and 1.3 that are safe"),
     ("firmware_update_unresponsive_bmc_wait", "firmware is not updated through this driver"),
-    ("bootloader", "the ramdisk brings its boot loader"),
     ("config_via_removable", "the ramdisk carries its configuration"),
     ("config_via_floppy", "the ramdisk carries its configuration"),
     ("rescue_iso", "rescue boots the same ramdisk as everything else"),
@@ -174,12 +173,13 @@ mod tests {
             (json!({"redfish_pasword": "x"}), "redfish_pasword"),
             (json!({"vmedia_transport_protocol": "NFS"}), "vmedia_transport_protocol"),
             (json!({"config_via_removable": true}), "config_via_removable"),
-            (json!({"bootloader": "http://h/esp.img"}), "bootloader"),
         ] {
             let error = wishes(info).unwrap_err().to_string();
             assert!(error.starts_with(&format!("driver_info/{key}: ")), "{error}");
         }
-        assert!(wishes(json!({"config_via_removable": "False", "bootloader": null, "deploy_iso": "/x"})).is_ok());
+        assert!(
+            wishes(json!({"config_via_removable": "False", "config_via_floppy": null, "deploy_iso": "/x"})).is_ok()
+        );
     }
 
     #[test]
