@@ -1,5 +1,17 @@
 //! The Ironic agent: the process that speaks with the conductor and does what it asks.
 //!
+//! What it is told comes from many places; the later ones win (kernel command line, files, environment, flags):
+//!
+//! ```
+//! use ferric_agent::config::{Config, Sources};
+//!
+//! let mut sources = Sources::default();
+//! sources.kernel.insert("ipa-image-download-connection-retries".to_owned(), "3".to_owned());
+//! sources.environment.insert("OS_DEFAULT__IMAGE_DOWNLOAD_CONNECTION_RETRIES".to_owned(), "5".to_owned());
+//! assert_eq!(Config::load(&sources)?.step_options().download.retries.count, 5);
+//! # Ok::<(), ferric_agent::config::ConfigError>(())
+//! ```
+//!
 //! A start goes through [`config`], [`inspection`], [`lookup`], [`tls`], [`server`] with [`api`], and [`heartbeat`];
 //! [`run`](mod@run) has them in order. A request goes through [`api`], [`token`], [`command`] and, for steps, on to
 //! `ferric_steps`. [`state`] carries the agent over a restart.

@@ -1,5 +1,15 @@
 //! A conductor that drives the agent end to end, with Redfish and HTTP boot.
 //!
+//! Where a node is decides what may be done with it:
+//!
+//! ```
+//! use conductor_stub::state::{Event, ProvisionState};
+//!
+//! assert_eq!(ProvisionState::Manageable.follow(Event::Provide)?, ProvisionState::Cleaning);
+//! assert!(ProvisionState::Active.follow(Event::Provide).is_err());
+//! # Ok::<(), conductor_stub::state::NoTransition>(())
+//! ```
+//!
 //! What it is made of:
 //! - [`clock`]: points in time; [`crash`]: where tests have it die; [`log`]: what is said on standard error; [`tls`] and
 //!   [`http`]: the same for everybody who speaks either

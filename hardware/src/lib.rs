@@ -1,5 +1,20 @@
 //! What the machine is, and the primitives that touch it. Knows Linux; knows nothing of steps, HTTP or Ironic.
 //!
+//! Looking changes nothing; what may be written to comes out of one listing, with a reason for everything else:
+//!
+//! ```
+//! use ferric_hardware::block::{self, DevicePolicy, hints::Hints, root_device};
+//! use ferric_hardware::machine::Machine;
+//!
+//! // A directory stands for a machine; `Machine::host()` is the one that we run on.
+//! let machine = Machine::at("tests/no-such-machine");
+//! let listing = block::list(&machine, &DevicePolicy { allowed: None, skip: Vec::new() });
+//! let hints = Hints::parse(&serde_json::json!({"size": ">= 100", "rotational": false}))?;
+//! let refused = root_device::choose(&listing, Some(&hints)).unwrap_err();
+//! assert!(refused.to_string().contains("rotational"), "{refused}");
+//! # Ok::<(), ferric_hardware::block::hints::HintError>(())
+//! ```
+//!
 //! - [`machine`]: the root directory under which everything is read (a fixture tree is a machine)
 //! - [`bring_up`]: drivers and disks that have to be woken first
 //! - [`inventory`]: the document that says what the machine is, simulated facts in it

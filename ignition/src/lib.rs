@@ -1,5 +1,33 @@
 //! The Ignition config that starts the agent, and the ways to bring it to a machine.
 //!
+//! The config of a live system that runs the agent's container:
+//!
+//! ```
+//! use ferric_ignition::config::{Agent, Further, Setup};
+//! use ferric_ignition::document::Proxy;
+//!
+//! let setup = Setup {
+//!     api_urls: vec!["https://192.0.2.1:6385".to_owned()],
+//!     agent: Agent::Image {
+//!         reference: "registry.example/ferric/agent:1".to_owned(),
+//!         insecure_registry: false,
+//!         pull_secret: None,
+//!         mirrors: Vec::new(),
+//!     },
+//!     inspect: true,
+//!     options: Vec::new(),
+//!     ssh_keys: Vec::new(),
+//!     hostname: None,
+//!     network: Vec::new(),
+//!     proxy: Proxy::default(),
+//!     certificates: None,
+//!     further: Further::default(),
+//! };
+//! let json = serde_json::to_value(setup.document()?).unwrap();
+//! assert_eq!(json["systemd"]["units"][0]["name"], "ferric-agent.service");
+//! # Ok::<(), ferric_ignition::config::ConfigError>(())
+//! ```
+//!
 //! - [`config`]: the config, from few words to JSON; [`document`], [`agent_conf`], [`mod@unit`] and
 //!   [`directory`] are its parts
 //! - [`image_reference`]: what names the agent's container image; [`host_name`]: what names a machine

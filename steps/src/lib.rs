@@ -1,5 +1,25 @@
 //! What can be done to a machine. Knows nothing of the REST API or the conductor.
 //!
+//! An image on a disk, from a server, and nothing that could boot if its digest is another one:
+//!
+//! ```no_run
+//! use ferric_hardware::block::{self, DevicePolicy};
+//! use ferric_hardware::machine::Machine;
+//! use ferric_steps::image::{self, Algorithm, Digest, Location, Verify, WriteRequest};
+//! use ferric_steps::progress::Progress;
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let machine = Machine::host();
+//! let policy = DevicePolicy { allowed: Some(vec!["/dev/loop0".into()]), skip: Vec::new() };
+//! let device = block::list(&machine, &policy).find(&machine, "/dev/loop0")?.clone();
+//! let digest = Digest::from_hex(Algorithm::Sha256, &"0".repeat(64))?;
+//! let request = WriteRequest::new(vec![Location::parse("http://server/image.qcow2")?], device, Verify::Digest(digest));
+//! image::write(request, &Progress::default(), &CancellationToken::new()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! - [`options`]: the agent's options that change what steps do
 //! - [`site`]: where work is done; [`step`]: a step under way
 //! - [`arguments`]: what a step is given; [`offer`]: what a step is to Ironic

@@ -1,6 +1,7 @@
 //! Every fault of a server against every packing: the right disk, or an error and a disk that cannot boot.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use ferric_hardware::block::{self, DevicePolicy, EligibleDevice};
 use ferric_hardware::machine::Machine;
@@ -10,6 +11,7 @@ use ferric_steps::progress::Progress;
 use ferric_tests::fault_server::{Behaviour, Fault, FaultServer, Ranges};
 use ferric_tests::image::{Packing, State, bootable, state, used_disk};
 use ferric_tests::loop_device::LoopDevice;
+use nix::errno::Errno;
 use tokio_util::sync::CancellationToken;
 
 /// As large as the disks of these tests, so that both ends matter.
@@ -348,9 +350,20 @@ fn a_full_disk_is_an_error(packing: Packing) {
         assert!(matches!(error, ImageError::Disk { .. }), "{packing:?}: {}", error.chain());
         assert_eq!(state(&disk, &image).unwrap(), State::Wiped, "{packing:?}");
     });
-    let unmounted = std::process::Command::new("umount").arg("--lazy").arg(directory.path()).status().unwrap();
+    let unmounted = unmount(directory.path());
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }
-    assert!(unmounted.success());
+    unmounted.unwrap();
+}
+
+/// Unmounts what a loop device was in: the kernel lets go of its file a moment after the device is gone.
+fn unmount(directory: &Path) -> nix::Result<()> {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match nix::mount::umount(directory) {
+            Err(Errno::EBUSY) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
+            outcome => return outcome,
+        }
+    }
 }
