@@ -111,7 +111,8 @@ impl<R: Read + Seek> Iso9660<R> {
         Ok(Self { image, root, joliet, image_bytes })
     }
 
-    /// Finds a file by its ISO 9660 name, which is upper case and, at interchange level 1, cut to 8.3 characters.
+    /// Finds a file by its ISO 9660 name, which is upper case (xorriso keeps lower case in images for ISOLINUX) and, at
+    /// interchange level 1, cut to 8.3 characters.
     ///
     /// # Errors
     /// [`IsoError::NotFound`] when it or a directory on the way does not exist.
@@ -185,7 +186,7 @@ impl<R: Read + Seek> Iso9660<R> {
 
     fn entry(&mut self, directory: Extent, names: &[String]) -> Result<Option<(Extent, bool)>, IsoError> {
         self.walk(directory, |record| {
-            let is_it = names.iter().any(|name| record.plain_name() == name.as_bytes());
+            let is_it = names.iter().any(|name| record.plain_name().eq_ignore_ascii_case(name.as_bytes()));
             is_it.then_some((record.extent, record.is_directory))
         })
     }

@@ -175,4 +175,14 @@ mod tests {
         let error = Iso9660::open(Cursor::new(&iso)).unwrap().tree().unwrap_err();
         assert!(matches!(error, IsoError::Damaged(_)), "{error}");
     }
+
+    #[test]
+    fn names_in_lower_case_are_found_as_well() {
+        let relaxed = ["-allow-lowercase", "-allow-multidot", "-l"];
+        let Some(iso) = image(&relaxed) else { return };
+        let mut iso = Iso9660::open(Cursor::new(iso)).unwrap();
+        let extent = iso.find("openstack/Latest/meta_data.json").unwrap();
+        assert_eq!(iso.read(extent, 9).unwrap(), b"{}");
+        assert!(iso.find("openstack/latest/other.json").is_err());
+    }
 }
