@@ -5,7 +5,11 @@ use serde_json::Value;
 /// One capability, out of an object, its JSON text, or `name:value,name:value`.
 pub(crate) fn capability(capabilities: &Value, name: &str) -> Option<String> {
     match capabilities {
-        Value::Object(all) => all.get(name)?.as_str().map(str::to_string),
+        Value::Object(all) => match all.get(name)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Bool(flag) => Some(flag.to_string()),
+            _ => None,
+        },
         Value::String(text) if text.trim_start().starts_with('{') => {
             capability(&serde_json::from_str(text).ok()?, name)
         }

@@ -37,6 +37,7 @@
 //! - [`error`]: why a step failed
 
 pub mod arguments;
+mod boot_mode;
 mod capability;
 pub mod catalogue;
 pub mod clean;

@@ -2,15 +2,16 @@
 //! superblocks are ours.
 //!
 //! - `config`: what a valid RAID configuration is
-//! - `create`, `delete`: making arrays, removing them
+//! - `create`, `delete`: making arrays, removing them; `layout`: the partitions that they are made of
 //! - `arrays`: the arrays that exist; `protection`: which of them stay as they are
 //! - `mdadm`: how it is called
 
-mod arrays;
+pub(crate) mod arrays;
 mod config;
 mod create;
 mod delete;
-mod mdadm;
+mod layout;
+pub(crate) mod mdadm;
 mod protection;
 
 use serde_json::Value;

@@ -16,9 +16,10 @@ use ferric_hardware::{partitions, signature, wipe};
 use serde_json::{Map, Value, json};
 
 use self::file_system::FileSystem;
-use self::layout::{BootMode, Role};
+use self::layout::Role;
 use super::configdrive::Drive;
 use super::image_info::ImageInfo;
+use crate::boot_mode::{BootMode, Fallback};
 use crate::image::Region;
 use crate::step::Step;
 use crate::{ErrorKind, StepError};
@@ -52,7 +53,7 @@ impl Plan {
         let Some(wanted) = &info.layout else { return Ok(None) };
         layout::refuse_prep(step)?;
         let disk = OpenDevice::open(&step.site.machine, device, Access::Read)?;
-        let boot = BootMode::of(step, info);
+        let boot = BootMode::of(step, Fallback { mode: info.boot_mode.as_deref(), label: info.disk_label.as_deref() });
         let roles = layout::roles(boot, wanted, drive_bytes, &step.site.options.partitions);
         let (table, partitions) = if wanted.preserve_ephemeral {
             layout::present(&disk, &roles, drive_bytes)?

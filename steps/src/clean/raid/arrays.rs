@@ -10,15 +10,17 @@ use crate::step::Step;
 
 /// One assembled array.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Array {
+pub(crate) struct Array {
     /// `/dev/md0`.
-    pub(super) device: String,
+    pub(crate) device: String,
     /// The volume name out of its superblock, without the host.
-    pub(super) volume: Option<String>,
+    pub(crate) volume: Option<String>,
     /// Kernel names of its members, `sda1`.
-    pub(super) members: Vec<String>,
+    pub(crate) members: Vec<String>,
     /// Kernel names of the disks its members are on.
-    pub(super) holders: Vec<String>,
+    pub(crate) holders: Vec<String>,
+    /// Whether it runs: one that lacks too many members has no content to be read or written.
+    pub(crate) is_active: bool,
 }
 
 /// What is to be done with an array when arrays are deleted.
@@ -35,7 +37,7 @@ pub(super) enum Fate {
 /// Every assembled array that the device policy admits.
 ///
 /// An array whose name cannot be learnt could be a protected one: then this fails, and nothing is touched.
-pub(super) fn list(step: &Step) -> Result<Vec<Array>, StepError> {
+pub(crate) fn list(step: &Step) -> Result<Vec<Array>, StepError> {
     let mut arrays = Vec::new();
     for name in step.site.machine.names("/sys/block") {
         if !step.site.machine.exists(format!("/sys/block/{name}/md")) {
@@ -44,7 +46,7 @@ pub(super) fn list(step: &Step) -> Result<Vec<Array>, StepError> {
         let array = read(step, &name);
         // An array without members is what a partition on an array, or a stopped one, looks like.
         if !array.members.is_empty() && is_admitted(step, &array) {
-            let volume = volume(step, "--detail", &array.device)?;
+            let volume = volume_of(step, &array)?;
             arrays.push(Array { volume, ..array });
         }
     }
@@ -57,7 +59,26 @@ fn read(step: &Step, name: &str) -> Array {
     holders.sort();
     holders.dedup();
     let device = format!("/dev/{name}");
-    Array { device, volume: None, members, holders }
+    let state = step.site.machine.read(format!("/sys/block/{name}/md/array_state"));
+    let is_active = !matches!(state.as_deref(), Some("inactive" | "clear"));
+    Array { device, volume: None, members, holders, is_active }
+}
+
+/// The name of an array: as the kernel's driver tells it, or, when it does not run, one of its members.
+fn volume_of(step: &Step, array: &Array) -> Result<Option<String>, StepError> {
+    let told = volume(step, "--detail", &array.device);
+    if array.is_active || matches!(told, Ok(Some(_))) {
+        return told;
+    }
+    let mut told = told;
+    for member in &array.members {
+        match volume(step, "--examine", &format!("/dev/{member}")) {
+            Ok(Some(volume)) => return Ok(Some(volume)),
+            Ok(None) => told = Ok(None),
+            Err(error) => tracing::warn!(member, error = error.chain(), "it does not tell the name of its array"),
+        }
+    }
+    told
 }
 
 /// The volume name of an array (`--detail`), or of the array that a device is a member of (`--examine`).
@@ -132,10 +153,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::testing::Fake;
 
     fn array(volume: &str, holders: &[&str]) -> Array {
         let holders = holders.iter().map(ToString::to_string).collect();
-        Array { device: format!("/dev/{volume}"), volume: Some(volume.to_string()), members: Vec::new(), holders }
+        let device = format!("/dev/{volume}");
+        Array { device, volume: Some(volume.to_string()), members: Vec::new(), holders, is_active: true }
     }
 
     #[test]
@@ -155,5 +178,21 @@ mod tests {
     fn without_protection_all_go() {
         let arrays = [array("root", &["sda"]), array("esp", &["sda"])];
         assert_eq!(fates(&arrays, &protected_volumes(&Value::Null)), [Fate::Delete, Fate::Delete]);
+    }
+
+    #[test]
+    fn an_array_that_does_not_run_is_known_by_its_members() {
+        let machine = Fake::new();
+        machine.arrays_on_shared_disks();
+        machine.file("sys/devices/md0/md/array_state", "inactive");
+        machine.file("sys/devices/md1/md/array_state", "clean");
+        machine
+            .program("mdadm", "case \"$1 $3\" in '--detail /dev/md0') exit 1;; *) echo MD_NAME=host:${3#/dev/};; esac");
+        let known: Vec<_> =
+            list(&machine.step()).unwrap().into_iter().map(|array| (array.volume.unwrap(), array.is_active)).collect();
+        assert_eq!(known, [("sda1".to_string(), false), ("md1".to_string(), true), ("md2".to_string(), true)]);
+        // A running one that does not tell its name could be a protected one.
+        machine.program("mdadm", "exit 1");
+        assert!(list(&machine.step()).is_err());
     }
 }

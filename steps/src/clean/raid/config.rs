@@ -58,17 +58,22 @@ pub(super) fn validate(config: &Value, node: &Value, device_count: usize) -> Res
     if disks.len() > 2 {
         problems.push("Software RAID configuration requires one or two logical disks".to_string());
     }
-    for _ in disks.iter().filter(|disk| disk["controller"] != "software") {
-        problems.push("Software RAID configuration requires all logical disks to have 'controller'='software'".into());
-    }
-    volume_problems(disks, node, &mut problems);
-    if disks.iter().filter(|disk| disk["is_root_volume"] == true).count() > 1 {
-        problems.push(
-            "Software RAID configuration allows only one logical disk to be marked as is_root_volume".to_string(),
-        );
-    }
+    let names_needed = !arrays::protected_volumes(node).is_empty();
+    let (mut names, mut has_root) = (BTreeSet::new(), false);
     for disk in disks {
+        if disk["controller"] != "software" {
+            problems.push(
+                "Software RAID configuration requires all logical disks to have 'controller'='software'".to_string(),
+            );
+        }
+        volume_problems(disk, names_needed, &mut names, &mut problems);
+        if disk["is_root_volume"] == true && std::mem::replace(&mut has_root, true) {
+            problems.push(
+                "Software RAID configuration allows only one logical disk to be marked as is_root_volume".to_string(),
+            );
+        }
         physical_disk_problems(disk, &mut problems);
+        size_problems(disk, &mut problems);
     }
     level_problems(disks, device_count, &mut problems);
     if problems.is_empty() {
@@ -79,33 +84,45 @@ pub(super) fn validate(config: &Value, node: &Value, device_count: usize) -> Res
         .error(format!("Could not validate Software RAID config for {uuid}: {}", problems.join("; "))))
 }
 
-fn volume_problems(disks: &[Value], node: &Value, problems: &mut Vec<String>) {
-    let names: Vec<&str> = disks.iter().filter_map(|disk| disk["volume_name"].as_str()).collect();
-    if names.len() < disks.len() && !arrays::protected_volumes(node).is_empty() {
-        problems.push(
+fn volume_problems<'a>(disk: &'a Value, needed: bool, names: &mut BTreeSet<&'a str>, problems: &mut Vec<String>) {
+    match disk["volume_name"].as_str() {
+        None if needed => problems.push(
             "All logical disks are required to have a volume name specified as a volume name is mentioned in the \
              property skip block devices."
                 .to_string(),
-        );
-    }
-    let mut seen = BTreeSet::new();
-    for name in names.into_iter().filter(|name| !seen.insert(*name)) {
-        problems.push(format!("Duplicate software RAID device name {name} detected"));
+        ),
+        Some(name) if !names.insert(name) => {
+            problems.push(format!("Duplicate software RAID device name {name} detected"));
+        }
+        _ => {}
     }
 }
 
 fn physical_disk_problems(disk: &Value, problems: &mut Vec<String>) {
-    match &disk["physical_disks"] {
-        Value::Null => {}
-        Value::Array(items) if items.len() >= 2 => {
-            if items.iter().any(|item| !item.is_object()) {
-                problems.push(
-                    "The physical_disks parameter for software RAID must be a list of device hints (dictionaries)"
-                        .to_string(),
-                );
-            }
-        }
-        _ => problems.push(format!("{PHYSICAL_DISKS}, each specifying a disk in the device hints format")),
+    // The Python agent goes through the characters of a text and the keys of an object.
+    let (is_list, has_others) = match &disk["physical_disks"] {
+        Value::Null => return,
+        Value::Array(items) => (items.len() >= 2, items.iter().any(|item| !item.is_object())),
+        Value::String(text) => (false, !text.is_empty()),
+        Value::Object(object) => (false, !object.is_empty()),
+        _ => (false, false),
+    };
+    if !is_list {
+        problems.push(format!("{PHYSICAL_DISKS}, each specifying a disk in the device hints format"));
+    }
+    if has_others {
+        problems.push(
+            "The physical_disks parameter for software RAID must be a list of device hints (dictionaries)".to_string(),
+        );
+    }
+}
+
+/// A size that nobody understands would otherwise be the rest of the disks.
+fn size_problems(disk: &Value, problems: &mut Vec<String>) {
+    let size = &disk["size_gb"];
+    if size != "MAX" && loose::number(size).is_none_or(|gib| gib == 0) {
+        problems
+            .push(format!("Software RAID configuration requires size_gb to be a number of GiB or 'MAX', not {size}"));
     }
 }
 
@@ -113,7 +130,7 @@ fn level_problems(disks: &[Value], device_count: usize, problems: &mut Vec<Strin
     if level(&disks[0]) != "1" {
         problems.push("Software RAID Configuration requires RAID-1 for the first logical disk".to_string());
     }
-    let Some(second) = disks.get(1) else { return };
+    let [_, second] = disks else { return };
     if disks.iter().all(|disk| disk["size_gb"] == "MAX") {
         problems.push("Software RAID can have only one RAID device with size 'MAX'".to_string());
     }
@@ -181,6 +198,14 @@ mod tests {
             (two(disk("1", json!(1)), disk("5", max())), "RAID level 5 with only 2 block devices found."),
             (json!({"logical_disks": [{"raid_level": "1", "size_gb": 1}]}), "'controller'='software'"),
             (hints(json!([{"name": "/dev/sda"}])), "at least 2 items"),
+            (hints(json!({"name": "/dev/sda"})), "at least 2 items"),
+            (json!({"logical_disks": [disk("1", json!(1)), disk("1", json!(1)), disk("1", json!(1))]}), "one or two"),
+            (
+                json!({"logical_disks": [disk("1", json!("all"))]}),
+                "size_gb to be a number of GiB or 'MAX', not \"all\"",
+            ),
+            (json!({"logical_disks": [disk("1", json!(0))]}), "size_gb to be"),
+            (two(disk("1", json!(1)), disk("6", max())), "RAID level 6 with only 2 block devices found."),
             (hints(json!(["/dev/sda", "/dev/sdb"])), "(dictionaries)"),
         ] {
             let text = problem(config);

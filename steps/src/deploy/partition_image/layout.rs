@@ -8,49 +8,14 @@ use ferric_hardware::table_error::TableError;
 use ferric_hardware::units::{Bytes, Lba};
 use uuid::Uuid;
 
-use crate::capability::capability;
-use crate::deploy::image_info::{ImageInfo, PartitionLayout};
+use crate::boot_mode::BootMode;
+use crate::deploy::image_info::PartitionLayout;
 use crate::options::Partitions;
 use crate::step::Step;
 use crate::{ErrorKind, StepError};
 
 /// Room for the table before the first partition.
 const START: Bytes = Bytes::mib(1);
-
-/// How the disk will be booted, and so what table it needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BootMode {
-    Uefi,
-    BiosGpt,
-    BiosMbr,
-}
-
-impl BootMode {
-    /// What the node says, else what came with the image, else how this system was booted.
-    pub(super) fn of(step: &Step, info: &ImageInfo) -> Self {
-        let node = &step.node;
-        let both = [&node["instance_info"]["capabilities"], &node["properties"]["capabilities"]];
-        let of_node = |name| both.into_iter().find_map(|capabilities| capability(capabilities, name));
-        let text = |value: &serde_json::Value| value.as_str().map(str::to_string);
-        let secure = of_node("secure_boot").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        let mode = text(&node["instance_info"]["deploy_boot_mode"])
-            .or_else(|| capability(both[1], "boot_mode"))
-            .or_else(|| text(&node["driver_internal_info"]["deploy_boot_mode"]))
-            .or_else(|| info.boot_mode.clone());
-        let ours = step.site.machine.exists("/sys/firmware/efi");
-        let uefi = match mode.map(|mode| mode.to_ascii_lowercase()).as_deref() {
-            Some("uefi") => true,
-            Some("bios") => false,
-            _ => ours,
-        };
-        let label = of_node("disk_label").or_else(|| info.disk_label.clone());
-        match (uefi || secure, label.as_deref()) {
-            (true, _) => Self::Uefi,
-            (false, Some("gpt")) => Self::BiosGpt,
-            (false, _) => Self::BiosMbr,
-        }
-    }
-}
 
 /// Refuses a machine that boots from a PReP partition.
 ///
@@ -245,36 +210,11 @@ pub(super) fn present(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ferric_hardware::machine::Machine;
-    use serde_json::{Value, json};
 
     use super::*;
     use crate::options::Options;
     use crate::site::Site;
-
-    fn boot_mode(node: Value, image: Value) -> BootMode {
-        let mut info = json!({"id": "i", "urls": ["u"], "checksum": "http://h/s"});
-        info.as_object_mut().unwrap().extend(image.as_object().unwrap().clone());
-        let mut step = Step::new(Site::new(Machine::at("/nonexistent"), Options::default()));
-        step.node = Arc::new(node);
-        BootMode::of(&step, &ImageInfo::parse(&info, false).unwrap())
-    }
-
-    #[test]
-    fn the_node_decides_before_the_image_and_the_image_before_this_system() {
-        let uefi =
-            json!({"instance_info": {"deploy_boot_mode": "UEFI"}, "properties": {"capabilities": "boot_mode:bios"}});
-        assert_eq!(boot_mode(uefi, json!({})), BootMode::Uefi);
-        let bios = json!({"properties": {"capabilities": "boot_mode:bios,disk_label:gpt"}});
-        assert_eq!(boot_mode(bios, json!({"deploy_boot_mode": "uefi"})), BootMode::BiosGpt);
-        assert_eq!(boot_mode(json!({}), json!({"deploy_boot_mode": "uefi"})), BootMode::Uefi);
-        assert_eq!(boot_mode(json!({}), json!({"disk_label": "gpt"})), BootMode::BiosGpt);
-        assert_eq!(boot_mode(json!({}), json!({})), BootMode::BiosMbr);
-        let secure = json!({"instance_info": {"capabilities": {"secure_boot": "True"}, "deploy_boot_mode": "bios"}});
-        assert_eq!(boot_mode(secure, json!({})), BootMode::Uefi);
-    }
 
     #[test]
     fn a_machine_that_would_need_a_prep_partition_is_refused() {
