@@ -1,11 +1,12 @@
 //! Block devices: what they are ([`device`]), which of them may be touched ([`listing`]), which fit
-//! root device hints ([`hints`]), which one becomes the root device ([`root_device`]), and what a former system left
-//! active on them ([`leftover`]).
+//! root device hints ([`hints`]), which one becomes the root device ([`root_device`]), what a former system left
+//! active on them ([`leftover`]), and what lies below an array ([`HeldDisk`]).
 
 pub(crate) mod busy;
 pub mod device;
 mod eligible;
 mod graph;
+mod held;
 pub mod hints;
 mod identity;
 mod kind;
@@ -21,5 +22,6 @@ mod vpd;
 
 pub use device::BlockDevice;
 pub use eligible::EligibleDevice;
+pub use held::HeldDisk;
 pub use listing::{DevicePolicy, Listing, NotEligible, list, list_beneath_leftovers};
 pub use reason::{Reason, Rejection};

@@ -231,6 +231,40 @@ impl Gpt {
         self.add(type_guid, guid, Lba(start / block), self.header.last_usable)
     }
 
+    /// Adds a partition of this size and name at the first whole MiB behind which it is free.
+    ///
+    /// # Errors
+    /// As [`Gpt::add`].
+    pub fn add_where_it_fits(
+        &mut self,
+        type_guid: Uuid,
+        guid: Uuid,
+        size: Bytes,
+        name: &str,
+    ) -> Result<GptPartition, TableError> {
+        let aligned = |lba: Lba| {
+            let start = lba.to_bytes(self.block).0.next_multiple_of(ALIGNMENT.0);
+            Lba(start / u64::from(self.block.0))
+        };
+        let blocks = size.0.div_ceil(u64::from(self.block.0)).max(1);
+        let used = self.partitions();
+        let ends = used.iter().map(|other| Lba(other.last.0 + 1));
+        let mut starts: Vec<Lba> = std::iter::once(self.header.first_usable).chain(ends).map(aligned).collect();
+        starts.sort();
+        let last = |start: Lba| Lba(start.0 + blocks - 1);
+        let is_free = |start: &Lba| {
+            last(*start) <= self.header.last_usable
+                && used.iter().all(|other| *start > other.last || last(*start) < other.first)
+        };
+        let start = starts.into_iter().find(is_free).ok_or(TableError::NoSpace(size))?;
+        let added = self.add(type_guid, guid, start, last(start))?;
+        let named = GptPartition { name: name.to_string(), ..added };
+        let bytes = self.header.entry_bytes as usize;
+        let at = (named.number as usize - 1) * bytes;
+        write_entry(&mut self.entries[at..at + bytes], &named);
+        Ok(named)
+    }
+
     /// Removes the partition of this number, if there is one.
     pub fn remove(&mut self, number: u32) {
         let bytes = self.header.entry_bytes as usize;

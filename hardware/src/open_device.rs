@@ -1,12 +1,13 @@
 //! A block device that is open for a destructive act: zero ranges, discard, read back.
 //!
-//! The only way in is an [`EligibleDevice`]: a disk, or one of its partitions.
+//! The only way in is an [`EligibleDevice`]: a disk, or one of its partitions; or, for what an array leaves free of its
+//! disks, a [`HeldDisk`].
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::block::EligibleDevice;
+use crate::block::{EligibleDevice, HeldDisk};
 use crate::ioctl;
 use crate::machine::Machine;
 use crate::units::{BlockSize, Bytes};
@@ -116,15 +117,33 @@ impl OpenDevice {
     /// # Errors
     /// When the device cannot be opened, is in use, or is no longer the one that was listed.
     pub fn open(machine: &Machine, device: &EligibleDevice, access: Access) -> Result<Self, DeviceError> {
-        let name = device.name.as_str();
-        let failed = |action| move |cause| DeviceError::Io { device: name.to_string(), action, cause };
+        let failed = |cause| DeviceError::Io { device: device.name.clone(), action: "opening", cause };
         // Looking is done read-only: closing a device that was open for writing makes udev look at it again.
         let file = match access {
-            Access::Read => File::open(machine.path(name)),
+            Access::Read => File::open(machine.path(&device.name)),
             Access::Write => device.open_exclusive(0),
             Access::WriteDirect => device.open_exclusive(libc::O_DIRECT),
         }
-        .map_err(failed("opening"))?;
+        .map_err(failed)?;
+        Self::of(file, &device.name)
+    }
+
+    /// Opens a disk that an array lies on, for its partition table and what that leaves free; not exclusively.
+    ///
+    /// # Errors
+    /// When the disk cannot be opened, or is no longer the one that was looked at.
+    pub fn open_held(machine: &Machine, disk: &HeldDisk, access: Access) -> Result<Self, DeviceError> {
+        let name = disk.name();
+        let file = match access {
+            Access::Read => File::open(machine.path(name)),
+            Access::Write | Access::WriteDirect => disk.device().open_shared(),
+        };
+        let file = file.map_err(|cause| DeviceError::Io { device: name.to_string(), action: "opening", cause })?;
+        Self::of(file, name)
+    }
+
+    fn of(file: File, name: &str) -> Result<Self, DeviceError> {
+        let failed = |action| move |cause| DeviceError::Io { device: name.to_string(), action, cause };
         let size = ioctl::size(&file).map_err(failed("asking for its size"))?;
         let block = ioctl::logical_block_size(&file).map_err(failed("asking for its block size"))?;
         Ok(Self { file, name: name.to_string(), size, block })

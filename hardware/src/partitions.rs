@@ -3,11 +3,13 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::block::EligibleDevice;
+use uuid::Uuid;
+
 use crate::block::busy::when_free;
+use crate::block::{EligibleDevice, HeldDisk};
 use crate::ioctl;
 use crate::machine::Machine;
-use crate::open_device::{DeviceError, OpenDevice};
+use crate::open_device::{Access, DeviceError, OpenDevice};
 use crate::partition_table::{PartitionTable, TableEntry};
 use crate::units::Bytes;
 
@@ -111,6 +113,33 @@ pub fn reread(machine: &Machine, disk: &EligibleDevice, open: &OpenDevice) -> Re
     };
     let wanted = table.entries(open.file(), open.block_size()).map_err(table_failed)?;
     announce(machine, disk, open, &wanted)
+}
+
+/// Adds a partition to the GUID partition table of a disk that an array lies on, in its first free space that is large
+/// enough, and tells the kernel.
+///
+/// # Errors
+/// When the disk has no such table or no such space, or its node does not appear.
+pub fn add_to_held(
+    machine: &Machine,
+    disk: &HeldDisk,
+    type_guid: Uuid,
+    size: Bytes,
+    name: &str,
+) -> Result<Partition, DeviceError> {
+    let failed = |cause| DeviceError::Table { device: disk.name().to_string(), cause };
+    let open = OpenDevice::open_held(machine, disk, Access::Write)?;
+    let table = PartitionTable::read(open.file(), open.size(), open.block_size()).map_err(failed)?;
+    let Some(PartitionTable::Gpt(mut table)) = table else {
+        let reason = "it has no GUID partition table".to_string();
+        return Err(DeviceError::Refused { device: disk.name().to_string(), reason });
+    };
+    let added = table.add_where_it_fits(type_guid, Uuid::new_v4(), size, name).map_err(failed)?;
+    table.write(open.file()).map_err(failed)?;
+    let entries = PartitionTable::Gpt(table).entries(open.file(), open.block_size()).map_err(failed)?;
+    let partitions = announce(machine, disk.device(), &open, &entries)?;
+    let found = partitions.into_iter().find(|partition| partition.number == added.number);
+    found.ok_or_else(|| open.failed("looking for the new partition", io::ErrorKind::NotFound.into()))
 }
 
 /// Makes the kernel's partitions these, whatever table is on the disk, and waits for their device nodes.

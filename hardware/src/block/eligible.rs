@@ -47,8 +47,17 @@ impl EligibleDevice {
     /// # Errors
     /// `ResourceBusy` when something uses the device for longer than a moment; `NotFound` when the name now belongs to another device.
     pub fn open_exclusive(&self, flags: i32) -> io::Result<File> {
+        self.open(libc::O_EXCL | flags)
+    }
+
+    /// Opens the device for reading and writing although others use it.
+    pub(crate) fn open_shared(&self) -> io::Result<File> {
+        self.open(0)
+    }
+
+    fn open(&self, flags: i32) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(libc::O_EXCL | flags);
+        options.read(true).write(true).custom_flags(flags);
         let file = when_free(BUSY_LIMIT, || options.open(&self.node))?;
         let metadata = file.metadata()?;
         let number = (nix::sys::stat::major(metadata.rdev()) as u32, nix::sys::stat::minor(metadata.rdev()) as u32);

@@ -102,6 +102,11 @@ impl Graph {
         order
     }
 
+    /// Whether it is an array of the kernel's own.
+    pub(super) fn is_array(&self, node: &Node) -> bool {
+        matches!(node.kind, Kind::Raid(_)) && node.kname.starts_with("md")
+    }
+
     /// The whole devices that this one rests on: itself, or the disks of its partition, members and slaves.
     pub(super) fn foundations<'a>(&'a self, node: &'a Node) -> Vec<&'a Node> {
         let mut found = Vec::new();

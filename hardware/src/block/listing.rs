@@ -165,7 +165,7 @@ impl<'a> Survey<'a> {
         &self.devices[&node.kname]
     }
 
-    fn eligible(&self, node: &Node) -> EligibleDevice {
+    pub(super) fn eligible(&self, node: &Node) -> EligibleDevice {
         let device = self.described(node).clone();
         EligibleDevice {
             node: self.machine.path(&device.name),

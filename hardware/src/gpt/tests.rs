@@ -91,6 +91,28 @@ fn a_partition_at_the_end_starts_at_a_whole_mib_and_takes_the_first_free_number(
 }
 
 #[test]
+fn a_partition_goes_where_it_first_fits_and_keeps_its_name() {
+    for block in BLOCKS {
+        let disk = disk_of(DISK);
+        let mut table = written(&disk, block);
+        let mut add = |mib: u64| {
+            let added =
+                table.add_where_it_fits(EFI_SYSTEM, Uuid::from_u128(mib.into()), Bytes::mib(mib), "uefi-holder-0");
+            added.map(|added| (added.number, added.first.to_bytes(block)))
+        };
+        // Before the first one is only room for the table.
+        assert_eq!(add(20).unwrap(), (2, Bytes::mib(9)));
+        assert!(matches!(add(35), Err(TableError::NoSpace(size)) if size == Bytes::mib(35)));
+        assert_eq!(add(34).unwrap(), (3, Bytes::mib(29)));
+        table.remove(2);
+        table.write(&disk).unwrap();
+        let read = Gpt::read(&disk, DISK, block).unwrap().unwrap();
+        let names: Vec<(u32, String)> = read.partitions().into_iter().map(|one| (one.number, one.name)).collect();
+        assert_eq!(names, [(1, String::new()), (3, "uefi-holder-0".to_string())]);
+    }
+}
+
+#[test]
 fn partitions_do_not_overlap_nor_leave_the_usable_blocks() {
     let mut table = written(&disk_of(DISK), BLOCKS[0]);
     for (first, last) in [(2048, 4096), (1, 40), (100_000, 10_000_000), (20_000, 19_000)] {

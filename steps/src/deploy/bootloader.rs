@@ -1,15 +1,17 @@
 //! `install_bootloader`: makes the firmware boot what was deployed, by an entry for the loader on its EFI system
-//! partition.
+//! partition, and of a software RAID on each of its disks.
 
+mod array;
 mod assets;
 mod esp;
 mod grub;
 
-use ferric_hardware::efi::{BootVariables, DevicePath, EfiError, LoadOption};
+use ferric_hardware::efi::{BootVariables, DevicePath, EfiError, HardDrive, LoadOption};
 use ferric_hardware::open_device::{Access, OpenDevice};
+use ferric_hardware::signature;
 use serde_json::Value;
 
-use self::esp::{EspError, Loader};
+use self::esp::{EspError, Loader, Place};
 use super::root_device;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::step::Step;
@@ -101,6 +103,7 @@ fn manage_uefi(step: &Step, wanted: &InstallBootloader) -> Result<bool, StepErro
     let disk = root_device::look(step)?;
     let name = disk.name.as_str();
     let open = OpenDevice::open(&step.site.machine, &disk, Access::Read)?;
+    let members = array::disks(step, &disk);
     let uuid = wanted.efi_system_uuid.as_deref();
     let partition = esp::find(&open, uuid).map_err(|error| failed(name, error))?.ok_or_else(|| {
         ErrorKind::DeviceNotFound.error(format!(
@@ -108,40 +111,73 @@ fn manage_uefi(step: &Step, wanted: &InstallBootloader) -> Result<bool, StepErro
              deployment (which is often the case for whole disk images). Are you using a UEFI-compatible image?"
         ))
     })?;
-    let mut loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, error))?;
+    let relocated = match members.is_empty() {
+        true => None,
+        false => array::existing(step, &members)?,
+    };
+    if let Some(esp) = relocated.as_ref().filter(|_| is_gone(&open, &partition)) {
+        // It was moved there by an earlier call.
+        let esp_open = OpenDevice::open(&step.site.machine, esp, Access::Read)?;
+        let loaders = esp::loaders(&esp_open, Place::whole(&esp_open)).map_err(|error| failed(&esp.name, error))?;
+        return create_entries(step, name, &loaders, &array::drives(step, esp, &members)?, true);
+    }
+    let mut loaders = esp::loaders(&open, partition.place).map_err(|error| failed(name, error))?;
     if let (true, Some(root), Some(system)) = (loaders.is_empty(), &wanted.root_uuid, uuid)
         && assets::install(step, &disk, root, system)?
     {
         // What came through the partition is not what was read through the disk before.
         open.flush()?;
-        loaders = esp::loaders(&open, &partition).map_err(|error| failed(name, error))?;
+        loaders = esp::loaders(&open, partition.place).map_err(|error| failed(name, error))?;
     }
+    if loaders.is_empty() || members.is_empty() {
+        return create_entries(step, name, &loaders, &[partition.drive], false);
+    }
+    drop(open);
+    let esp = relocated.map_or_else(|| array::make(step, &members), Ok)?;
+    array::relocate(step, &disk, &partition, &esp)?;
+    create_entries(step, name, &loaders, &array::drives(step, &esp, &members)?, true)
+}
+
+/// Whether there is no file system at the place of the partition any more.
+fn is_gone(disk: &OpenDevice, partition: &esp::SystemPartition) -> bool {
+    matches!(signature::uuid(disk, partition.place.start, partition.place.size), Ok(None))
+}
+
+/// Writes an entry for every loader on every drive. False when there is no loader. Entries for the members of an array
+/// have names of their own, so that none takes the place of another.
+fn create_entries(
+    step: &Step,
+    device: &str,
+    loaders: &[Loader],
+    drives: &[HardDrive],
+    of_array: bool,
+) -> Result<bool, StepError> {
     if loaders.is_empty() {
-        tracing::warn!(device = name, "the EFI system partition holds no boot loader");
+        tracing::warn!(device, "the EFI system partition holds no boot loader");
         return Ok(false);
     }
-    let variables = BootVariables::of(&step.site.machine).map_err(|error| not_configured(name, error))?;
-    for (index, loader) in loaders.iter().enumerate() {
-        let label = loader.label.clone().unwrap_or_else(|| format!("ironic{}", index + 1));
-        create_entry(&variables, &label, loader, &partition).map_err(|error| not_configured(name, error))?;
+    let variables = BootVariables::of(&step.site.machine).map_err(|error| not_configured(device, error))?;
+    for (number, drive) in drives.iter().enumerate() {
+        for (index, loader) in loaders.iter().enumerate() {
+            let mut label = loader.label.clone().unwrap_or_else(|| format!("ironic{}", index + 1));
+            if of_array {
+                label.push_str(&format!(" (RAID, part{number})"));
+            }
+            create_entry(&variables, &label, loader, *drive).map_err(|error| not_configured(device, error))?;
+        }
     }
     Ok(true)
 }
 
 /// Creates the entry in place of all others of the same label that lead to a disk. The label comes from the image: it must
 /// not cost the firmware its own entries, for the network say.
-fn create_entry(
-    variables: &BootVariables,
-    label: &str,
-    loader: &Loader,
-    partition: &esp::SystemPartition,
-) -> Result<(), EfiError> {
+fn create_entry(variables: &BootVariables, label: &str, loader: &Loader, drive: HardDrive) -> Result<(), EfiError> {
     for old in
         variables.entries()?.into_iter().filter(|entry| entry.option.label == label && entry.option.path.is_on_disk())
     {
         variables.delete(old.number)?;
     }
-    let option = LoadOption::new(label, DevicePath::file(partition.drive, &loader.path));
+    let option = LoadOption::new(label, DevicePath::file(drive, &loader.path));
     let number = variables.create(&option)?;
     tracing::info!(entry = format!("Boot{number:04X}"), label, path = %option.path, "boot entry created");
     Ok(())

@@ -37,7 +37,7 @@ pub(super) fn install(step: &Step, disk: &EligibleDevice, root_uuid: &str, efi_u
         ErrorKind::Execution.error(what).because(error)
     };
     let root = find(step, disk, root_uuid)?;
-    let system = find(step, disk, efi_uuid)?;
+    let (system, named_by) = find_by(step, disk, efi_uuid)?;
     let image = Mounted::new(step, &root.name).map_err(failed)?;
     if !image.has_directory(SOURCE) {
         return Ok(false);
@@ -45,27 +45,42 @@ pub(super) fn install(step: &Step, disk: &EligibleDevice, root_uuid: &str, efi_u
     let target = Mounted::new(step, &system.name).map_err(failed)?;
     copy_directory(&image, Path::new(SOURCE), &target, Path::new(TARGET), DEPTH).map_err(failed)?;
     copy_shared(&image, &target).map_err(failed)?;
-    remember(&image, efi_uuid).map_err(failed)?;
+    remember(&image, &format!("{named_by}={efi_uuid}")).map_err(failed)?;
     Ok(true)
 }
 
 /// The partition whose file system, or else whose table entry, has this identifier.
 pub(super) fn find(step: &Step, disk: &EligibleDevice, uuid: &str) -> Result<EligibleDevice, StepError> {
+    find_by(step, disk, uuid).map(|(partition, _)| partition)
+}
+
+/// As [`find`], with what tables of file systems call the kind of identifier.
+fn find_by(step: &Step, disk: &EligibleDevice, uuid: &str) -> Result<(EligibleDevice, &'static str), StepError> {
     let open = OpenDevice::open(&step.site.machine, disk, Access::Read)?;
     let table = PartitionTable::read(open.file(), open.size(), open.block_size());
     let table = table.map_err(|error| ErrorKind::BlockDevice.error(disk.name.clone()).because(error))?;
-    let found = partitions::list(&step.site.machine, disk).into_iter().find(|partition| {
+    for partition in partitions::list(&step.site.machine, disk) {
         let content = signature::uuid(&open, partition.start, partition.size).ok().flatten();
         let entry = table.as_ref().and_then(|table| table.partition_uuid(partition.number));
-        [content, entry].into_iter().flatten().any(|known| known.eq_ignore_ascii_case(uuid))
-    });
-    let eligible = found.and_then(|found| disk.partitions().iter().find(|one| one.name == found.name));
-    eligible.cloned().ok_or_else(|| {
-        ErrorKind::DeviceNotFound.error(format!("No partition with UUID {uuid} found on device {}", disk.name))
-    })
+        let known = [(content, "UUID"), (entry, "PARTUUID")];
+        let fits =
+            |(known, _): &(Option<String>, &str)| known.as_ref().is_some_and(|one| one.eq_ignore_ascii_case(uuid));
+        let Some((_, named_by)) = known.into_iter().find(fits) else { continue };
+        if let Some(eligible) = disk.partitions().iter().find(|one| one.name == partition.name) {
+            return Ok((eligible.clone(), named_by));
+        }
+    }
+    Err(ErrorKind::DeviceNotFound.error(format!("No partition with UUID {uuid} found on device {}", disk.name)))
 }
 
-fn copy_directory(image: &Mounted, from: &Path, target: &Mounted, to: &Path, depth: usize) -> io::Result<()> {
+/// Copies a directory, and what is in it `depth` directories deep.
+pub(super) fn copy_directory(
+    image: &Mounted,
+    from: &Path,
+    target: &Mounted,
+    to: &Path,
+    depth: usize,
+) -> io::Result<()> {
     for (name, is_directory) in image.list(from)? {
         let (from, to) = (from.join(&name), to.join(&name));
         if is_directory && depth > 0 {
@@ -91,13 +106,13 @@ fn copy_shared(image: &Mounted, target: &Mounted) -> io::Result<()> {
     Ok(())
 }
 
-/// Adds the system partition to the image's table of file systems, unless it is there or the image has no such table.
-fn remember(image: &Mounted, uuid: &str) -> io::Result<()> {
+/// Adds the system partition (`UUID=…`) to the image's table of file systems, unless it is there or the image has no such
+/// table.
+fn remember(image: &Mounted, source: &str) -> io::Result<()> {
     let Some(file) = image.open_file(FSTAB)? else { return Ok(()) };
     let mut table = String::new();
     file.take(MOST_FSTAB_BYTES).read_to_string(&mut table)?;
-    let source = format!("UUID={uuid}");
-    if table.contains(&source) {
+    if table.contains(source) {
         return Ok(());
     }
     image.append(FSTAB, format!("{source}\t/boot/efi\tvfat\tumask=0077\t0\t1\n").as_bytes())

@@ -1,17 +1,21 @@
 //! The EFI system partition of a disk, read through the disk itself: no partition node and no mount is needed.
 
+mod error;
+mod format;
 mod range;
 
 use std::io::{self, Read};
 
 use ferric_hardware::efi::{HardDrive, Signature};
-use ferric_hardware::gpt;
+use ferric_hardware::gpt::{self, GptPartition};
 use ferric_hardware::mbr;
 use ferric_hardware::open_device::OpenDevice;
 use ferric_hardware::partition_table::PartitionTable;
-use ferric_hardware::table_error::TableError;
-use ferric_hardware::units::{Bytes, Lba};
+use ferric_hardware::units::Lba;
 
+pub(super) use self::error::EspError;
+pub(super) use self::format::format_like;
+pub(super) use self::range::Place;
 use self::range::Range;
 
 /// Files that firmware or a distribution's installer put there, in lower case.
@@ -36,23 +40,15 @@ const MOST_ENTRIES: usize = 20_000;
 const MOST_LOADERS: usize = 16;
 /// A label is shown in a menu.
 const MOST_LABEL_CHARACTERS: usize = 64;
+/// What is read to find the loaders.
+const MOST_READ_BYTES: u64 = 32 << 20;
 /// A CSV file is a line or two.
 const MOST_CSV_BYTES: u64 = 64 << 10;
-
-/// Why a system partition cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum EspError {
-    #[error(transparent)]
-    Table(#[from] TableError),
-    #[error("reading the EFI system partition: {0}")]
-    Read(#[from] io::Error),
-}
 
 /// Where the system partition is, for us and for the firmware.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SystemPartition {
-    pub(super) start: Bytes,
-    pub(super) size: Bytes,
+    pub(super) place: Place,
     pub(super) drive: HardDrive,
 }
 
@@ -74,12 +70,7 @@ pub(super) fn find(disk: &OpenDevice, uuid: Option<&str>) -> Result<Option<Syste
             let partitions = table.partitions();
             let named = |text: &str| partitions.iter().find(|p| p.guid.to_string().eq_ignore_ascii_case(text));
             let typed = partitions.iter().find(|partition| partition.type_guid == gpt::EFI_SYSTEM);
-            typed.or_else(|| uuid.and_then(named)).map(|partition| HardDrive {
-                number: partition.number,
-                start: partition.first,
-                blocks: partition.blocks(),
-                signature: Signature::Gpt(partition.guid),
-            })
+            typed.or_else(|| uuid.and_then(named)).map(drive)
         }
         Some(PartitionTable::Mbr(table)) => {
             let partition = table.primaries().into_iter().find(|partition| partition.kind == mbr::EFI_SYSTEM);
@@ -91,16 +82,35 @@ pub(super) fn find(disk: &OpenDevice, uuid: Option<&str>) -> Result<Option<Syste
             })
         }
     };
-    Ok(found.map(|drive| SystemPartition {
-        start: drive.start.to_bytes(block),
-        size: Lba(drive.blocks).to_bytes(block),
-        drive,
+    Ok(found.map(|drive| {
+        let place = Place { start: drive.start.to_bytes(block), size: Lba(drive.blocks).to_bytes(block) };
+        SystemPartition { place, drive }
     }))
 }
 
+/// The partition of this number of a disk with a GUID partition table, as the firmware finds it.
+pub(super) fn by_number(disk: &OpenDevice, number: u32) -> Result<HardDrive, EspError> {
+    let table = PartitionTable::read(disk.file(), disk.size(), disk.block_size())?;
+    let partitions = match table {
+        Some(PartitionTable::Gpt(table)) => table.partitions(),
+        _ => Vec::new(),
+    };
+    let found = partitions.iter().find(|partition| partition.number == number);
+    found.map(drive).ok_or_else(|| EspError::NoPartition { device: disk.name().to_string(), number })
+}
+
+fn drive(partition: &GptPartition) -> HardDrive {
+    HardDrive {
+        number: partition.number,
+        start: partition.first,
+        blocks: partition.blocks(),
+        signature: Signature::Gpt(partition.guid),
+    }
+}
+
 /// The loaders to make entries for: the one that a distribution's CSV file names, else all that are known by name.
-pub(super) fn loaders(disk: &OpenDevice, partition: &SystemPartition) -> Result<Vec<Loader>, EspError> {
-    let range = Range::new(disk.file(), partition.start.0, partition.size.0);
+pub(super) fn loaders(disk: &OpenDevice, place: Place) -> Result<Vec<Loader>, EspError> {
+    let range = Range::new(disk.file(), place, MOST_READ_BYTES);
     let volume = fatfs::FileSystem::new(range, fatfs::FsOptions::new())?;
     let mut found = Found::default();
     walk(&volume.root_dir(), "", DEPTH, &mut found)?;
@@ -178,6 +188,8 @@ fn parse_csv(content: &[u8]) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use ferric_hardware::units::Bytes;
+
     use super::*;
 
     fn utf16(text: &str, mark: bool) -> Vec<u8> {
@@ -228,7 +240,9 @@ mod tests {
     }
 
     fn found(file: &std::fs::File) -> io::Result<Vec<Loader>> {
-        let volume = fatfs::FileSystem::new(Range::new(file, 0, 8 << 20), fatfs::FsOptions::new())?;
+        let place = Place { start: Bytes(0), size: Bytes::mib(8) };
+        let range = Range::new(file, place, MOST_READ_BYTES);
+        let volume = fatfs::FileSystem::new(range, fatfs::FsOptions::new())?;
         let mut found = Found::default();
         walk(&volume.root_dir(), "", DEPTH, &mut found).map(|()| found.chosen())
     }

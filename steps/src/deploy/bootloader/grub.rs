@@ -1,17 +1,17 @@
 //! GRUB for BIOS, by the programs of the deployed image: they run in its file system, with the rights of this agent. That
 //! is why an option has to permit it.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use ferric_hardware::block::EligibleDevice;
+use ferric_hardware::block::{EligibleDevice, HeldDisk};
 use ferric_hardware::open_device::{Access, OpenDevice};
 use ferric_hardware::tool::Tools;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::assets;
-use crate::deploy::mounted::Mounted;
+use super::{array, assets};
+use crate::deploy::mounted::{Attributes, Mounted};
 use crate::step::Step;
 use crate::{ErrorKind, StepError};
 
@@ -22,18 +22,40 @@ const NAMES: [&str; 2] = ["grub2", "grub"];
 /// Where udev names file systems by their UUID.
 const BY_UUID: &str = "/dev/disk/by-uuid";
 
-/// Installs the boot loader of the file system `root_uuid` to the disk and has it write its configuration.
+/// What dracut's images read GRUB's settings from.
+const DEFAULTS: &str = "/etc/default/grub";
+const DRACUT: [&str; 2] = ["usr/bin/dracut", "usr/sbin/dracut"];
+/// Longer settings are none.
+const MOST_DEFAULTS_BYTES: u64 = 1 << 20;
+
+/// Installs the boot loader of the file system `root_uuid` to the disk, or to every disk of an array, and has it write
+/// its configuration.
 ///
 /// # Errors
 /// [`ErrorKind::DeviceNotFound`] without that partition, [`ErrorKind::Execution`] when the image has no GRUB or that fails.
 pub(super) fn install(step: &Step, disk: &EligibleDevice, root_uuid: &str) -> Result<(), StepError> {
     let root = assets::find(step, disk, root_uuid)?;
-    run_programs(step, disk, &root, root_uuid)?;
+    let members = array::disks(step, disk);
+    array::make_bios_boot_partitions(step, &members)?;
+    let targets: Vec<&str> = match members.is_empty() {
+        true => vec![disk.name.as_str()],
+        false => members.iter().map(HeldDisk::name).collect(),
+    };
+    run_programs(step, disk, &targets, &root, root_uuid)?;
     // GRUB's core is in no file system whose end would tell that it reached the medium.
+    for member in &members {
+        OpenDevice::open_held(&step.site.machine, member, Access::Read)?.flush()?;
+    }
     Ok(OpenDevice::open(&step.site.machine, disk, Access::Read)?.flush()?)
 }
 
-fn run_programs(step: &Step, disk: &EligibleDevice, root: &EligibleDevice, root_uuid: &str) -> Result<(), StepError> {
+fn run_programs(
+    step: &Step,
+    disk: &EligibleDevice,
+    targets: &[&str],
+    root: &EligibleDevice,
+    root_uuid: &str,
+) -> Result<(), StepError> {
     let failed = || ErrorKind::Execution.error(format!("Installing GRUB2 boot loader to device {} failed", disk.name));
     let image = Mounted::with_programs(step, &root.name).map_err(|error| failed().because(error))?;
     let _bound = Bound::below(step, image.point()).map_err(|error| failed().because(error))?;
@@ -41,15 +63,36 @@ fn run_programs(step: &Step, disk: &EligibleDevice, root: &EligibleDevice, root_
     let found = NAMES.into_iter().find_map(|name| Some((name, tools.find(&format!("{name}-install")).ok()?)));
     let (name, installer) =
         found.ok_or_else(|| failed().because("the image has neither grub2-install nor grub-install"))?;
-    step.progress.activity(format!("installing {name} to {}", disk.name));
     let cancelled = || step.cancel.is_cancelled();
-    installer.run([&disk.name]).cancelled(&cancelled).output().map_err(|error| failed().because(error))?;
+    for target in targets {
+        step.progress.activity(format!("installing {name} to {target}"));
+        installer.run([*target]).cancelled(&cancelled).output().map_err(|error| failed().because(error))?;
+    }
+    if *targets != [disk.name.as_str()] && DRACUT.iter().any(|place| image.point().join(place).is_file()) {
+        name_arrays(&image, &array::dracut_arguments(step)?).map_err(|error| failed().because(error))?;
+    }
     let _link = UuidLink::ensure(step, root, root_uuid).map_err(|error| failed().because(error))?;
     let configuration = format!("/boot/{name}/grub.cfg");
     let configure = tools.find(&format!("{name}-mkconfig")).map_err(|error| failed().because(error))?;
     let run = configure.run(["-o", &configuration]).env("GRUB_DISABLE_OS_PROBER", "true");
     run.env("GRUB_SAVEDEFAULT", "true").cancelled(&cancelled).output().map_err(|error| failed().because(error))?;
     Ok(())
+}
+
+/// Adds kernel arguments to GRUB's settings: without them dracut's initial file system assembles no array.
+fn name_arrays(image: &Mounted, arguments: &[String]) -> io::Result<()> {
+    let Some(file) = image.open_file(DEFAULTS)? else { return Ok(()) };
+    let mut settings = String::new();
+    file.take(MOST_DEFAULTS_BYTES).read_to_string(&mut settings)?;
+    image.write(DEFAULTS, with_arguments(&settings, arguments).as_bytes(), &Attributes::default())
+}
+
+fn with_arguments(settings: &str, arguments: &[String]) -> String {
+    let added = |line: &str| match line.strip_prefix("GRUB_CMDLINE_LINUX=\"").and_then(|rest| rest.strip_suffix('"')) {
+        Some(before) => format!("GRUB_CMDLINE_LINUX=\"{before} {}\"\n", arguments.join(" ")),
+        None => format!("{line}\n"),
+    };
+    settings.lines().map(added).collect()
 }
 
 /// Directories of this system that are seen below another root; gone when this is dropped.
@@ -115,5 +158,18 @@ impl Drop for UuidLink {
         for directory in link.ancestors().skip(1).take(2) {
             std::fs::remove_dir(directory).ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_are_named_behind_the_other_kernel_arguments() {
+        let settings = "GRUB_TIMEOUT=0\nGRUB_CMDLINE_LINUX=\"quiet\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"\"\n";
+        let changed = with_arguments(settings, &["rd.md.uuid=1:2".to_string(), "rd.md.uuid=3:4".to_string()]);
+        let expected = settings.replace("\"quiet\"", "\"quiet rd.md.uuid=1:2 rd.md.uuid=3:4\"");
+        assert_eq!(changed, expected);
     }
 }

@@ -1,11 +1,25 @@
-//! A byte range of a disk as a file of its own, for reading only.
+//! A part of a device as a file of its own, for reading only.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
-/// What is read of one file system at most. Its tables may lead in circles, of which the reader does not notice.
-const MOST_READ_BYTES: u64 = 32 << 20;
+use ferric_hardware::open_device::OpenDevice;
+use ferric_hardware::units::Bytes;
+
+/// A part of a device.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) start: Bytes,
+    pub(crate) size: Bytes,
+}
+
+impl Place {
+    /// The device as a whole.
+    pub(crate) fn whole(device: &OpenDevice) -> Self {
+        Self { start: Bytes(0), size: device.size() }
+    }
+}
 
 /// Part of a file; writing is refused, and so is reading without end.
 #[derive(Debug)]
@@ -18,8 +32,10 @@ pub(super) struct Range<'a> {
 }
 
 impl<'a> Range<'a> {
-    pub(super) fn new(file: &'a File, start: u64, length: u64) -> Self {
-        Self { file, start, length, at: 0, may_read: MOST_READ_BYTES }
+    /// This place of a device, of which `may_read` bytes are read at most: the tables of a file system may lead in circles,
+    /// of which its reader does not notice.
+    pub(super) fn new(file: &'a File, place: Place, may_read: u64) -> Self {
+        Self { file, start: place.start.0, length: place.size.0, at: 0, may_read }
     }
 }
 
