@@ -8,5 +8,7 @@ mod failing_disk;
 mod loop_device;
 mod other_acts;
 mod partitions;
+mod raid_layout;
 mod slow_disks;
+mod software_raid;
 mod virtual_machine;

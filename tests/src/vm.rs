@@ -25,6 +25,7 @@ pub struct Machine {
     qemu: Vec<String>,
     disks: usize,
     cues: Vec<(String, Vec<Value>)>,
+    uefi: bool,
 }
 
 impl Machine {
@@ -35,10 +36,16 @@ impl Machine {
     pub fn new(modules: &[&str]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("ferric-vm-").tempdir()?;
         let modules = modules.iter().map(ToString::to_string).collect();
-        let machine = Self { modules, qemu: Vec::new(), disks: 0, cues: Vec::new(), directory };
+        let machine = Self { modules, qemu: Vec::new(), disks: 0, cues: Vec::new(), uefi: true, directory };
         fs::create_dir_all(machine.root())?;
         fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", machine.file("vars.fd")).context("package ovmf")?;
         Ok(machine)
+    }
+
+    /// The same with BIOS instead.
+    #[must_use]
+    pub fn with_bios(self) -> Self {
+        Self { uefi: false, ..self }
     }
 
     fn root(&self) -> PathBuf {
@@ -109,14 +116,16 @@ impl Machine {
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-accel", "tcg", "-machine", "q35", "-cpu", "max", "-smp", "1", "-m", "1024"])
             .args(["-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-no-reboot"])
-            .args(["-drive", &firmware, "-drive", &variables])
             .arg("-kernel")
             .arg(format!("/boot/vmlinuz-{kernel}"))
             .arg("-initrd")
             .arg(self.file("initramfs.gz"))
-            .args(["-append", "console=ttyS0 quiet panic=-1"])
+            .args(["-append", "console=ttyS0 quiet panic=-1 no_timer_check"])
             .args(["-qmp", &format!("unix:{},server=on,wait=off", self.file("qmp.sock").display())])
             .args(&self.qemu);
+        if self.uefi {
+            qemu.args(["-drive", &firmware, "-drive", &variables]);
+        }
         let mut process = Process::start(&mut qemu)?;
         for (cue, commands) in &self.cues {
             process.wait_for(cue, limit)?;
@@ -153,7 +162,7 @@ impl Machine {
             "#!/bin/sh\nexport PATH=/bin:/sbin HOME=/tmp TMPDIR=/tmp\n\
              mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs run /run\n\
              {load}\
-             mount -t efivarfs efivarfs /sys/firmware/efi/efivars\n\
+             if [ -d /sys/firmware/efi ]; then mount -t efivarfs efivarfs /sys/firmware/efi/efivars; fi\n\
              ( {command} )\necho {VERDICT} $?\npoweroff -f\n"
         );
         fs::write(root.join("init"), init)?;
