@@ -1,10 +1,14 @@
 //! How far something long has come: one shared record that workers update and anybody may read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+
+use self::rate::Rate;
+
+mod rate;
 
 /// A handle to the progress of one running step. Clones share the same record.
 #[derive(Debug, Clone)]
@@ -12,11 +16,11 @@ pub struct Progress(Arc<Record>);
 
 #[derive(Debug)]
 struct Record {
-    started: Instant,
     done_bytes: AtomicU64,
     total_bytes: AtomicU64,
-    activity: std::sync::Mutex<String>,
-    trouble: std::sync::Mutex<Option<String>>,
+    rate: Mutex<Rate>,
+    activity: Mutex<String>,
+    trouble: Mutex<Option<String>>,
     parts: Mutex<Vec<Part>>,
 }
 
@@ -29,7 +33,7 @@ pub struct Snapshot {
     pub done_bytes: u64,
     /// Bytes in all, when known.
     pub total_bytes: Option<u64>,
-    /// Average rate since the start, bytes per second.
+    /// Bytes per second, over the last seconds.
     pub rate_bytes_per_second: u64,
     /// Seconds left at this rate, when the total is known.
     pub eta_seconds: Option<u64>,
@@ -52,7 +56,7 @@ pub struct DeviceSnapshot {
     pub done_bytes: u64,
     /// Size of the device.
     pub total_bytes: u64,
-    /// Average rate of this activity, bytes per second.
+    /// Bytes per second of this activity, over the last seconds.
     pub rate_bytes_per_second: u64,
     /// Seconds left at this rate, once there is one.
     pub eta_seconds: Option<u64>,
@@ -61,11 +65,11 @@ pub struct DeviceSnapshot {
 impl Default for Progress {
     fn default() -> Self {
         Self(Arc::new(Record {
-            started: Instant::now(),
             done_bytes: AtomicU64::new(0),
             total_bytes: AtomicU64::new(0),
-            activity: std::sync::Mutex::default(),
-            trouble: std::sync::Mutex::default(),
+            rate: Mutex::default(),
+            activity: Mutex::default(),
+            trouble: Mutex::default(),
             parts: Mutex::default(),
         }))
     }
@@ -74,12 +78,12 @@ impl Default for Progress {
 impl Progress {
     /// Names what is being done from now on.
     pub fn activity(&self, text: impl Into<String>) {
-        *self.0.activity.lock().unwrap_or_else(|e| e.into_inner()) = text.into();
+        *lock(&self.0.activity) = text.into();
     }
 
     /// Names what holds it up, or says that nothing does any more.
     pub fn trouble(&self, text: Option<String>) {
-        *self.0.trouble.lock().unwrap_or_else(|e| e.into_inner()) = text;
+        *lock(&self.0.trouble) = text;
     }
 
     /// Sets the total in bytes; 0 means unknown.
@@ -90,18 +94,24 @@ impl Progress {
     /// Sets the bytes done.
     pub fn done(&self, bytes: u64) {
         self.0.done_bytes.store(bytes, Ordering::Relaxed);
+        self.0.sample();
     }
 
     /// Adds to the bytes done.
     pub fn add(&self, bytes: u64) {
         self.0.done_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.0.sample();
     }
 
     /// One device of the whole, which may be silent for `patience` before it counts as dead.
     pub fn part(&self, device: &str, total_bytes: u64, patience: Duration) -> Part {
         let now = Instant::now();
-        let state =
-            PartState { activity: WAITING.to_string(), since: now, done_bytes: 0, silent_until: now + patience };
+        let state = PartState {
+            activity: WAITING.to_string(),
+            rate: Rate::default(),
+            done_bytes: 0,
+            silent_until: now + patience,
+        };
         let part = Part(Arc::new(PartRecord {
             whole: Arc::downgrade(&self.0),
             device: device.to_string(),
@@ -109,30 +119,40 @@ impl Progress {
             patience,
             state: Mutex::new(state),
         }));
-        self.0.parts.lock().unwrap_or_else(|e| e.into_inner()).push(part.clone());
+        lock(&self.0.parts).push(part.clone());
         part
     }
 
     /// The state now, or nothing while no work has been announced.
     pub fn snapshot(&self) -> Option<Snapshot> {
-        let activity = self.0.activity.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let activity = lock(&self.0.activity).clone();
         if activity.is_empty() {
             return None;
         }
         let done_bytes = self.0.done_bytes.load(Ordering::Relaxed);
         let total = self.0.total_bytes.load(Ordering::Relaxed);
-        let seconds = self.0.started.elapsed().as_secs_f64().max(0.001);
-        let rate = (done_bytes as f64 / seconds) as u64;
+        let rate = lock(&self.0.rate).per_second(Instant::now(), done_bytes);
         Some(Snapshot {
             activity,
             done_bytes,
             total_bytes: (total > 0).then_some(total),
             rate_bytes_per_second: rate,
             eta_seconds: (total > 0 && rate > 0).then(|| total.saturating_sub(done_bytes) / rate),
-            trouble: self.0.trouble.lock().unwrap_or_else(|e| e.into_inner()).clone(),
-            devices: self.0.parts.lock().unwrap_or_else(|e| e.into_inner()).iter().map(Part::snapshot).collect(),
+            trouble: lock(&self.0.trouble).clone(),
+            devices: lock(&self.0.parts).iter().map(Part::snapshot).collect(),
         })
     }
+}
+
+impl Record {
+    fn sample(&self) {
+        lock(&self.rate).sample(Instant::now(), self.done_bytes.load(Ordering::Relaxed));
+    }
+}
+
+/// What a thread that panicked has left is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const WAITING: &str = "waiting";
@@ -154,7 +174,7 @@ struct PartRecord {
 #[derive(Debug)]
 struct PartState {
     activity: String,
-    since: Instant,
+    rate: Rate,
     done_bytes: u64,
     silent_until: Instant,
 }
@@ -168,9 +188,10 @@ impl Part {
     /// Something else begins, from the start: what was done before counts no more.
     pub(crate) fn begin(&self, activity: &str) {
         let mut state = self.state();
+        state.rate = Rate::default();
         self.count(&mut state, 0);
-        (state.activity, state.since) = (activity.to_string(), Instant::now());
-        state.silent_until = state.since + self.0.patience;
+        state.activity = activity.to_string();
+        state.silent_until = Instant::now() + self.0.patience;
     }
 
     /// That many bytes more are done.
@@ -204,16 +225,19 @@ impl Part {
 
     fn count(&self, state: &mut PartState, done_bytes: u64) {
         if let Some(whole) = self.0.whole.upgrade() {
-            whole.done_bytes.fetch_sub(state.done_bytes, Ordering::Relaxed);
-            whole.done_bytes.fetch_add(done_bytes, Ordering::Relaxed);
+            match done_bytes.checked_sub(state.done_bytes) {
+                Some(more) => whole.done_bytes.fetch_add(more, Ordering::Relaxed),
+                None => whole.done_bytes.fetch_sub(state.done_bytes - done_bytes, Ordering::Relaxed),
+            };
+            whole.sample();
         }
         state.done_bytes = done_bytes;
+        state.rate.sample(Instant::now(), done_bytes);
     }
 
     fn snapshot(&self) -> DeviceSnapshot {
         let state = self.state();
-        let seconds = state.since.elapsed().as_secs_f64().max(0.001);
-        let rate = (state.done_bytes as f64 / seconds) as u64;
+        let rate = state.rate.per_second(Instant::now(), state.done_bytes);
         let is_running = ![WAITING, ENDED].contains(&state.activity.as_str());
         DeviceSnapshot {
             device: self.0.device.clone(),
@@ -226,7 +250,7 @@ impl Part {
     }
 
     fn state(&self) -> MutexGuard<'_, PartState> {
-        self.0.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.0.state)
     }
 }
 
