@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+mod bars;
 pub mod disks;
 mod display;
 pub mod erase;
@@ -10,8 +11,10 @@ pub mod inventory;
 pub mod machine;
 pub mod network;
 mod print;
+mod progress_line;
 pub mod root_device;
 pub mod run;
+pub mod servers;
 pub mod steps;
 pub mod write_image;
 

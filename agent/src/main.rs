@@ -25,7 +25,7 @@ enum Command {
     /// Print the device that root device hints choose
     RootDevice(cli::root_device::Arguments),
     /// Write an image to a block device
-    WriteImage(cli::write_image::Arguments),
+    WriteImage(Box<cli::write_image::Arguments>),
     /// Erase a block device
     Erase(cli::erase::Arguments),
     /// List every clean, deploy and service step
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Command::Inventory(arguments) => cli::inventory::run(arguments),
         Command::Disks(arguments) => cli::disks::run(arguments),
         Command::RootDevice(arguments) => cli::root_device::run(arguments),
-        Command::WriteImage(arguments) => cli::write_image::run(arguments),
+        Command::WriteImage(arguments) => cli::write_image::run(*arguments),
         Command::Erase(arguments) => cli::erase::run(arguments),
         Command::Steps(arguments) => cli::steps::run(arguments),
         Command::Network(arguments) => cli::network::run(arguments),

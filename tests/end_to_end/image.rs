@@ -1,8 +1,10 @@
 //! Images and their way to the disk: servers, faults, formats, partitions, what is left after a failure.
 
+mod bars;
 mod bootc;
 mod coding;
 mod command;
+mod command_servers;
 mod faults;
 mod inject_files;
 mod kill;

@@ -33,5 +33,6 @@ pub mod proxy;
 pub mod qemu;
 pub mod qmp;
 pub mod registry;
+pub mod terminal;
 pub mod token_registry;
 pub mod vm;

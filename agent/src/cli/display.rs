@@ -1,23 +1,34 @@
-//! Progress on stderr: a bar, lines, JSON lines or nothing.
+//! Progress on stderr: bars, lines, JSON lines, only what holds the work up, or nothing.
 
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ferric_hardware::units::Bytes;
 use ferric_steps::progress::{Progress, Snapshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Characters of a full bar.
-const BAR: u64 = 30;
+use super::bars::Bars;
+use super::progress_line::Work;
+
+/// Names of all styles.
+pub(super) const STYLES: [&str; 5] = ["auto", "bar", "lines", "json", "none"];
+
+/// How often is looked: somebody who watches sees a bar move, and trouble at once.
+const LOOK: Duration = Duration::from_millis(100);
+/// Pause between two lines.
+const LINES_EVERY: Duration = Duration::from_secs(10);
+/// Pause between two JSON objects.
+const JSON_EVERY: Duration = Duration::from_secs(1);
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// One line that changes.
-    Bar,
-    /// A line now and then.
+    /// Lines that change.
+    Bars,
+    /// A line now and then, and what holds the work up.
     Lines,
+    /// Only what holds the work up.
+    Trouble,
     /// A JSON object per second.
     Json,
     /// Nothing.
@@ -25,22 +36,14 @@ pub(super) enum Style {
 }
 
 impl Style {
-    /// The style of that name; `auto` depends on where stderr goes.
+    /// The style of that name; `auto` depends on where stderr goes, and bars need a terminal.
     pub(super) fn parse(name: &str) -> Self {
         match name {
-            "bar" => Self::Bar,
+            "lines" => Self::Lines,
             "json" => Self::Json,
             "none" => Self::None,
-            _ if std::io::stderr().is_terminal() => Self::Bar,
-            _ => Self::Lines,
-        }
-    }
-
-    fn interval(self) -> Duration {
-        match self {
-            Self::Bar => Duration::from_millis(200),
-            Self::Json => Duration::from_secs(1),
-            Self::Lines | Self::None => Duration::from_secs(10),
+            _ if std::io::stderr().is_terminal() => Self::Bars,
+            _ => Self::Trouble,
         }
     }
 }
@@ -65,10 +68,11 @@ pub(super) fn show(style: Style, progress: Progress) -> Display {
     let end = CancellationToken::new();
     let ended = end.clone();
     let task = tokio::spawn(async move {
+        let mut painter = Painter::new(style);
         loop {
-            let last = tokio::time::timeout(style.interval(), ended.cancelled()).await.is_ok();
+            let last = tokio::time::timeout(LOOK, ended.cancelled()).await.is_ok();
             if let Some(snapshot) = progress.snapshot() {
-                print(style, &snapshot, last);
+                painter.show(&snapshot, last);
             }
             if last {
                 return;
@@ -78,65 +82,60 @@ pub(super) fn show(style: Style, progress: Progress) -> Display {
     Display { task, end }
 }
 
-fn print(style: Style, snapshot: &Snapshot, last: bool) {
-    let text = match style {
-        Style::None => return,
-        Style::Json => match serde_json::to_string(snapshot) {
-            Ok(line) => line + "\n",
-            Err(_) => return,
-        },
-        Style::Lines => line(snapshot) + "\n",
-        Style::Bar => format!("\r\x1b[K{}{}{}", bar(snapshot), line(snapshot), if last { "\n" } else { "" }),
-    };
-    // Nobody may be reading.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+struct Painter {
+    style: Style,
+    bars: Bars,
+    due: Instant,
+    trouble: Option<String>,
 }
 
-fn bar(snapshot: &Snapshot) -> String {
-    let Some(total) = snapshot.total_bytes else { return String::new() };
-    let full = (snapshot.done_bytes.min(total) * BAR / total.max(1)) as usize;
-    format!("[{}{}] ", "#".repeat(full), ".".repeat(BAR as usize - full))
-}
-
-fn line(snapshot: &Snapshot) -> String {
-    let mut line = format!("{}: {}", snapshot.activity, Bytes(snapshot.done_bytes));
-    if let Some(total) = snapshot.total_bytes {
-        let percent = snapshot.done_bytes.min(total) * 100 / total.max(1);
-        line += &format!(" of {} ({percent} %)", Bytes(total));
+impl Painter {
+    fn new(style: Style) -> Self {
+        Self { style, bars: Bars::default(), due: Instant::now(), trouble: None }
     }
-    line += &format!(", {}/s", Bytes(snapshot.rate_bytes_per_second));
-    match snapshot.eta_seconds {
-        Some(seconds) if seconds > 0 => line + &format!(", {seconds} s left"),
-        _ => line,
-    }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn half() -> Snapshot {
-        Snapshot {
-            activity: "writing /dev/sda".into(),
-            done_bytes: 1 << 30,
-            total_bytes: Some(2 << 30),
-            rate_bytes_per_second: 512 << 20,
-            eta_seconds: Some(2),
-            trouble: None,
-            devices: Vec::new(),
+    fn show(&mut self, snapshot: &Snapshot, last: bool) {
+        match self.style {
+            Style::None => {}
+            Style::Bars => self.bars.draw(snapshot, last),
+            Style::Trouble => self.trouble(snapshot),
+            Style::Lines => {
+                self.trouble(snapshot);
+                if self.is_due(LINES_EVERY, last) {
+                    say(&Work::whole(snapshot).text());
+                }
+            }
+            Style::Json => {
+                if self.is_due(JSON_EVERY, last)
+                    && let Ok(line) = serde_json::to_string(snapshot)
+                {
+                    say(&line);
+                }
+            }
         }
     }
 
-    #[test]
-    fn a_line_says_how_far_how_fast_and_how_long() {
-        assert_eq!(line(&half()), "writing /dev/sda: 1.0 GiB of 2.0 GiB (50 %), 512.0 MiB/s, 2 s left");
-        assert_eq!(bar(&half()), "[###############...............] ");
+    /// Says what holds the work up, once.
+    fn trouble(&mut self, snapshot: &Snapshot) {
+        if self.trouble != snapshot.trouble {
+            self.trouble.clone_from(&snapshot.trouble);
+            if let Some(trouble) = &self.trouble {
+                say(&format!("{}: {trouble}", snapshot.activity));
+            }
+        }
     }
 
-    #[test]
-    fn an_unknown_total_is_left_out() {
-        let unknown = Snapshot { total_bytes: None, eta_seconds: None, ..half() };
-        assert_eq!(line(&unknown), "writing /dev/sda: 1.0 GiB, 512.0 MiB/s");
-        assert_eq!(bar(&unknown), "");
+    fn is_due(&mut self, every: Duration, last: bool) -> bool {
+        let now = Instant::now();
+        let is_due = last || now >= self.due;
+        if is_due {
+            self.due = now + every;
+        }
+        is_due
     }
+}
+
+fn say(line: &str) {
+    // Nobody may be reading.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

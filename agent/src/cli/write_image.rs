@@ -1,24 +1,27 @@
 //! `ferric-agent write-image`.
 
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use clap::error::ErrorKind;
 use ferric_hardware::block::{self, DevicePolicy};
 use ferric_hardware::machine::Machine;
+use ferric_hardware::units::Bytes;
 use ferric_steps::deploy::adopt::adopt;
+use ferric_steps::error::chain;
 use ferric_steps::http::document::{RetryContext, document};
-use ferric_steps::http::{HttpOptions, Limit};
+use ferric_steps::http::{Headers, HttpOptions, Limit};
 use ferric_steps::image::checksum::{self, FileName};
-use ferric_steps::image::{
-    self, Decoded, Digest, FormatChoice, ImageError, Location, Retries, Verify, WriteRequest, WriteSummary, oci,
-};
+use ferric_steps::image::{self, Decoded, Digest, FormatChoice, Location, Verify, WriteRequest, WriteSummary, oci};
 use ferric_steps::progress::Progress;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::display::{self, Style};
 use super::print;
+use super::servers::ServerArguments;
 
 /// A checksum file is a few lines; servers that send more are not serving one.
 const CHECKSUM_FILE_LIMIT: Limit = Limit::bytes(1 << 20);
@@ -35,14 +38,15 @@ pub struct Arguments {
     #[arg(long, value_name = "DEV")]
     pub device: PathBuf,
     /// Where the image is: http, https, file URL or a path; or, in a registry, oci://registry/name:tag or
-    /// oci://registry/name@digest. User and password are part of the URL: https://user:password@host/image
+    /// oci://registry/name@digest. User and password may be part of the URL (https://user:password@host/image), but see
+    /// --headers-file
     #[arg(long, value_name = "URL|PATH")]
     pub url: String,
     /// The expected digest of the image as downloaded; one of these three is needed, except for oci://, where the registry has it
     #[arg(long, value_name = "ALGO:HEX")]
     pub checksum: Option<String>,
-    /// Where the expected digest is
-    #[arg(long, value_name = "URL")]
+    /// The file that the expected digest is in
+    #[arg(long, value_name = "URL|PATH")]
     pub checksum_url: Option<String>,
     /// Write without verifying
     #[arg(long)]
@@ -53,15 +57,21 @@ pub struct Arguments {
     /// Format of the image
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = ["auto", "raw", "qcow2"])]
     pub format: String,
-    /// How progress is shown on stderr; auto: a bar on a terminal, else lines
-    #[arg(long, value_name = "STYLE", default_value = "auto", value_parser = ["auto", "bar", "json", "none"])]
+    /// How progress is shown on stderr; auto: bars on a terminal, elsewhere only what holds it up
+    #[arg(long, value_name = "STYLE", default_value = "auto", value_parser = display::STYLES)]
     pub progress: String,
+    /// Print the summary as JSON on a terminal too; elsewhere it always is
+    #[arg(long)]
+    pub json: bool,
     /// Read the device back and compare: costs another pass over the image's size, and a digest of what is written
     #[arg(long)]
     pub read_back: bool,
+    /// How servers are asked.
+    #[command(flatten)]
+    pub servers: ServerArguments,
 }
 
-/// Writes the image and prints a JSON summary.
+/// Writes the image and prints a summary.
 ///
 /// # Errors
 /// The reason, for people.
@@ -72,29 +82,50 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         let command = Arguments::augment_args(clap::Command::new("ferric-agent write-image"));
         command.bin_name("ferric-agent write-image").error(ErrorKind::MissingRequiredArgument, text).exit();
     }
+    let as_json = arguments.json || !std::io::stdout().is_terminal();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let summary = runtime.block_on(write(arguments))?;
-    Ok(print::text(&serde_json::to_string_pretty(&summary)?)?)
+    let summary = runtime.block_on(shown(arguments))?;
+    Ok(print::text(&if as_json { serde_json::to_string_pretty(&summary)? } else { said(&summary) })?)
 }
 
-async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
+/// Writes, can be interrupted, and shows how far it is.
+async fn shown(arguments: Arguments) -> anyhow::Result<WriteSummary> {
+    let (progress, cancel) = (Progress::default(), CancellationToken::new());
+    let interrupted = cancel.clone();
+    tokio::spawn(async move {
+        // Without a handler for it, Ctrl-C simply ends the process: that is safe as well.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupted.cancel();
+        }
+    });
+    let display = display::show(Style::parse(&arguments.progress), progress.clone());
+    let written = write(arguments, &progress, &cancel).await;
+    display.end().await;
+    written
+}
+
+async fn write(arguments: Arguments, progress: &Progress, cancel: &CancellationToken) -> anyhow::Result<WriteSummary> {
     let machine = Machine::host();
     let allowed = (!arguments.allow_device.is_empty()).then(|| arguments.allow_device.clone());
     let listing = block::list(&machine, &DevicePolicy { allowed, skip: Vec::new() });
     let name = arguments.device.to_str().context("the device's path is not UTF-8")?;
     let device = listing.find(&machine, name)?.clone();
 
-    let cancel = CancellationToken::new();
     let what = format!("{} was not written to {}", Location::shown(&arguments.url), device.name);
-    let failed = |error: ImageError| anyhow!(error.chain()).context(what.clone());
+    let failed = |error: image::ImageError| anyhow!(error.chain()).context(what.clone());
+    let (http, retries) = (arguments.servers.http()?, arguments.servers.retries());
+    let context = RetryContext { retries: &retries, progress, cancel };
     let expected = match (&arguments.checksum, &arguments.checksum_url) {
         (Some(digest), _) => Some(digest.parse().map_err(|reason: String| anyhow!(reason))?),
-        (None, Some(url)) => Some(listed(url, &arguments.url).await?),
+        (None, Some(url)) => {
+            progress.activity(format!("reading {}", Location::shown(url)));
+            let found = listed(url, &arguments.url, &http, context.clone()).await;
+            Some(found.with_context(|| format!("checksum file {}", Location::shown(url)))?)
+        }
         (None, None) => None,
     };
+    progress.activity(format!("looking for {}", Location::shown(&arguments.url)));
     let urls = [arguments.url.clone()];
-    let (http, retries, progress) = (HttpOptions::default(), Retries::default(), Progress::default());
-    let context = RetryContext { retries: &retries, progress: &progress, cancel: &cancel };
     let found = image::find(&urls, &http, context).await.map_err(failed)?;
     let verify = match (expected, &found.digest) {
         (Some(expected), _) => Verify::Digest(found.agree(expected).map_err(failed)?),
@@ -111,31 +142,63 @@ async fn write(arguments: Arguments) -> anyhow::Result<WriteSummary> {
         decoded: arguments.decoded_checksum,
         read_back: arguments.read_back,
         http,
+        retries,
         login: found.login,
         ..WriteRequest::new(found.locations, device, verify)
     };
-
-    let interrupted = cancel.clone();
-    tokio::spawn(async move {
-        // Without a handler for it, Ctrl-C simply ends the process: that is safe as well.
-        if tokio::signal::ctrl_c().await.is_ok() {
-            interrupted.cancel();
-        }
-    });
-    let shown = display::show(Style::parse(&arguments.progress), progress.clone());
-    let written = image::write(request, &progress, &cancel).await;
-    shown.end().await;
-    let summary = written.map_err(failed)?;
+    let summary = image::write(request, progress, cancel).await.map_err(failed)?;
     let finished = tokio::task::spawn_blocking(move || adopt(&machine, &disk, |_| Ok(()))).await?;
     finished.map_err(|error| anyhow!(error.chain()).context(what))?;
     Ok(summary)
 }
 
-/// The digest of `image` in the checksum file behind `url`.
-async fn listed(url: &str, image: &str) -> anyhow::Result<Digest> {
-    let (http, retries, progress, cancel) = Default::default();
-    let context = RetryContext { retries: &retries, progress: &progress, cancel: &cancel };
-    let body = document(url, &http, CHECKSUM_FILE_LIMIT, context).await.context("checksum file")?;
-    checksum::find(&String::from_utf8_lossy(&body), &FileName::of(image), None)
-        .with_context(|| format!("checksum file {url}"))
+/// The digest of `image` in the checksum file at `url`, which may be a path.
+async fn listed(url: &str, image: &str, http: &HttpOptions, context: RetryContext<'_>) -> anyhow::Result<Digest> {
+    let body = match Location::parse(url)? {
+        Location::File(path) => {
+            let mut body = Vec::new();
+            let limit = CHECKSUM_FILE_LIMIT.bytes;
+            std::fs::File::open(&path)?.take(limit as u64 + 1).read_to_end(&mut body)?;
+            ensure!(body.len() <= limit, "longer than {limit} bytes");
+            body
+        }
+        Location::Http(_) => {
+            let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin());
+            let mut http = http.clone();
+            // They are meant for the server of the image.
+            if origin(url) != origin(image) {
+                http.headers = Headers::default();
+            }
+            document(url, &http, CHECKSUM_FILE_LIMIT, context).await.map_err(|error| anyhow!(chain(&error)))?
+        }
+    };
+    Ok(checksum::find(&String::from_utf8_lossy(&body), &FileName::of(image), None)?)
+}
+
+/// What was done, for people.
+fn said(summary: &WriteSummary) -> String {
+    let seconds = summary.seconds.total.max(0.001);
+    let rate = Bytes((summary.image_bytes as f64 / seconds) as u64);
+    let verified = match &summary.digest {
+        Some(digest) => format!("verified: {digest}"),
+        None => "not verified".to_string(),
+    };
+    let read_back = if summary.read_back.is_some() { ", read back" } else { "" };
+    let compression = summary.compression.map(|name| format!(" behind {name}")).unwrap_or_default();
+    let mut text = format!(
+        "{}: {} written in {seconds:.1} s ({rate}/s){read_back}, {verified}\n  from {} ({}{compression}): {} data, {} zeros\n",
+        summary.device,
+        Bytes(summary.image_bytes),
+        summary.source,
+        summary.format,
+        Bytes(summary.written_bytes),
+        Bytes(summary.zeroed_bytes),
+    );
+    if let Some(digest) = &summary.decoded_digest {
+        text += &format!("  behind its compression: {digest}\n");
+    }
+    for note in &summary.notes {
+        text += &format!("  {note}\n");
+    }
+    text
 }

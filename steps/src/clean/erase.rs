@@ -41,11 +41,11 @@ pub async fn erase_devices(step: &Step) -> Result<Value, StepError> {
     .await
 }
 
-/// Erases one disk that somebody has named, and no other namespace of its controller with it.
-pub fn erase_named(step: &Step, disk: &EligibleDevice, options: &Erase) -> Option<Record> {
+/// Erases disks that somebody has named, and no other namespace of their controllers with them.
+pub fn erase_named(step: &Step, disks: &[EligibleDevice], options: &Erase) -> Vec<Record> {
     let (site, chosen) = (step.site.clone(), options.clone());
     let work = move |job: &Job| erase_disk(&site, job, &chosen, &|_| false);
-    workers::run(step, vec![vec![disk.clone()]], Requested::Full, options, work).pop()
+    workers::run(step, groups(disks), Requested::Full, options, work)
 }
 
 /// The disks that may go with another one of their controller.

@@ -38,11 +38,12 @@ pub async fn erase_devices_metadata(step: &Step) -> Result<Value, StepError> {
     .await
 }
 
-/// Erases the metadata of one disk that somebody has named.
-pub fn erase_named(step: &Step, disk: &EligibleDevice, options: &Erase) -> Option<Record> {
+/// Erases the metadata of disks that somebody has named.
+pub fn erase_named(step: &Step, disks: &[EligibleDevice], options: &Erase) -> Vec<Record> {
+    let groups = disks.iter().map(|disk| vec![disk.clone()]).collect();
     let machine = step.site.machine.clone();
     let work = move |job: &Job| erase_disk(&machine, job);
-    workers::run(step, vec![vec![disk.clone()]], Requested::Metadata, options, work).pop()
+    workers::run(step, groups, Requested::Metadata, options, work)
 }
 
 /// Erases the metadata of a job's disk.

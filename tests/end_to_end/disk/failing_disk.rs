@@ -139,7 +139,7 @@ const OVERWRITE_WITH_ZEROS: Erase = Erase {
 
 async fn erased(disk: EligibleDevice, options: Erase) -> Record {
     let step = Step::new(Site::new(Host::host(), Options::default()));
-    tokio::task::spawn_blocking(move || erase::erase_named(&step, &disk, &options).unwrap()).await.unwrap()
+    tokio::task::spawn_blocking(move || erase::erase_named(&step, &[disk], &options).remove(0)).await.unwrap()
 }
 
 /// Erasing disks that fail, forget or hang: the record says which block, and the disk does not count as erased.

@@ -140,7 +140,7 @@ async fn a_disk_that_is_pulled_while_it_is_erased_stops_no_other(disks: &[Eligib
     }
     // What is known of it from before does not make it a disk again.
     let stale = disks[2].clone();
-    let record = tokio::task::spawn_blocking(move || erase::erase_named(&step, &stale, &Erase::default()).unwrap());
+    let record = tokio::task::spawn_blocking(move || erase::erase_named(&step, &[stale], &Erase::default()).remove(0));
     let record = record.await.unwrap();
     assert_eq!((record.outcome, record.serial.as_deref()), (Outcome::Failed, Some(SERIALS[2])), "{record:?}");
     assert!(record.reason.as_deref().unwrap().starts_with("opening: "), "{record:?}");

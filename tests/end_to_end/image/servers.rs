@@ -71,16 +71,16 @@ impl Target {
 }
 
 /// nginx with the image behind every kind of door. The password of `user` is `secret`.
-struct Nginx {
+pub(super) struct Nginx {
     _process: Process,
     certificates: Certificates,
-    plain: u16,
-    tls: u16,
-    for_known_clients: u16,
+    pub(super) plain: u16,
+    pub(super) tls: u16,
+    pub(super) for_known_clients: u16,
 }
 
 impl Nginx {
-    fn start(image: &Image) -> Self {
+    pub(super) fn start(image: &Image) -> Self {
         let certificates = Certificates::new().unwrap();
         let [plain, tls, for_known_clients] = [0; 3].map(|_| free_port().unwrap());
         std::fs::copy(image.path(), certificates.file("image.raw")).unwrap();
@@ -124,12 +124,12 @@ impl Nginx {
         Self { _process: process, certificates, plain, tls, for_known_clients }
     }
 
-    fn url(&self, port: u16, path: &str) -> String {
+    pub(super) fn url(&self, port: u16, path: &str) -> String {
         let scheme = if port == self.plain { "http" } else { "https" };
         format!("{scheme}://127.0.0.1:{port}/{path}")
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.certificates.file(name)
     }
 }
