@@ -6,13 +6,15 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferric_hardware::block::{self, DevicePolicy, EligibleDevice};
 use ferric_hardware::machine::Machine as Host;
 use ferric_hardware::units::Bytes;
-use ferric_steps::clean::erase;
+use ferric_steps::StepError;
 use ferric_steps::clean::record::{Found, Outcome, Record};
+use ferric_steps::clean::{burnin, erase};
 use ferric_steps::image::{self, Algorithm, Digest, ImageError, Location, Region, Verify, WriteRequest};
 use ferric_steps::options::{Erase, Options};
 use ferric_steps::progress::Progress;
@@ -20,6 +22,7 @@ use ferric_steps::site::Site;
 use ferric_steps::step::Step;
 use ferric_tests::image::bootable;
 use ferric_tests::vm::Machine;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 /// The disk below, of which only the first part is used.
@@ -120,6 +123,7 @@ pub(super) async fn inside() {
         assert!(is_wiped(end * MIB..(end + 1) * MIB), "the MiB at {end} is not empty");
     }
     erasing().await;
+    burning_in().await;
     dmsetup(&["remove", "unreadable"]);
 }
 
@@ -174,4 +178,37 @@ async fn erasing() {
     let verified = record.verified.unwrap();
     assert_eq!((verified.bytes, verified.found), (DISK_BYTES as u64, Found::Zeros));
     assert!(content().iter().all(|byte| *byte == 0));
+}
+
+/// Burning in disks that fail or forget, where fio is missing: the blocks are named.
+async fn burning_in() {
+    let forgetful = format!("flakey {BELOW} AT 0 600 1 drop_writes");
+    let unreadable = format!("delay /dev/dm-0 0 0 {BELOW} AT 0");
+    for (target, expected) in [
+        ("error", "bad blocks: 8 (byte 3145728 cannot be written, byte 3146240 cannot be written, "),
+        (unreadable.as_str(), "bad blocks: 8 (byte 3145728 cannot be read, byte 3146240 cannot be read, "),
+        (forgetful.as_str(), "bad blocks: 8 (byte 3145728 holds something else than was written, "),
+    ] {
+        failing(DATA, target);
+        let error = burnt_in().await.unwrap_err();
+        dmsetup(&["remove", "failing"]);
+        assert!(error.chain().contains(&format!("\"{DISK}\": {expected}")), "{target}: {}", error.chain());
+        let record = &error.result().unwrap()[DISK];
+        let blocks: Vec<usize> = (0..BAD).map(|block| DATA + block * 512).collect();
+        assert_eq!((&record["outcome"], &record["bad_blocks"]), (&json!("failed"), &json!(blocks)), "{record}");
+    }
+    failing(DATA, &format!("linear {BELOW} AT"));
+    let records = burnt_in().await.unwrap();
+    dmsetup(&["remove", "failing"]);
+    let record = &records[DISK];
+    assert_eq!((&record["outcome"], &record["method"]), (&json!("passed"), &json!("write-and-verify")), "{record}");
+    assert_eq!((&record["bytes"], &record["random_passes"]), (&json!(2 * DISK_BYTES), &json!(2)), "{record}");
+    assert_eq!(record["verified"]["bytes"], json!(2 * DISK_BYTES), "{record}");
+}
+
+async fn burnt_in() -> Result<Value, StepError> {
+    let options = Options { allowed_devices: Some(vec![DISK.into()]), ..Options::default() };
+    let mut step = Step::new(Site::new(Host::host(), options));
+    step.node = Arc::new(json!({"driver_info": {"agent_burnin_fio_disk_loops": 2}}));
+    burnin::burnin_disk(&step).await
 }

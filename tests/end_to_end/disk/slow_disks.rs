@@ -26,6 +26,8 @@ const MIB: u64 = 1 << 20;
 const DISK: u64 = 12 * MIB;
 const WRITES_PER_SECOND: u64 = 4 * MIB;
 const SERIALS: [&str; 3] = ["SLOW-0", "SLOW-1", "SLOW-2"];
+/// Before what was measured.
+pub(super) const MEASURED: &str = "FERRIC-VM-MEASURED:";
 /// What the machine prints for QEMU to plug them in, and to pull one.
 const PLUG: &str = "FERRIC-VM-PLUG";
 const PULL_WHILE_ERASED: &str = "FERRIC-VM-PULL-2";
@@ -105,7 +107,7 @@ async fn equal_disks_take_about_as_long_as_one(disks: &[EligibleDevice]) {
             assert_eq!(records[&disk.name]["verified"]["found"], "zeros", "{records}");
         }
     }
-    println!("{} disks one after the other and at once: {seconds:?} s", disks.len());
+    println!("{MEASURED} {} disks one after the other and at once: {seconds:?} s", disks.len());
     assert!(
         seconds[1] < seconds[0] / 2.0,
         "at once they take {:?} s, one after the other {:?} s",

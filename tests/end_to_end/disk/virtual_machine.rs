@@ -12,7 +12,7 @@ use ferric_hardware::efi::{BootVariables, DevicePath, HardDrive, LoadOption, Sig
 use ferric_hardware::machine::Machine as Host;
 use ferric_hardware::units::Lba;
 use ferric_steps::arguments::Arguments;
-use ferric_steps::clean::{erase, express, metadata, raid};
+use ferric_steps::clean::{burnin, erase, express, metadata, raid};
 use ferric_steps::deploy::bootloader::{self, InstallBootloader};
 use ferric_steps::deploy::root_device;
 use ferric_steps::options::Options;
@@ -46,6 +46,8 @@ const MODULES: [&str; 15] = [
     "nls_cp437",
     "nls_ascii",
 ];
+/// What the machine prints for [`wear_out`].
+const WEAR_OUT: &str = "FERRIC-VM-WEAR";
 const KEPT_LABEL: &str = "Ferric kept";
 
 fn run(command: &mut Command) {
@@ -75,7 +77,7 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
     machine.qemu(&["-device", "virtio-scsi-pci,id=scsi"]);
     let mut erased = Vec::new();
     for device in [
-        "nvme,serial=FERRIC-NVME",
+        "nvme,id=worn,serial=FERRIC-NVME",
         "nvme-ns,bus=shared,nsid=1,logical_block_size=4096,physical_block_size=4096",
         "nvme-ns,bus=shared,nsid=2",
         "scsi-hd,bus=scsi.0,serial=FERRIC-SCSI",
@@ -93,6 +95,7 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
     deployed_disk(&deployed);
     failing_disk::prepare(&machine);
     other_acts::prepare(&machine);
+    wear_out(&mut machine);
     slow_disks::prepare(&mut machine);
     partition_image_boot::prepare(&machine);
     let this = std::env::current_exe().unwrap();
@@ -103,6 +106,7 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
     let command = format!("{name} --ignored --exact disk::virtual_machine::inside --nocapture --test-threads 1");
     let console = machine.run(&command, LIMIT).unwrap();
     assert!(console.contains("1 passed"), "{console}");
+    console.lines().filter(|line| line.contains(slow_disks::MEASURED)).for_each(|line| println!("{line}"));
     for file in erased {
         assert!(fs::read(&file).unwrap().iter().all(|byte| *byte == 0), "{}", file.display());
     }
@@ -130,6 +134,7 @@ fn inside() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         failing_disk::inside().await;
+        a_disk_that_says_that_it_fails_does_not_stand_the_burn_in().await;
         a_member_of_an_array_that_nobody_assembled_is_not_formatted().await;
         nvme_erases_itself_and_the_others_are_overwritten().await;
         a_volume_group_of_a_former_user_goes_with_its_disks().await;
@@ -139,6 +144,30 @@ fn inside() {
         other_acts::inside().await;
         slow_disks::inside().await;
     });
+}
+
+/// Has QEMU let the first NVMe controller say that it has become unreliable, once the machine asks for that.
+fn wear_out(machine: &mut Machine) {
+    let warning = json!({"path": "/machine/peripheral/worn", "property": "smart_critical_warning", "value": 4});
+    machine.when(WEAR_OUT, vec![json!({"execute": "qom-set", "arguments": warning})]);
+}
+
+async fn a_disk_that_says_that_it_fails_does_not_stand_the_burn_in() {
+    let options = Options { allowed_devices: Some(vec!["/dev/nvme0n1".into()]), ..Options::default() };
+    let mut step = Step::new(Site::new(Host::host(), options));
+    step.node = Arc::new(json!({"driver_info": {"agent_burnin_fio_disk_runtime": 1}}));
+    let records = burnin::burnin_disk(&step).await.unwrap();
+    let record = &records["/dev/nvme0n1"];
+    assert_eq!((&record["outcome"], &record["health"]), (&json!("passed"), &json!("passed")), "{record}");
+    println!("{WEAR_OUT}");
+    let since = std::time::Instant::now();
+    let error = loop {
+        match burnin::burnin_disk(&step).await {
+            Ok(records) => assert!(since.elapsed() < LIMIT / 4, "{records}"),
+            Err(error) => break error.chain(),
+        }
+    };
+    assert!(error.contains("\"/dev/nvme0n1\": it has become unreliable"), "{error}");
 }
 
 /// Express erase formats NVMe devices: not those that an array needs, and really the others.
