@@ -34,7 +34,11 @@ pub async fn burnin_disk(step: &Step) -> Result<Value, StepError> {
         let load = BurnIn::of(&step.node).disk;
         let options = step.site.options.erase.for_node(&step.node);
         let listing = erasable(step, Spared::KeptAndNeighbours)?;
-        guard::check(&step.site.machine, &listing.eligible, &options)?;
+        guard::check(&step.site.machine, &listing.eligible, &options).map_err(|error| match error.kind {
+            ErrorKind::ProtectedDevice => error,
+            // A disk that cannot be read fails the burn-in, not an erase.
+            _ => ErrorKind::Execution.error("burning in the disks").because(error),
+        })?;
         let is_member = |disk: &&EligibleDevice| {
             // One that cannot be read is worn in, and fails.
             holds_raid_member(&step.site.machine, disk).unwrap_or(false)

@@ -126,11 +126,6 @@ pub(super) const DIFFERENCES: &[Allowed] = &[
         "IPA fails in hdparm already",
     ),
     allowed("clean.execute_clean_step, * /body/command_error/details", Value, WORDS),
-    allowed(
-        "clean.execute_clean_step, erase_devices /body/command_result",
-        Type,
-        "better: the records of a failed step",
-    ),
     allowed("deploy.execute_deploy_step, apply_configuration {*} /body/command_error/details", Value, WORDS),
     allowed(
         "deploy.execute_deploy_step, inject_files * /body/command_error/*",
