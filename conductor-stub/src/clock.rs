@@ -14,6 +14,12 @@ pub fn at(seconds: f64) -> String {
     OffsetDateTime::from_unix_timestamp(seconds as i64).map_or_else(|_| String::new(), written)
 }
 
+/// How long ago that was, seconds; none when the text is no point in time.
+pub fn age(text: &str) -> Option<f64> {
+    let then = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some((OffsetDateTime::now_utc() - then).as_seconds_f64())
+}
+
 fn written(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).map(|text| text.replace('Z', "+00:00")).unwrap_or_default()
 }

@@ -124,6 +124,11 @@ pub struct Config {
     pub progress_interval_seconds: f64,
     /// Whether nodes are cleaned on their way to `available` (`[conductor]automated_clean`).
     pub automated_clean: bool,
+    /// Whether a ramdisk that inspection or cleaning has booted stays up and is used by what follows (`[deploy]fast_track`); a
+    /// node's `driver_info/fast_track` wins.
+    pub fast_track: bool,
+    /// How old its last heartbeat may be then, seconds (`[deploy]fast_track_timeout`).
+    pub fast_track_timeout_seconds: f64,
     /// Whether nodes in `available` may be deleted (`[conductor]allow_deleting_available_nodes`).
     pub allow_deleting_available_nodes: bool,
     /// Overrides the agent's priority of `erase_devices`; 0 leaves the step out.
@@ -193,6 +198,8 @@ impl Default for Config {
             command_wait_attempts: 300,
             progress_interval_seconds: 1.0,
             automated_clean: true,
+            fast_track: false,
+            fast_track_timeout_seconds: 300.0,
             allow_deleting_available_nodes: true,
             erase_devices_priority: None,
             erase_devices_metadata_priority: None,

@@ -9,6 +9,7 @@
 //! - [`inspect`], [`clean`], [`deploy`], [`rescue`], [`service`]: the flows; [`boot_iso`]: deployments that are an ISO
 //! - [`steps`]: listing, planning and running steps, the same for clean, deploy and service
 //! - [`firmware`]: steps that change the settings of firmware; [`image`]: what the agent is told about an image; [`configdrive`]: the config drive
+//! - [`fast_track`]: a ramdisk that is up already
 //! - [`power`]: switching the machine within a flow, [`instance`]: at its end; [`virtual_media`]: media of a machine that runs its instance
 //! - [`watch`]: what happens by itself: [`timeout`] for the machine that never calls, [`progress`] of running steps, [`detach`] for media
 //!   that go; [`recovery`]: what the end of the last conductor cut off
@@ -22,6 +23,7 @@ pub mod deploy;
 pub mod detach;
 pub mod error;
 pub mod failure;
+pub mod fast_track;
 pub mod firmware;
 pub mod heartbeat;
 pub mod image;

@@ -14,7 +14,7 @@ use super::version::Version;
 use crate::conductor::{Conductor, Shared};
 use crate::error::ApiError;
 use crate::flow::task::Task;
-use crate::flow::{self, inspection_data};
+use crate::flow::{self, fast_track, inspection_data};
 use crate::mask::MASK;
 use crate::node::{MacAddress, Node, Object};
 use crate::{clock, token};
@@ -48,7 +48,7 @@ pub async fn lookup(State(conductor): State<Shared>, version: Version, Query(que
             }
         }
     };
-    let node = node.filter(|node| node.provision_state.allows_lookup()).ok_or(ApiError::NotFound)?;
+    let node = node.filter(|node| allows_lookup(&conductor, node)).ok_or(ApiError::NotFound)?;
     // An agent from before tokens gets none; its heartbeats are refused anyway.
     if version.0 < 62 {
         return Ok(axum::Json(document(&conductor, &node, None)).into_response());
@@ -59,7 +59,7 @@ pub async fn lookup(State(conductor): State<Shared>, version: Version, Query(que
         return Ok(axum::Json(document(&conductor, &node, Some(MASK))).into_response());
     }
     let mut task = Task::take(&conductor, node.uuid)?;
-    if !task.node.provision_state.allows_lookup() {
+    if !allows_lookup(&conductor, &task.node) {
         return Err(ApiError::NotFound);
     }
     let shown = token::hand_out(&mut task.node);
@@ -67,6 +67,11 @@ pub async fn lookup(State(conductor): State<Shared>, version: Version, Query(que
     task.note("lookup", LOOKED_UP, &Value::Null);
     task.save()?;
     Ok(axum::Json(document(&conductor, &task.node, Some(&shown))).into_response())
+}
+
+/// Who is waited for, and who stays up for the next flow.
+fn allows_lookup(conductor: &Conductor, node: &Node) -> bool {
+    node.provision_state.allows_lookup() || fast_track::is_resting(conductor, node)
 }
 
 /// What history says of a look-up.

@@ -12,13 +12,18 @@ const RAMDISK: [Property; 6] = [
     ("kernel_append_params", "Kernel arguments of the ramdisk; %default% stands for the configured ones. Optional."),
 ];
 
-const FAKE: &[Property] =
-    &[("deploy_forces_oob_reboot", "Whether the machine is switched off from outside after a deployment. Optional.")];
+const FAST_TRACK: Property = ("fast_track", "Whether the ramdisk stays up for what follows. Optional.");
+
+const FAKE: &[Property] = &[
+    ("deploy_forces_oob_reboot", "Whether the machine is switched off from outside after a deployment. Optional."),
+    FAST_TRACK,
+];
 
 const LOCAL_PROCESS: &[Property] = &[
     ("command", "The agent program and its arguments, as a list. Required."),
     ("log", "File for its output, below a folder of file_url_allowed_paths. Optional."),
     ("memory", "Folder that is emptied at each power-on, below a folder of file_url_allowed_paths. Optional."),
+    FAST_TRACK,
 ];
 
 const REDFISH: &[Property] = &[
@@ -45,6 +50,7 @@ const REDFISH: &[Property] = &[
     RAMDISK[3],
     RAMDISK[4],
     RAMDISK[5],
+    FAST_TRACK,
 ];
 
 /// The keys of a hardware type.

@@ -7,7 +7,7 @@ use crate::flow::error::FlowError;
 use crate::flow::steps::plan::by_priority;
 use crate::flow::steps::{Started, StepFamily};
 use crate::flow::task::Task;
-use crate::flow::{firmware, power};
+use crate::flow::{fast_track, firmware, power};
 use crate::node::{Family, Node, Step};
 use crate::state::{Event, ProvisionState};
 
@@ -18,6 +18,9 @@ use crate::state::{Event, ProvisionState};
 pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
     if !is_manual(&task.node) && !task.node.spec.automated_clean.unwrap_or(task.conductor.config.automated_clean) {
         return task.step_to(Event::Done);
+    }
+    if fast_track::join(task, &Cleaning).await? {
+        return Ok(());
     }
     power::boot_ramdisk(task, &power::api_parameters(&task.conductor)).await?;
     task.step_to(Event::Wait)
@@ -61,10 +64,10 @@ impl StepFamily for Cleaning {
         Box::pin(firmware::run(task, step))
     }
 
-    /// All steps are done: switches off.
+    /// All steps are done: switches off, unless the ramdisk may stay.
     fn finish<'a>(&'a self, task: &'a mut Task) -> BoxFuture<'a, Result<(), FlowError>> {
         Box::pin(async {
-            power::tear_down(task).await?;
+            fast_track::rest(task).await?;
             task.node.internal.plan = None;
             // Who retires a machine does not want it handed out again.
             let stays = is_manual(&task.node) || task.node.spec.retired;

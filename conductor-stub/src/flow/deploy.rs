@@ -11,7 +11,7 @@ use crate::flow::error::FlowError;
 use crate::flow::steps::plan::by_priority;
 use crate::flow::steps::{self, Started, StepFamily};
 use crate::flow::task::Task;
-use crate::flow::{allocation, boot_iso, clean, firmware, image, instance, power};
+use crate::flow::{allocation, boot_iso, clean, fast_track, firmware, image, instance, power};
 use crate::node::{Family, Node, Step};
 use crate::state::{Event, PowerState};
 
@@ -46,6 +46,9 @@ pub async fn begin(task: &mut Task) -> Result<(), FlowError> {
     }
     if interface(&task.node) == "direct" {
         image::prepare(task).await?;
+    }
+    if fast_track::join(task, &Deployment).await? {
+        return Ok(());
     }
     power::boot_ramdisk(task, &power::api_parameters(&task.conductor)).await?;
     task.step_to(Event::Wait)

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::error::ApiError;
 use crate::flow::error::FlowError;
-use crate::flow::power;
 use crate::flow::task::Task;
+use crate::flow::{fast_track, power};
 use crate::node::{MacAddress, Node, Object, Port};
 use crate::state::Event;
 
@@ -20,7 +20,10 @@ async fn begin(task: &mut Task) -> Result<(), FlowError> {
     task.node.inspection_started_at = Some(clock::now());
     task.node.inspection_finished_at = None;
     let callback = format!("{}/v1/continue_inspection", task.conductor.urls.public());
-    let parameters = power::parameters(&task.conductor, "ipa-inspection-callback-url", callback);
+    let mut parameters = power::parameters(&task.conductor, "ipa-inspection-callback-url", callback);
+    if fast_track::is_enabled(&task.conductor, &task.node) {
+        parameters.extend(power::api_parameters(&task.conductor));
+    }
     power::boot_ramdisk(task, &parameters).await?;
     task.step_to(Event::Wait)
 }
@@ -63,7 +66,7 @@ async fn finish(task: &mut Task, data: Object) -> Result<(), FlowError> {
     let inventory = data.remove("inventory").unwrap_or_default();
     add_ports(task, &inventory, &data)?;
     set_properties(&mut task.node, &inventory, &data);
-    power::tear_down(task).await?;
+    fast_track::rest(task).await?;
     task.node.inspection_finished_at = Some(clock::now());
     task.enter(Event::Done)?;
     Ok(task.save_inspected(&json!({"inventory": inventory, "plugin_data": data}))?)

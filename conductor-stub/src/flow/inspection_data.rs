@@ -9,7 +9,7 @@ use crate::conductor::Shared;
 use crate::error::ApiError;
 use crate::flow::error::FlowError;
 use crate::flow::task::Task;
-use crate::flow::{inspect, resume};
+use crate::flow::{fast_track, inspect, resume};
 use crate::node::{Node, Object};
 use crate::state::{Event, ProvisionState};
 
@@ -34,6 +34,7 @@ pub fn receive(conductor: &Shared, uuid: Option<Uuid>, data: Object) -> Result<N
         return Err(ApiError::NotFound);
     }
     task.enter(Event::Resume).map_err(FlowError::from)?;
+    fast_track::heard(&mut task);
     task.save_received(&Value::Object(data))?;
     let answer = task.node.clone();
     tokio::spawn(resume::go_on(task));

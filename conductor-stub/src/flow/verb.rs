@@ -8,7 +8,7 @@ use crate::error::ApiError;
 use crate::flow::error::FlowError;
 use crate::flow::task::Task;
 use crate::flow::{configdrive, deploy, rescue, resume};
-use crate::node::{Family, Intent, Node, Plan, Step, Switching};
+use crate::node::{BootStage, Family, Intent, Node, Plan, Step, Switching};
 use crate::state::{Event, PowerState, PowerTarget, ProvisionState};
 
 /// The body of the request.
@@ -52,6 +52,11 @@ pub fn begin(conductor: &Shared, node: Uuid, request: Request) -> Result<(), Api
     if event == Event::Abort {
         let text = format!("By request, the operation in state \"{from}\" was aborted.");
         task.node.internal.intent = Some(Intent::Abort(text));
+    }
+    let needs_agent = matches!(task.node.provision_state, ProvisionState::Cleaning | ProvisionState::Deploying);
+    if needs_agent && task.node.internal.agent_url.is_some() {
+        // One that is up since another operation is no sign that this one has begun.
+        task.node.internal.intent = Some(Intent::Boot(BootStage::Prepare));
     }
     task.save()?;
     tokio::spawn(resume::go_on(task));

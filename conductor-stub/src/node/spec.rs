@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::flag;
+use super::flag::{self, NotABoolean};
 use super::interface::{self, InterfaceError};
 use crate::boot_url::{BootUrl, BootUrlError};
 use crate::files;
@@ -146,6 +146,14 @@ pub enum SpecError {
         /// The text.
         text: String,
     },
+    /// Neither true nor false.
+    #[error("{key}: {cause}")]
+    Flag {
+        /// Where it stands.
+        key: &'static str,
+        /// What is there.
+        cause: NotABoolean,
+    },
     /// What cannot stand on a kernel command line.
     #[error("{key}: {cause}")]
     KernelArguments {
@@ -182,8 +190,17 @@ impl Spec {
         spec.check_name()?;
         spec.check_lengths()?;
         spec.check_texts()?;
+        spec.fast_track().map_err(|cause| SpecError::Flag { key: "driver_info/fast_track", cause })?;
         spec.choose_interfaces()?;
         Ok(spec)
+    }
+
+    /// Whether this machine's ramdisk stays up for the next flow, when it says so itself.
+    ///
+    /// # Errors
+    /// When it is neither true nor false.
+    pub fn fast_track(&self) -> Result<Option<bool>, NotABoolean> {
+        self.driver_info.get("fast_track").map(flag::read).transpose()
     }
 
     /// The interface of this kind that was chosen.

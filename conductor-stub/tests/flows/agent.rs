@@ -71,6 +71,11 @@ impl FakeAgent {
         }
     }
 
+    /// From now on another one answers here, which knows nothing of the token.
+    pub(crate) fn be_another(&self) {
+        self.memory.lock().unwrap().token = "another".into();
+    }
+
     /// The next step fails with these details.
     pub(crate) fn fail_next(&self, details: &str) {
         let fate = json!({"command_status": "FAILED", "command_error": {"type": "X", "code": 500, "message": "m", "details": details}});

@@ -1,5 +1,6 @@
 //! From enrol to undeploy, with nothing going wrong.
 
+use conductor_stub::config::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -85,6 +86,78 @@ async fn a_node_is_inspected_cleaned_deployed_and_taken_back() {
     assert_eq!(node["instance_info"], json!({}));
     let (agent, token) = bench.boot_agent().await;
     bench.beat_until(&agent, &token, "available").await;
+}
+
+#[tokio::test]
+async fn fast_track_uses_the_ramdisk_that_is_up() {
+    let bench = Bench::new(Config { fast_track: true, ..config() }).await;
+    bench.to_manageable().await;
+    let look_up = format!("/v1/lookup?addresses={MAC}");
+    assert_eq!(bench.call_as("1.62", Method::GET, &look_up, None).await.0, 404, "nobody is expected");
+    bench.ask(json!({"target": "inspect"})).await;
+    let node = bench.reaches("inspect wait").await;
+    let parameters = &node["driver_internal_info"]["ramdisk_parameters"];
+    assert!(parameters["ipa-api-url"].is_string() && parameters["ipa-inspection-callback-url"].is_string());
+    bench.call_as("1.1", Method::POST, "/v1/continue_inspection", Some(inspection_data())).await;
+    assert_eq!(bench.reaches("manageable").await["power_state"], "power on");
+
+    // Faster than the agent's first heartbeat.
+    bench.ask(json!({"target": "provide"})).await;
+    bench.reaches("clean wait").await;
+    let (agent, token) = bench.boot_agent().await;
+    let node = bench.beat_until(&agent, &token, "available").await;
+    assert_eq!(node["power_state"], "power on");
+    assert_eq!(agent.names().len(), 3, "{:?}", agent.names());
+    assert_eq!(bench.heartbeat(&agent, &token).await.0, 202);
+
+    // Without waiting for one.
+    let image = bench.state.path().join("disk.raw");
+    std::fs::write(&image, b"an image").unwrap();
+    let patch =
+        json!([{"op": "add", "path": "/instance_info/image_source", "value": format!("file://{}", image.display())}]);
+    bench.call(Method::PATCH, "/v1/nodes/n1", Some(patch)).await;
+    bench.ask(json!({"target": "active"})).await;
+    for _ in 0..500 {
+        if agent.names().len() > 4 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(agent.names()[3..], ["deploy.get_deploy_steps", "deploy.execute_deploy_step"]);
+    assert!(agent.received()[4]["params"]["step"]["args"]["image_info"]["os_hash_value"].is_string());
+    bench.beat_until(&agent, &token, "active").await;
+    assert_eq!(bench.call_as("1.62", Method::GET, &look_up, None).await.0, 404, "an instance has no agent");
+}
+
+#[tokio::test]
+async fn a_ramdisk_that_is_silent_or_old_is_booted_again() {
+    let bench = Bench::new(Config { fast_track: true, max_command_attempts: 1, ..config() }).await;
+    bench.to_manageable().await;
+    bench.ask(json!({"target": "provide"})).await;
+    bench.reaches("clean wait").await;
+    let (agent, token) = bench.boot_agent().await;
+    bench.beat_until(&agent, &token, "available").await;
+    agent.be_another();
+    let patch = json!([{"op": "add", "path": "/deploy_interface", "value": "custom-agent"}]);
+    bench.call(Method::PATCH, "/v1/nodes/n1", Some(patch)).await;
+    bench.ask(json!({"target": "active"})).await;
+    let node = bench.reaches("wait call-back").await;
+    assert_eq!(node["driver_internal_info"]["agent_url"], Value::Null, "{node}");
+    let (agent, token) = bench.boot_agent().await;
+    bench.beat_until(&agent, &token, "active").await;
+
+    let bench = Bench::new(Config { fast_track: true, fast_track_timeout_seconds: 0.0, ..config() }).await;
+    bench.to_manageable().await;
+    bench.ask(json!({"target": "provide"})).await;
+    bench.reaches("clean wait").await;
+    let (agent, token) = bench.boot_agent().await;
+    let node = bench.beat_until(&agent, &token, "available").await;
+    assert_eq!(node["power_state"], "power off");
+
+    let body = json!({"driver": "fake-hardware", "driver_info": {"fast_track": "perhaps"}});
+    let (status, answer) = bench.call(Method::POST, "/v1/nodes", Some(body)).await;
+    assert_eq!(status, 400);
+    assert!(answer.to_string().contains("driver_info/fast_track: Unrecognized value 'perhaps'"), "{answer}");
 }
 
 #[tokio::test]

@@ -149,6 +149,7 @@ fn one_command_takes_a_blank_machine_to_a_deployed_one() -> Result<()> {
         "bmc": {"listen": format!("127.0.0.1:{bmc}"), "account": {"user": "admin", "password": "secret"}, "machines": [
             {"uuid": UUID, "name": "machine-0", "macs": [MAC], "qemu": {"state_dir": path("machine"), "console": path("console"),
              "disks": [{"file": path("disk"), "bus": "nvme", "size_gib": DISK_GIB}], "network": format!("user,hostfwd=tcp:127.0.0.1:{agent}-:9999")}}]},
+        "heartbeat_timeout_seconds": 30, "fast_track": true,
         "nodes": [{"name": "node-0", "ports": [MAC], "boot_interface": "redfish-https",
             "driver_info": {"redfish_address": format!("http://127.0.0.1:{bmc}"), "redfish_username": "admin", "redfish_password": "secret",
                 "kernel_append_params": format!("ipa-advertise-host=127.0.0.1 ipa-advertise-port={agent}")},
@@ -162,6 +163,8 @@ fn one_command_takes_a_blank_machine_to_a_deployed_one() -> Result<()> {
     // `node-0 is active`, or why it is not.
     conductor.wait_for("\nnode-0", 4 * BOOT).with_context(console)?;
     ensure!(conductor.log().contains("\nnode-0 is active\n"), "{}\n{}", conductor.log(), console());
+    let again = conductor.log().matches("the ramdisk is up already").count();
+    assert_eq!(again, 2, "cleaning and deployment go on with what inspection has booted\n{}", conductor.log());
 
     let start = std::time::Instant::now();
     while !console().contains(&image.line) {
