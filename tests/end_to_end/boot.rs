@@ -3,6 +3,7 @@
 mod container;
 mod deployed_disk;
 mod dhcp;
+mod ironic;
 mod ironic_iso;
 mod live_system;
 mod paths;

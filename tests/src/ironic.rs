@@ -27,7 +27,7 @@ pub struct Ironic {
 pub struct Settings {
     /// Refuse agents without TLS, as Ironic does by default.
     pub require_tls: bool,
-    /// Further sections of its configuration.
+    /// Further sections of its configuration; what they name again wins.
     pub sections: String,
 }
 
@@ -47,12 +47,12 @@ impl Ironic {
         }
         let port = free_port()?;
         let url = format!("http://127.0.0.1:{port}");
-        let configuration = include_str!("../peers/ironic.conf")
+        let configuration = (include_str!("../peers/ironic.conf").to_string() + &settings.sections)
             .replace("@STATE@", &state.path().display().to_string())
             .replace("@API_PORT@", &port.to_string())
             .replace("@API_URL@", &url)
             .replace("@REQUIRE_TLS@", if settings.require_tls { "True" } else { "False" });
-        std::fs::write(state.path().join("ironic.conf"), configuration + &settings.sections)?;
+        std::fs::write(state.path().join("ironic.conf"), configuration)?;
         let created = Self::command(&programs.join("ironic-dbsync"), state.path()).arg("create_schema").output()?;
         ensure!(created.status.success(), "ironic-dbsync: {}", String::from_utf8_lossy(&created.stderr));
         let program = programs.join("ironic");
