@@ -168,11 +168,17 @@ impl Fleet {
     /// Runs the agent until nobody waits for it any more.
     async fn run(&self, node: Uuid, number: u32, path: &str) -> Result<()> {
         let changed = Arc::clone(&self.agents().entry(node).or_default().changed);
+        let mut due = Instant::now();
         loop {
-            let heard = self.beat(node, number).await;
-            // It calls when something has changed, and in between; soon again, where somebody else was at its node.
-            let pause = if heard { self.period } else { LOOK };
-            let _ = tokio::time::timeout(pause, changed.notified()).await;
+            if Instant::now() >= due {
+                let heard = self.beat(node, number).await;
+                // It calls when something has changed, and in between; soon again, where somebody else was at its node.
+                due = Instant::now() + if heard { self.period } else { LOOK };
+            }
+            // Its owner sees sooner that it was switched off.
+            if tokio::time::timeout(LOOK, changed.notified()).await.is_ok() {
+                due = Instant::now();
+            }
             let now = self.call(Method::GET, path, None).await?;
             let at = now["provision_state"].as_str().unwrap_or_default();
             if !at.ends_with("wait") && at != "wait call-back" && now["reservation"].is_null() {
