@@ -59,7 +59,7 @@ cli("node", "power", "off", "peer", "--soft")
 baremetal.wait_for_node_power_state(node, "power off", timeout=30)
 assert len(cli("node", "history", "list", "peer", shows=True)) > 2
 
-settings = {row["BIOS setting name"]: row["BIOS setting value"] for row in cli("node", "bios", "setting", "list", "peer", shows=True)}
+settings = dict(list(row.values()) for row in cli("node", "bios", "setting", "list", "peer", shows=True))
 assert settings == {"Cores": "1", "BootMode": "Uefi", "AssetTag": ""}, settings
 assert cli("node", "bios", "setting", "show", "peer", "Cores", shows=True)["upper_bound"] == 16
 
