@@ -1,4 +1,6 @@
 # make demo   the whole life of one machine on a loop device (root)
+# make build  the programs, their man pages and completions, in target/release/ and target/manual/
+# make install  all of that below PREFIX (/usr/local); DESTDIR puts another root before it
 # make test   everything this machine can check (root)
 # make advisories  known defects of what is linked; their database is fetched
 # make fuzz   every fuzz target for FUZZ_SECONDS (20) each
@@ -14,7 +16,7 @@
 # make live-system  what the tests boot for a CoreOS live system, in target/live-system/
 # make grub-image   the partition image that the tests deploy to BIOS machines, in target/grub-image/ (root)
 
-.PHONY: fuzz soak setup check advisories unit test demo bench bench-conductor bench-ironic bench-listing static container ramdisk live-system grub-image
+.PHONY: build install fuzz soak setup check advisories unit test demo bench bench-conductor bench-ironic bench-listing static container ramdisk live-system grub-image
 
 target := x86_64-unknown-linux-gnu
 # Where cargo builds, as an absolute path: cargo and the scripts below start in different folders.
@@ -40,8 +42,21 @@ unit: setup container ramdisk live-system grub-image
 
 test: check unit
 
-demo: setup
+build: setup
 	cargo build --release --workspace --bins
+	rm -rf $(out)/manual
+	$(out)/release/ferric-manual $(out)/manual
+
+PREFIX ?= /usr/local
+programs := ferric-agent ferric-ignition conductor-stub
+
+# root may know no cargo (sudo): then it installs what `make build` has made.
+install: $(if $(shell command -v cargo),build)
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 0755 $(programs:%=$(out)/release/%) "$(DESTDIR)$(PREFIX)/bin"
+	cd $(out)/manual && find . -type f -exec install -D -m 0644 {} "$(DESTDIR)$(PREFIX)/share/{}" \;
+
+demo: build
 	$(out)/release/conductor-stub demo
 
 # As small as it gets: it is a third of the ramdisk.

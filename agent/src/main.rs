@@ -1,42 +1,14 @@
 //! `ferric-agent`: the command line. Every subcommand is a file of [`ferric_agent::cli`].
 
-use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use ferric_agent::cli;
-
-/// The Ironic agent: runs on a machine and does what the conductor asks.
-#[derive(Debug, Parser)]
-#[command(name = "ferric-agent", version, max_term_width = 110)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Serve the conductor: look-up, heartbeat, REST API (the default)
-    Run(cli::run::Arguments),
-    /// Print the inventory of this machine as JSON, as sent to the conductor
-    Inventory(cli::inventory::Arguments),
-    /// List eligible and rejected block devices, with the reason for each rejection
-    Disks(cli::disks::Arguments),
-    /// Print the device that root device hints choose
-    RootDevice(cli::root_device::Arguments),
-    /// Write an image to a block device
-    WriteImage(Box<cli::write_image::Arguments>),
-    /// Erase a block device
-    Erase(cli::erase::Arguments),
-    /// List every clean, deploy and service step
-    Steps(cli::steps::Arguments),
-    /// Configure the network of a ramdisk by the network data that came with its boot medium
-    Network(cli::network::Arguments),
-}
+use ferric_agent::cli::{self, Command};
 
 fn main() -> ExitCode {
-    let arguments = cli::with_default_subcommand(std::env::args_os().collect::<Vec<OsString>>());
-    let outcome = match Cli::parse_from(arguments).command {
+    // Whoever types the bare name wants to know what this is; a service has no terminal.
+    let is_watched = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let outcome = match cli::parse(std::env::args_os().collect(), is_watched) {
         Command::Run(arguments) => cli::run::run(arguments),
         Command::Inventory(arguments) => cli::inventory::run(arguments),
         Command::Disks(arguments) => cli::disks::run(arguments),

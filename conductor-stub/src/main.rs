@@ -1,38 +1,15 @@
-//! The conductor stub: argument table only; each subcommand is a file in `cli/`.
+//! `conductor-stub`: the command line. Every subcommand is a file of [`conductor_stub::cli`].
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use conductor_stub::{cli, log};
-
-/// A conductor that drives the Ironic agent end to end.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Show the whole life of one machine on a throw-away disk (root).
-    Demo(cli::demo::Arguments),
-    /// Serve the conductor: its API, artefacts and page.
-    Serve(cli::serve::Arguments),
-    /// Take BareMetalHosts (Metal3's documents) where they are to be.
-    Apply(cli::apply::Arguments),
-    /// Show machines as BareMetalHosts.
-    Get(cli::get::Arguments),
-    /// Serve the Redfish emulator alone.
-    Bmc(cli::bmc::Arguments),
-    /// Download the artefacts of a CoreOS release.
-    DownloadCoreos(cli::download_coreos::Arguments),
-}
+use clap::Parser;
+use conductor_stub::cli::{self, Command, CommandLine};
+use conductor_stub::log;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     log::start();
-    let result = match Arguments::parse().command {
+    let result = match CommandLine::parse().command {
         Command::Demo(arguments) => cli::demo::run(arguments).await,
         Command::Serve(arguments) => cli::serve::run(arguments).await,
         Command::Apply(arguments) => cli::apply::run(arguments).await,

@@ -38,9 +38,12 @@
 //!   are what that needs; [`minimal_iso`]: an ISO without root file system
 //! - [`uki`]: kernel arguments in a unified kernel image
 //! - [`live_initramfs`]: the same for network boot; [`pxe`]: an iPXE script; [`kernel_arguments`] keeps its lines in order
+//! - `cli`: the program
 
 pub mod agent_conf;
 pub mod archive;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod customization;
 pub mod directory;
@@ -54,7 +57,7 @@ pub mod live_initramfs;
 pub mod live_iso;
 pub mod minimal_iso;
 pub mod network_data;
-#[cfg(feature = "nmstate")]
+#[cfg(feature = "cli")]
 pub mod nmstate;
 pub mod patch;
 pub mod pxe;

@@ -15,6 +15,7 @@ use crate::offer::Offer;
 use crate::site::Site;
 use crate::step::{Kind, Step, blocking};
 use crate::{ErrorKind, StepError};
+pub use managers::LeftOut;
 use managers::Managers;
 
 /// The answer to `get_<kind>_steps`: the steps by hardware manager, and the managers' versions.
@@ -45,6 +46,11 @@ pub fn list(kind: Kind, site: &Site) -> Result<Value, StepError> {
 /// step. It blocks, as [`list`] does.
 pub fn versions(site: &Site) -> Value {
     Managers::of(site).versions()
+}
+
+/// What brings no steps although it was meant to, and why. It blocks, as [`list`] does.
+pub fn left_out(site: &Site) -> Vec<LeftOut> {
+    Managers::of(site).left_out
 }
 
 /// Runs one step to its end and returns its result (`clean_result` etc.).

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferric_hardware::tool::Tool;
+use ferric_hardware::tool::{Tool, ToolError};
 
 use crate::arguments::Arguments;
 use crate::offer::{Action, Manager, Offer};
@@ -23,47 +23,95 @@ const LIST_LIMIT: Duration = Duration::from_secs(30);
 /// Mode bits of group and others.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// What all plugins of the directory offer, in the order of their file names. A plugin that cannot be used is logged
-/// and left out: the built-in steps must work all the same.
-pub(crate) fn all(site: &Site) -> Vec<(Arc<Manager>, Vec<Offer>)> {
-    let listed = |program: PathBuf| {
-        let logged = |reason| tracing::error!(plugin = %program.display(), reason, "the step plugin cannot be used");
-        list(&program).map_err(logged).ok()
-    };
-    executables(&site.options.steps_dir).into_iter().filter_map(listed).collect()
+/// Why something in the directory of plugins brings no steps.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// The directory is there and cannot be read.
+    #[error("{}: {cause}", directory.display())]
+    Unreadable {
+        /// The directory.
+        directory: PathBuf,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// What is run here is run as root: nobody else may have a say in it.
+    #[error("{}: no step plugins from here: it must be root's and writable by nobody else", .0.display())]
+    Untrusted(PathBuf),
+    /// A file that nobody may run.
+    #[error("{}: not executable", .0.display())]
+    NotExecutable(PathBuf),
+    /// It failed, or took too long.
+    #[error("{}: {cause}", program.display())]
+    Failed {
+        /// The plugin.
+        program: PathBuf,
+        /// How.
+        cause: ToolError,
+    },
+    /// It said something else.
+    #[error("{}: what `list` prints is no listing: {cause}", program.display())]
+    NoListing {
+        /// The plugin.
+        program: PathBuf,
+        /// Where and why.
+        cause: serde_json::Error,
+    },
 }
 
-fn executables(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    if !is_trusted(directory) {
-        return Vec::new();
+/// The manager that a plugin is to Ironic, and what it offers.
+type Plugin = (Arc<Manager>, Vec<Offer>);
+
+/// What all plugins of the directory offer, in the order of their file names, and what cannot be used and is left out:
+/// the built-in steps must work all the same.
+pub(crate) fn all(site: &Site) -> (Vec<Plugin>, Vec<Unusable>) {
+    let (mut usable, mut unusable) = (Vec::new(), Vec::new());
+    match files(&site.options.steps_dir) {
+        Ok(files) => {
+            for file in files {
+                match is_executable(&file).and_then(|()| is_trusted(&file)).and_then(|()| list(&file)) {
+                    Ok(plugin) => usable.push(plugin),
+                    Err(error) => unusable.push(error),
+                }
+            }
+        }
+        Err(error) => unusable.push(error),
     }
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0))
-        .filter(|path| is_trusted(path))
-        .collect();
-    paths.sort();
-    paths
+    (usable, unusable)
 }
 
-/// What is run here is run as root: nobody else may have a say in it.
-fn is_trusted(path: &Path) -> bool {
+/// The files in the directory by name; none when it does not exist.
+fn files(directory: &Path) -> Result<Vec<PathBuf>, Unusable> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) => return Err(Unusable::Unreadable { directory: directory.to_path_buf(), cause }),
+    };
+    is_trusted(directory)?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_executable(path: &Path) -> Result<(), Unusable> {
+    match path.metadata() {
+        Ok(meta) if meta.permissions().mode() & 0o111 != 0 => Ok(()),
+        _ => Err(Unusable::NotExecutable(path.to_path_buf())),
+    }
+}
+
+fn is_trusted(path: &Path) -> Result<(), Unusable> {
     let trusted = path.metadata().is_ok_and(|meta| {
         let is_own = meta.uid() == 0 || meta.uid() == nix::unistd::geteuid().as_raw();
         is_own && meta.permissions().mode() & WRITABLE_BY_OTHERS == 0
     });
-    if !trusted {
-        tracing::error!(path = %path.display(), "no step plugins from here: it must be root's and writable by nobody else");
-    }
-    trusted
+    if trusted { Ok(()) } else { Err(Unusable::Untrusted(path.to_path_buf())) }
 }
 
-fn list(program: &Path) -> Result<(Arc<Manager>, Vec<Offer>), String> {
-    let output = Tool::at(program).run(["list"]).timeout(LIST_LIMIT).output().map_err(|error| error.to_string())?;
-    let listing: Listing =
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("what `list` prints is no listing: {error}"))?;
+fn list(program: &Path) -> Result<Plugin, Unusable> {
+    let failed = |cause| Unusable::Failed { program: program.to_path_buf(), cause };
+    let output = Tool::at(program).run(["list"]).timeout(LIST_LIMIT).output().map_err(failed)?;
+    let listing: Listing = serde_json::from_slice(&output.stdout)
+        .map_err(|cause| Unusable::NoListing { program: program.to_path_buf(), cause })?;
     let file_name = program.file_name().unwrap_or_default().to_string_lossy();
     let manager = listing.manager(&file_name);
     let offers = listing.steps.iter().flat_map(|(kind, steps)| steps.iter().map(move |step| (*kind, step)));

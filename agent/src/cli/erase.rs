@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
+use clap::Args;
+use clap::error::ErrorKind;
 use ferric_hardware::block::{self, EligibleDevice};
 use ferric_hardware::machine::Machine;
 use ferric_steps::clean::record::{Outcome, Record};
@@ -11,11 +13,12 @@ use ferric_steps::options::{Erase, Options};
 use ferric_steps::site::Site;
 use ferric_steps::step::Step;
 
+use super::confirmation::Confirmation;
 use super::display::{self, Style};
 use super::print;
 
 /// Arguments of `erase`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Args)]
 pub struct Arguments {
     /// Make this the only block device that exists (repeatable); admits loop devices
     #[arg(long, value_name = "DEV")]
@@ -44,9 +47,9 @@ pub struct Arguments {
     /// How progress is shown on stderr; auto: bars on a terminal, elsewhere only what holds it up
     #[arg(long, value_name = "STYLE", default_value = "auto", value_parser = display::STYLES)]
     pub progress: String,
-    /// Really do it
-    #[arg(long, required = true)]
-    pub yes_destroy_data: bool,
+    /// Whether it may be done.
+    #[command(flatten)]
+    pub confirmation: Confirmation,
 }
 
 /// Erases the devices.
@@ -54,6 +57,11 @@ pub struct Arguments {
 /// # Errors
 /// The reason, for people: one line for each device that is not erased.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if !arguments.confirmation.is_possible() {
+        let text = "--yes-destroy-data is required where nobody can be asked";
+        let command = Arguments::augment_args(clap::Command::new("ferric-agent erase"));
+        command.bin_name("ferric-agent erase").error(ErrorKind::MissingRequiredArgument, text).exit();
+    }
     let (as_json, report) = (arguments.json, arguments.report.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let records = runtime.block_on(erased(arguments))?;
@@ -94,6 +102,9 @@ async fn erased(arguments: Arguments) -> anyhow::Result<Vec<Record>> {
         concurrency: disks.len(),
         ..Erase::default()
     };
+    for disk in &disks {
+        arguments.confirmation.ask(disk)?;
+    }
     guard::check(&step.site.machine, &disks, &options)?;
     step.progress.activity(match &disks[..] {
         [disk] => format!("erasing {}", disk.name),

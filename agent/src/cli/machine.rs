@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
-use ferric_hardware::block::DevicePolicy;
+use anyhow::{Context, ensure};
+use ferric_hardware::block::{self, DevicePolicy};
 use ferric_hardware::machine::Machine;
 
 /// Arguments of every subcommand that only looks.
@@ -18,10 +18,20 @@ pub struct MachineArguments {
 }
 
 impl MachineArguments {
-    /// The machine, and what limits its devices.
+    /// The machine, and what limits its devices, each of which has to be there.
     pub(super) fn resolve(self) -> anyhow::Result<(Machine, DevicePolicy)> {
         ensure!(self.root.is_dir(), "{} is not a directory", self.root.display());
-        let allowed = (!self.allow_device.is_empty()).then_some(self.allow_device);
-        Ok((Machine::at(self.root), DevicePolicy { allowed, skip: Vec::new() }))
+        let machine = Machine::at(self.root);
+        let allowed = (!self.allow_device.is_empty()).then(|| self.allow_device.clone());
+        let policy = DevicePolicy { allowed, skip: Vec::new() };
+        if !self.allow_device.is_empty() {
+            let listing = block::list(&machine, &policy);
+            for device in &self.allow_device {
+                let name = device.to_str().context("--allow-device: the device's name is not UTF-8")?;
+                let is_there = listing.find(&machine, name).map_or_else(|error| error.reason.is_some(), |_| true);
+                ensure!(is_there, "--allow-device {name}: no such block device");
+            }
+        }
+        Ok((machine, policy))
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use ferric_hardware::machine::Machine;
 use ferric_steps::catalogue;
 use ferric_steps::options::Options;
@@ -18,22 +19,38 @@ pub struct Arguments {
     /// Print JSON, as `get_*_steps` answers, instead of a table
     #[arg(long)]
     pub json: bool,
-    /// Directory of step plugins
-    #[arg(long, value_name = "DIR", default_value = "/etc/ferric/steps.d")]
-    pub steps_dir: PathBuf,
+    /// Directory of step plugins [default: /etc/ferric/steps.d]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub steps_dir: Option<PathBuf>,
 }
 
 /// Prints the step catalogue.
 ///
 /// # Errors
-/// The reason, for people.
+/// The reason, for people; also when a plugin brings no steps, after those that there are.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let options = Options { steps_dir: arguments.steps_dir, ..Options::default() };
+    let mut options = Options::default();
+    if let Some(directory) = arguments.steps_dir {
+        ensure!(directory.is_dir(), "{}: no such directory", directory.display());
+        options.steps_dir = directory;
+    } else if !options.steps_dir.exists() {
+        eprintln!("ferric-agent: no step plugins: {} does not exist", options.steps_dir.display());
+    }
     let site = Site::new(Machine::host(), options);
-    let list = |kind| catalogue::list(kind, &site).map(|list| (kind, list));
+    print(arguments.json, &site)?;
+    let left_out = catalogue::left_out(&site);
+    for reason in &left_out {
+        eprintln!("ferric-agent: {reason}");
+    }
+    ensure!(left_out.is_empty(), "{} of the step plugins cannot be used", left_out.len());
+    Ok(())
+}
+
+fn print(as_json: bool, site: &Site) -> anyhow::Result<()> {
+    let list = |kind| catalogue::list(kind, site).map(|list| (kind, list));
     let lists = [Kind::Clean, Kind::Deploy, Kind::Service].into_iter().map(list).collect::<Result<Vec<_>, _>>()?;
     let mut out = String::new();
-    if arguments.json {
+    if as_json {
         let mut all = Map::new();
         for (_, list) in lists {
             all.extend(list.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));

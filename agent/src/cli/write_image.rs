@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use clap::error::ErrorKind;
-use ferric_hardware::block::{self, DevicePolicy};
+use ferric_hardware::block::{self, DevicePolicy, EligibleDevice};
 use ferric_hardware::machine::Machine;
 use ferric_hardware::units::Bytes;
 use ferric_steps::deploy::adopt::adopt;
@@ -19,6 +19,7 @@ use ferric_steps::progress::Progress;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::confirmation::Confirmation;
 use super::display::{self, Style};
 use super::print;
 use super::servers::ServerArguments;
@@ -69,6 +70,9 @@ pub struct Arguments {
     /// How servers are asked.
     #[command(flatten)]
     pub servers: ServerArguments,
+    /// Whether it may be done.
+    #[command(flatten)]
+    pub confirmation: Confirmation,
 }
 
 /// Writes the image and prints a summary.
@@ -82,14 +86,17 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         let command = Arguments::augment_args(clap::Command::new("ferric-agent write-image"));
         command.bin_name("ferric-agent write-image").error(ErrorKind::MissingRequiredArgument, text).exit();
     }
+    let device = device(&arguments)?;
+    // Before anything handles Ctrl-C: here it simply ends the program.
+    arguments.confirmation.ask(&device)?;
     let as_json = arguments.json || !std::io::stdout().is_terminal();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let summary = runtime.block_on(shown(arguments))?;
+    let summary = runtime.block_on(shown(arguments, device))?;
     Ok(print::text(&if as_json { serde_json::to_string_pretty(&summary)? } else { said(&summary) })?)
 }
 
 /// Writes, can be interrupted, and shows how far it is.
-async fn shown(arguments: Arguments) -> anyhow::Result<WriteSummary> {
+async fn shown(arguments: Arguments, device: EligibleDevice) -> anyhow::Result<WriteSummary> {
     let (progress, cancel) = (Progress::default(), CancellationToken::new());
     let interrupted = cancel.clone();
     tokio::spawn(async move {
@@ -99,18 +106,25 @@ async fn shown(arguments: Arguments) -> anyhow::Result<WriteSummary> {
         }
     });
     let display = display::show(Style::parse(&arguments.progress), progress.clone());
-    let written = write(arguments, &progress, &cancel).await;
+    let written = write(arguments, device, &progress, &cancel).await;
     display.end().await;
     written
 }
 
-async fn write(arguments: Arguments, progress: &Progress, cancel: &CancellationToken) -> anyhow::Result<WriteSummary> {
+fn device(arguments: &Arguments) -> anyhow::Result<EligibleDevice> {
     let machine = Machine::host();
     let allowed = (!arguments.allow_device.is_empty()).then(|| arguments.allow_device.clone());
     let listing = block::list(&machine, &DevicePolicy { allowed, skip: Vec::new() });
     let name = arguments.device.to_str().context("the device's path is not UTF-8")?;
-    let device = listing.find(&machine, name)?.clone();
+    Ok(listing.find(&machine, name)?.clone())
+}
 
+async fn write(
+    arguments: Arguments,
+    device: EligibleDevice,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> anyhow::Result<WriteSummary> {
     let what = format!("{} was not written to {}", Location::shown(&arguments.url), device.name);
     let failed = |error: image::ImageError| anyhow!(error.chain()).context(what.clone());
     let (http, retries) = (arguments.servers.http()?, arguments.servers.retries());
@@ -147,7 +161,7 @@ async fn write(arguments: Arguments, progress: &Progress, cancel: &CancellationT
         ..WriteRequest::new(found.locations, device, verify)
     };
     let summary = image::write(request, progress, cancel).await.map_err(failed)?;
-    let finished = tokio::task::spawn_blocking(move || adopt(&machine, &disk, |_| Ok(()))).await?;
+    let finished = tokio::task::spawn_blocking(move || adopt(&Machine::host(), &disk, |_| Ok(()))).await?;
     finished.map_err(|error| anyhow!(error.chain()).context(what))?;
     Ok(summary)
 }

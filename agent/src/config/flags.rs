@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 
 use super::kind::Kind;
 use super::{Sources, options};
@@ -43,6 +43,7 @@ impl clap::Args for Flags {
                 .value_name("FILE")
                 .action(ArgAction::Append)
                 .value_parser(clap::value_parser!(PathBuf))
+                .value_hint(ValueHint::FilePath)
                 .help("Configuration file, repeatable; later ones win"),
         );
         command = command.arg(
@@ -51,6 +52,7 @@ impl clap::Args for Flags {
                 .value_name("DIR")
                 .action(ArgAction::Append)
                 .value_parser(clap::value_parser!(PathBuf))
+                .value_hint(ValueHint::DirPath)
                 .help("Directory of configuration files (*.conf, sorted by name), repeatable"),
         );
         command = command.arg(
@@ -58,6 +60,8 @@ impl clap::Args for Flags {
                 .long("allow-device")
                 .value_name("DEV")
                 .action(ArgAction::Append)
+                .help_heading(options::ALLOWED_DEVICES.heading)
+                .value_hint(ValueHint::FilePath)
                 .help("Make this the only block device that exists, repeatable; admits loop devices [not in IPA]"),
         );
         options::ALL.iter().filter(|spec| spec.group == "DEFAULT").fold(command, |command, spec| add(command, spec))
@@ -79,7 +83,7 @@ fn add(command: Command, spec: &options::Spec) -> Command {
     if spec.ours {
         help.push_str(" [not in IPA]");
     }
-    let flag = Arg::new(spec.name).long(spec.flag()).help(help);
+    let flag = Arg::new(spec.name).long(spec.flag()).help(help).help_heading(spec.heading);
     let flag = if spec.name.contains('_') { flag.alias(spec.name) } else { flag };
     if spec.kind == Kind::Bool {
         let negation = format!("no{}", spec.name);

@@ -24,11 +24,25 @@ pub struct Spec {
     pub accepted: bool,
     /// What it does, its unit.
     pub help: &'static str,
+    /// Under which heading people find it.
+    pub heading: &'static str,
 }
 
 impl Spec {
     const fn new(group: &'static str, name: &'static str, kind: Kind) -> Self {
-        Self { group, name, kind, default: None, kernel: None, alias: None, ours: false, accepted: false, help: "" }
+        let (help, heading) = ("", "");
+        Self {
+            group,
+            name,
+            kind,
+            default: None,
+            kernel: None,
+            alias: None,
+            ours: false,
+            accepted: false,
+            help,
+            heading,
+        }
     }
 
     const fn default(mut self, text: &'static str) -> Self {
@@ -56,8 +70,9 @@ impl Spec {
         self
     }
 
-    const fn help(mut self, text: &'static str) -> Self {
+    const fn help(mut self, text: &'static str, heading: &'static str) -> Self {
         self.help = text;
+        self.heading = heading;
         self
     }
 
@@ -82,14 +97,15 @@ pub fn find(group: &str, name: &str) -> Option<&'static Spec> {
 }
 
 macro_rules! options {
-    ($($id:ident: $help:literal = $spec:expr;)*) => {
-        $(#[doc = $help] pub const $id: Spec = $spec.help($help);)*
+    ($([$heading:literal] $($id:ident: $help:literal = $spec:expr;)*)*) => {
+        $($(#[doc = $help] pub const $id: Spec = $spec.help($help, $heading);)*)*
         /// All options, in the order of the help text.
-        pub const ALL: &[&Spec] = &[$(&$id),*];
+        pub const ALL: &[&Spec] = &[$($(&$id),*),*];
     };
 }
 
 options! {
+    ["Conductor"]
     API_URL: "Base URL(s) of Ironic, comma-separated, without /v1; or mdns"
         = option("api_url", Kind::ApiUrl).kernel("ipa-api-url");
     INSPECTION_CALLBACK_URL: "URL(s) that receive inspection data (full path), or mdns; setting it starts an inspection"
@@ -108,6 +124,8 @@ options! {
         = option("keyfile", Kind::Path);
     GLOBAL_REQUEST_ID: "Sent to Ironic as X-OpenStack-Request-ID"
         = option("global_request_id", Kind::Text).kernel("ipa-global-request-id");
+
+    ["Serving"]
     LISTEN_HOST: "Address to listen on; unset: every address"
         = option("listen_host", Kind::Text).kernel("ipa-listen-host");
     LISTEN_PORT: "TCP port to listen on"
@@ -131,6 +149,8 @@ options! {
     TLS_CERTIFICATE_CURVE: "Key of the self-signed certificate"
         = option("tls_certificate_curve", Kind::Choice(&["p256", "p384", "p521"])).default("p384")
             .kernel("ipa-tls-certificate-curve");
+
+    ["Address told to the conductor"]
     ADVERTISE_HOST: "Host of the callback URL; unset: the address that routes to Ironic"
         = option("advertise_host", Kind::Text).kernel("ipa-advertise-host");
     ADVERTISE_PORT: "Port of the callback URL; unset: listen_port"
@@ -144,10 +164,14 @@ options! {
         = option("ip_lookup_sleep", Kind::COUNT).default("10").kernel("ipa-ip-lookup-timeout");
     NETWORK_INTERFACE: "Take the IPv4 address of this interface as callback host"
         = option("network_interface", Kind::Text).kernel("ipa-network-interface");
+
+    ["Conductor"]
     LOOKUP_TIMEOUT: "Seconds to look up the node before giving up"
         = option("lookup_timeout", Kind::COUNT).default("600").kernel("ipa-lookup-timeout");
     LOOKUP_INTERVAL: "Shortest pause between look-ups, in seconds"
         = option("lookup_interval", Kind::COUNT).default("1").kernel("ipa-lookup-interval");
+
+    ["Inspection"]
     LLDP_TIMEOUT: "Seconds to listen for LLDP in a network where no switch speaks it (else 30)"
         = option("lldp_timeout", Kind::Float).default("10").kernel("ipa-lldp-timeout");
     COLLECT_LLDP: "Put LLDP into the inventory"
@@ -157,20 +181,28 @@ options! {
     INSPECTION_DHCP_ALL_INTERFACES: "Wait for an address on every interface, not only the one booted from"
         = option("inspection_dhcp_all_interfaces", Kind::Bool).default("false")
             .kernel("ipa-inspection-dhcp-all-interfaces");
+
+    ["Start"]
     HARDWARE_INITIALIZATION_DELAY: "Seconds to wait before anything is done"
         = option("hardware_initialization_delay", Kind::COUNT).default("0").kernel("ipa-hardware-initialization-delay");
     DISK_WAIT_ATTEMPTS: "Attempts to see a usable disk; 0: do not wait"
         = option("disk_wait_attempts", Kind::COUNT).default("10").kernel("ipa-disk-wait-attempts");
     DISK_WAIT_DELAY: "Seconds between those attempts"
         = option("disk_wait_delay", Kind::COUNT).default("3").kernel("ipa-disk-wait-delay");
+
+    ["Inspection"]
     INTROSPECTION_DAEMON: "Accepted for compatibility; inspection runs at start-up"
         = option("introspection_daemon", Kind::Bool).default("false").accepted();
     INTROSPECTION_DAEMON_POST_INTERVAL: "Accepted for compatibility; inspection runs at start-up"
         = option("introspection_daemon_post_interval", Kind::COUNT).default("300").accepted();
+
+    ["Start"]
     NTP_SERVER: "Set the clock from this server at start-up and before power-off"
         = option("ntp_server", Kind::HostName).kernel("ipa-ntp-server");
     FAIL_IF_CLOCK_NOT_SET: "Fail when the clock cannot be set"
         = option("fail_if_clock_not_set", Kind::Bool).default("false");
+
+    ["Images"]
     IMAGE_SERVER_USER: "User name for image servers"
         = option("image_server_user", Kind::Text);
     IMAGE_SERVER_PASSWORD: "Password for image servers"
@@ -188,10 +220,16 @@ options! {
             .kernel("ipa-image-download-connection-retry-interval");
     IMAGE_DOWNLOAD_MAX_DURATION: "Longest time to download an image, in seconds; 0: no limit"
         = option("image_download_max_duration", Kind::COUNT).default("0").kernel("ipa-image-download-max-duration");
+
+    ["Conductor"]
     IRONIC_API_VERSION: "API version of Ironic, instead of asking it"
         = option("ironic_api_version", Kind::Version).kernel("ipa-ironic-api-version");
+
+    ["Start"]
     ENABLE_VLAN_INTERFACES: "VLAN interfaces to create: INTERFACE.VLAN, MAC.VLAN, or by LLDP: INTERFACE or all"
         = option("enable_vlan_interfaces", Kind::List).default("").kernel("ipa-enable-vlan-interfaces");
+
+    ["Steps"]
     IGNORE_BOOTLOADER_FAILURE: "Go on when a boot loader cannot be installed"
         = option("ignore_bootloader_failure", Kind::Bool).kernel("ipa-ignore-bootloader-failure");
     INJECT_FILES_PRIORITY: "Priority of the deploy step inject_files"
@@ -201,10 +239,16 @@ options! {
             .alias("DEFAULT", "guard-special-filesystems");
     ENABLE_DISCARD_ERASE: "Discard a disk whose own erase command failed"
         = option("enable_discard_erase", Kind::Bool).default("false").kernel("ipa-enable-discard-erase");
+
+    ["Images"]
     MD5_ENABLED: "Accept MD5 image checksums; Ironic may override it"
         = option("md5_enabled", Kind::Bool).default("false");
+
+    ["Conductor"]
     HTTP_REQUEST_TIMEOUT: "Longest wait for Ironic, in seconds"
         = option("http_request_timeout", Kind::POSITIVE).default("30").kernel("ipa-http-request-timeout");
+
+    ["Images"]
     CONFIG_DRIVE_REBUILD: "Rebuild config drives"
         = option("config_drive_rebuild", Kind::Bool).default("false");
     DISABLE_DEEP_IMAGE_INSPECTION: "Do not look into images before writing them; Ironic may override it"
@@ -213,9 +257,12 @@ options! {
         = option("permitted_image_formats", Kind::List).default("raw,gpt,qcow2");
     DISABLE_BOOTC_DEPLOY: "Refuse to install bootc containers"
         = option("disable_bootc_deploy", Kind::Bool).default("false");
+
+    ["Steps"]
     ENABLE_BIOS_BOOTLOADER_INSTALL: "Install boot loaders for BIOS boot; Ironic may override it"
         = option("enable_bios_bootloader_install", Kind::Bool).default("false");
 
+    ["Log"]
     DEBUG: "Log decisions too" = option("debug", Kind::Bool).default("false");
     LOG_FILE: "Log to this file" = option("log_file", Kind::Path);
     LOG_DIR: "Directory of log_file" = option("log_dir", Kind::Path);
@@ -231,25 +278,37 @@ options! {
     LOG_DATE_FORMAT: "Accepted for compatibility; it is about Python's logging"
         = option("log_date_format", Kind::Text).accepted();
 
+    ["Conductor"]
     STANDALONE: "Serve without look-up and heartbeat; poll.set_node_info tells which node this is"
         = option("standalone", Kind::Bool).default("false").ours();
+
+    ["Machine"]
     ALLOWED_DEVICES: "The only block devices that exist; admits loop devices"
         = option("allowed_devices", Kind::List).ours();
     SIMULATED_HARDWARE: "JSON file that replaces DMI and network facts; never disks"
         = option("simulated_hardware", Kind::Path).ours();
     HOST_ROOT: "Where the root file system of the host is seen"
         = option("host_root", Kind::Path).default("/mnt/coreos").ours();
+
+    ["Steps"]
     STEPS_DIR: "Directory of step plugins"
         = option("steps_dir", Kind::Path).default("/etc/ferric/steps.d").ours();
     COREOS_NATIVE_INSTALL: "Let install_coreos do without coreos-installer, where the image has a checksum"
         = option("coreos_native_install", Kind::Bool).default("false").ours();
+
+    ["Images"]
     BUFFER_BUDGET_MIB: "Memory for image data on its way to the disk, in MiB"
         = option("buffer_budget_mib", Kind::Integer(4, 65536)).default("32").ours();
+
+    ["Steps"]
     ERASE_VERIFY_PERCENT: "How much of a disk is read after it was erased, in percent; 0: 64 samples"
         = option("erase_verify_percent", Kind::Integer(0, 100)).default("0").ours();
+
+    ["Machine"]
     STATE_DIR: "Directory (tmpfs) that lets a restarted agent go on; unset: /run/ferric-agent of the host"
         = option("state_dir", Kind::Path).ours();
 
+    ["Steps"]
     EFI_SYSTEM_PARTITION_SIZE: "Size of an EFI system partition, in MiB"
         = Spec::new("disk_utils", "efi_system_partition_size", Kind::POSITIVE).default("550");
     BIOS_BOOT_PARTITION_SIZE: "Size of a BIOS boot partition, in MiB"
@@ -268,6 +327,8 @@ options! {
         = Spec::new("disk_partitioner", "check_device_interval", Kind::COUNT).default("1").accepted();
     CHECK_DEVICE_MAX_RETRIES: "Accepted for compatibility; a device that is busy is waited for"
         = Spec::new("disk_partitioner", "check_device_max_retries", Kind::COUNT).default("20").accepted();
+
+    ["Metrics"]
     METRICS_BACKEND: "Where metrics go: nowhere, or to a statsd server; Ironic may override it"
         = Spec::new("metrics", "backend", Kind::Choice(&["noop", "statsd", "collector"])).default("noop");
     METRICS_PREPEND_HOST: "Put the host name in front of the names of metrics"
@@ -279,6 +340,8 @@ options! {
         = Spec::new("metrics_statsd", "statsd_host", Kind::Text).default("localhost");
     STATSD_PORT: "UDP port of the statsd server"
         = Spec::new("metrics_statsd", "statsd_port", Kind::PORT).default("8125");
+
+    ["Containers"]
     ALLOW_ARBITRARY_CONTAINERS: "Run any container image as a step"
         = Spec::new("container", "allow_arbitrary_containers", Kind::Bool).default("false");
     ALLOWED_CONTAINERS: "Container images that may run as steps"
@@ -291,6 +354,8 @@ options! {
         = Spec::new("container", "pull_options", Kind::List).default("");
     CONTAINER_RUN_OPTIONS: "Options to run a container"
         = Spec::new("container", "run_options", Kind::List).default("--rm,--network=host");
+
+    ["Multicast DNS"]
     USE_MDNS: "Find Ironic by mDNS when api_url is not set"
         = Spec::new("mdns", "use_mdns", Kind::Bool).default("false").kernel("ipa-use-mdns");
     MDNS_ALLOWED_OVERRIDES: "Options that an mDNS answer may set"

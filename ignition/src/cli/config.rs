@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use ferric_ignition::agent_conf::AgentOption;
-use ferric_ignition::config::{Agent, Further, Setup};
-use ferric_ignition::directory;
-use ferric_ignition::document::Proxy;
+use crate::agent_conf::AgentOption;
+use crate::config::{Agent, Further, Setup};
+use crate::directory;
+use crate::document::Proxy;
 
 use super::{input, output, print};
 
@@ -13,58 +13,58 @@ use super::{input, output, print};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Base URL of the Ironic API, without /v1; repeat or separate by commas for further ones, tried in order
-    #[arg(long, value_name = "URL", required = true, value_delimiter = ',')]
+    #[arg(long, value_name = "URL", required = true, value_delimiter = ',', help_heading = "Agent")]
     api_url: Vec<String>,
     /// Container image to pull and run
-    #[arg(long, value_name = "REF", required_unless_present = "binary_url")]
+    #[arg(long, value_name = "REF", required_unless_present = "binary_url", help_heading = "Agent")]
     image: Option<String>,
     /// Run the static binary from this URL instead of a container: no registry needed
-    #[arg(long, value_name = "URL", conflicts_with = "image", requires = "binary_sha512")]
+    #[arg(long, value_name = "URL", conflicts_with = "image", requires = "binary_sha512", help_heading = "Agent")]
     binary_url: Option<String>,
     /// SHA-512 of the binary, in hexadecimal
-    #[arg(long, value_name = "HEX", requires = "binary_url")]
+    #[arg(long, value_name = "HEX", requires = "binary_url", help_heading = "Agent")]
     binary_sha512: Option<String>,
     /// Send inspection data whenever the agent starts, not only when a kernel argument asks for it
-    #[arg(long)]
+    #[arg(long, help_heading = "Agent")]
     inspect: bool,
     /// Agent option for its configuration file, SECTION.NAME=VALUE outside of [DEFAULT]; repeatable
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Agent")]
     option: Vec<AgentOption>,
     /// File with SSH public keys for the user core; repeatable
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Live system")]
     ssh_key: Vec<PathBuf>,
     /// Accept a registry without TLS or with an unknown certificate
-    #[arg(long, conflicts_with = "binary_url")]
+    #[arg(long, conflicts_with = "binary_url", help_heading = "Registry")]
     insecure_registry: bool,
     /// File with the registry's credentials, as podman's auth.json
-    #[arg(long, value_name = "FILE", conflicts_with = "binary_url")]
+    #[arg(long, value_name = "FILE", conflicts_with = "binary_url", help_heading = "Registry")]
     pull_secret: Option<PathBuf>,
     /// Where the image may be, too: HOST[:PORT][/PATH] in the place of its registry, tried first; repeatable
-    #[arg(long, value_name = "PLACE", requires = "image")]
+    #[arg(long, value_name = "PLACE", requires = "image", help_heading = "Registry")]
     registry_mirror: Vec<String>,
     /// Host name of the live system
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Live system")]
     hostname: Option<String>,
     /// Directory of NetworkManager keyfiles (*.nmconnection) for the live system; install_coreos copies them on
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Live system")]
     network: Option<PathBuf>,
     /// Directory laid out like the root of the live system: its files and symbolic links are added
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Live system")]
     files: Option<PathBuf>,
     /// Directory of systemd units, and of drop-ins in NAME.d: those with a section [Install] are enabled
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Live system")]
     units: Option<PathBuf>,
     /// File with certificate authorities (PEM) that Ignition, podman, the agent and the host trust in addition
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Trust and proxies")]
     ca: Option<PathBuf>,
     /// Proxy for http URLs: for Ignition, podman and the agent
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = "Trust and proxies")]
     http_proxy: Option<String>,
     /// Proxy for https URLs
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = "Trust and proxies")]
     https_proxy: Option<String>,
     /// Host or network to reach without proxy; repeat or separate by commas for more
-    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    #[arg(long, value_name = "HOST", value_delimiter = ',', help_heading = "Trust and proxies")]
     no_proxy: Vec<String>,
     /// Write the config to this new file (mode 0600); - is standard output
     #[arg(short, long, value_name = "OUT", default_value = "-")]

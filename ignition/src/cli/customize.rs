@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::customization::Customization;
 use anyhow::Context;
-use ferric_ignition::customization::Customization;
 
 use super::input;
 
@@ -17,7 +17,6 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     network_keyfile: Vec<PathBuf>,
     /// Network configuration in nmstate's notation (YAML or JSON), as keyfiles; repeatable
-    #[cfg(feature = "nmstate")]
     #[arg(long, value_name = "FILE")]
     network_nmstate: Vec<PathBuf>,
     /// Certificate authorities (PEM) for what Ignition fetches; repeatable
@@ -30,9 +29,8 @@ impl Arguments {
         let configs = self.live_ignition.iter().map(|path| Ok(input::ignition_config(path)?.1));
         let mut keyfiles =
             self.network_keyfile.iter().map(|path| input::keyfile(path)).collect::<Result<Vec<_>, _>>()?;
-        #[cfg(feature = "nmstate")]
         for path in &self.network_nmstate {
-            let made = ferric_ignition::nmstate::keyfiles(&input::text(path)?);
+            let made = crate::nmstate::keyfiles(&input::text(path)?);
             keyfiles.extend(made.with_context(|| path.display().to_string())?);
         }
         Ok(Customization {

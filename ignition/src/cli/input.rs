@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::keyfile::Keyfile;
+use crate::user_config::UserConfig;
 use anyhow::{Context, anyhow};
-use ferric_ignition::keyfile::Keyfile;
-use ferric_ignition::user_config::UserConfig;
 use serde_json::Value;
 
 /// The text of a file; `-` is standard input.

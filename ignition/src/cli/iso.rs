@@ -4,10 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::kernel_arguments::{Edit, KernelArgument, Replacement};
+use crate::live_iso::LiveIso;
+use crate::patch;
 use anyhow::{Context, ensure};
-use ferric_ignition::kernel_arguments::{Edit, KernelArgument, Replacement};
-use ferric_ignition::live_iso::LiveIso;
-use ferric_ignition::patch;
 
 use super::{customize, input, output};
 

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use crate::archive::Archive;
+use crate::customization::Customization;
+use crate::kernel_arguments::KernelArgument;
+use crate::keyfile;
+use crate::live_initramfs;
+use crate::pxe::LivePxe;
 use anyhow::Context;
-use ferric_ignition::archive::Archive;
-use ferric_ignition::customization::Customization;
-use ferric_ignition::kernel_arguments::KernelArgument;
-use ferric_ignition::keyfile;
-use ferric_ignition::live_initramfs;
-use ferric_ignition::pxe::LivePxe;
 
 use super::iso::extract_keyfiles;
 use super::{customize, input, output, print};

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use super::table;
 use crate::offer::{Manager, Offer};
+use crate::plugin::{self, Unusable};
 use crate::site::Site;
-use crate::{StepError, container_step, plugin};
+use crate::{StepError, container_step};
 
 /// All managers of this machine, most specific first, and all they offer.
 #[derive(Debug)]
@@ -18,12 +19,25 @@ pub(super) struct Managers {
     pub(super) offers: Vec<Offer>,
     /// Why the steps file of the container manager cannot be used.
     pub(super) unusable: Option<StepError>,
+    /// What else brings no steps, and why.
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// Why some steps are not in the catalogue.
+#[derive(Debug, thiserror::Error)]
+pub enum LeftOut {
+    /// A plugin that cannot be used.
+    #[error(transparent)]
+    Plugin(#[from] Unusable),
+    /// To Ironic managers are their names.
+    #[error("another hardware manager has the name {0}, its steps are left out")]
+    Twin(String),
 }
 
 impl Managers {
     /// Asks who is there: it looks for programs and runs step plugins, so it blocks.
     pub(super) fn of(site: &Site) -> Self {
-        let mut found = Self { all: Vec::new(), offers: Vec::new(), unusable: None };
+        let mut found = Self { all: Vec::new(), offers: Vec::new(), unusable: None, left_out: Vec::new() };
         let generic = manager("GenericHardwareManager", "generic_hardware_manager", "1.2", 1);
         found.add(generic.clone(), table::generic(&generic, site));
         if on_coreos(site) {
@@ -33,7 +47,9 @@ impl Managers {
         }
         let containers = container_step::generic_steps(site);
         let container_manager = containers.as_ref().map(|(manager, _)| manager.clone());
-        for (manager, offers) in containers.into_iter().chain(plugin::all(site)) {
+        let (plugins, unusable) = plugin::all(site);
+        found.left_out.extend(unusable.into_iter().map(LeftOut::from));
+        for (manager, offers) in containers.into_iter().chain(plugins) {
             found.add(manager, offers);
         }
         if let Some(manager) = container_manager {
@@ -44,13 +60,15 @@ impl Managers {
             }
         }
         found.all.sort_by_key(|manager| std::cmp::Reverse(manager.support));
+        for reason in &found.left_out {
+            tracing::error!(%reason, "these steps cannot be used");
+        }
         found
     }
 
-    /// To Ironic managers are their names: a second one of the same name is left out.
     fn add(&mut self, manager: Arc<Manager>, offers: Vec<Offer>) {
         if self.all.iter().any(|other| other.class == manager.class || other.name == manager.name) {
-            tracing::error!(manager = manager.class, "another hardware manager has this name, its steps are left out");
+            self.left_out.push(LeftOut::Twin(manager.class.clone()));
             return;
         }
         self.all.push(manager);

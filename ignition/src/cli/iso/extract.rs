@@ -4,13 +4,13 @@ use std::fs;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::iso9660::{Extent, Iso9660};
+use crate::kernel_arguments::KernelArgument;
+use crate::live_iso::LiveIso;
+use crate::minimal_iso::MinimalIso;
+use crate::patch;
+use crate::pxe;
 use anyhow::{Context, ensure};
-use ferric_ignition::iso9660::{Extent, Iso9660};
-use ferric_ignition::kernel_arguments::KernelArgument;
-use ferric_ignition::live_iso::LiveIso;
-use ferric_ignition::minimal_iso::MinimalIso;
-use ferric_ignition::patch;
-use ferric_ignition::pxe;
 
 use super::{open, open_image};
 use crate::cli::{output, print};

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::kernel_arguments::{Edit, KernelArgument, Replacement};
 use anyhow::Context;
-use ferric_ignition::kernel_arguments::{Edit, KernelArgument, Replacement};
 
 use super::{Output, change, open};
 use crate::cli::print;
