@@ -1,4 +1,4 @@
-//! How the conductor behaves; the configuration file is one JSON object of these keys.
+//! How the conductor behaves; the configuration file is YAML or JSON, one object of these keys.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use crate::boot_url::{BootUrl, BootUrlError};
 use crate::coreos::agent::CoreosIpa;
 use crate::dhcp;
 use crate::enrolment::Enrolment;
+use crate::settings_file::{self, SettingsError};
 use crate::state::ProvisionState;
 
 /// Where images are when nothing else is said.
@@ -224,14 +225,9 @@ pub enum AuthStrategy {
 /// A configuration file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Not readable.
-    #[error("configuration {file}: {cause}")]
-    Read {
-        /// The file.
-        file: String,
-        /// Why.
-        cause: std::io::Error,
-    },
+    /// The file.
+    #[error("configuration {0}")]
+    File(#[from] SettingsError),
     /// A URL that nobody could use.
     #[error("configuration {file}: {key}: {cause}")]
     Url {
@@ -241,14 +237,6 @@ pub enum ConfigError {
         key: &'static str,
         /// What is wrong with it.
         cause: BootUrlError,
-    },
-    /// Not a JSON object of known keys.
-    #[error("configuration {file}: {cause}")]
-    Parse {
-        /// The file.
-        file: String,
-        /// Why and where.
-        cause: serde_json::Error,
     },
 }
 
@@ -269,12 +257,10 @@ impl Config {
     /// Reads a configuration file.
     ///
     /// # Errors
-    /// When it cannot be read, is not JSON or has a key that is not an option.
+    /// When it cannot be read, is neither YAML nor JSON, or has a key that is not an option.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
         let name = file.display().to_string();
-        let text = std::fs::read_to_string(file).map_err(|cause| ConfigError::Read { file: name.clone(), cause })?;
-        let config: Self =
-            serde_json::from_str(&text).map_err(|cause| ConfigError::Parse { file: name.clone(), cause })?;
+        let config: Self = settings_file::read(file)?;
         for (key, url) in [
             ("public_url", &config.public_url),
             ("external_http_url", &config.external_http_url),
@@ -290,14 +276,69 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    /// The rows of docs/conductor.md that describe options: every key with its cell of defaults.
+    fn documented() -> BTreeMap<String, String> {
+        let page = include_str!("../../docs/conductor.md");
+        let table = page.split("## Every option").nth(1).unwrap().split("\n## ").next().unwrap();
+        let mut keys = BTreeMap::new();
+        for row in table.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            for key in cells[1].split(", ") {
+                keys.insert(key.trim_matches('`').to_owned(), cells[3].trim_matches('`').to_owned());
+            }
+        }
+        keys
+    }
+
+    /// Every option with its default as Rust writes it: `None`, `4096`, `"…"`.
+    fn defaults() -> BTreeMap<String, String> {
+        let written = format!("{:#?}", Config::default());
+        let own =
+            written.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| !line.starts_with([' ', ']']));
+        own.filter_map(|line| line.split_once(": "))
+            .map(|(key, value)| (key.to_owned(), value.trim_end_matches(',').to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_page_has_every_option_with_its_default() {
+        let (documented, defaults) = (documented(), defaults());
+        let names = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&documented), names(&defaults));
+        for (key, default) in &defaults {
+            let shown = &documented[key];
+            match default.as_str() {
+                // What stands in for them is said in words.
+                "None" => assert!(shown.parse::<f64>().is_err(), "{key}: {shown}"),
+                // A list or another object: its first line alone is here.
+                "[" | "[]" => {}
+                "Noauth" => assert_eq!(shown, "noauth"),
+                text if text.starts_with('"') => assert_eq!(shown, text.trim_matches('"'), "{key}"),
+                number => match number.parse::<f64>() {
+                    Ok(number) => assert_eq!(shown.parse::<f64>(), Ok(number), "{key}"),
+                    Err(_) => assert_eq!(shown, number, "{key}"),
+                },
+            }
+        }
+    }
+
+    #[test]
+    fn the_example_is_a_configuration() {
+        let config = Config::read(Path::new("../examples/conductor.yaml")).unwrap();
+        assert_eq!(config.nodes[0].spec.name.as_deref(), Some("machine-0"));
+        assert_eq!(config.bmc.unwrap().machines[0].name, "machine-0");
+    }
 
     #[test]
     fn what_is_wrong_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), r#"{"requier_tls": false}"#).unwrap();
         let error = Config::read(file.path()).unwrap_err().to_string();
-        assert!(error.contains("requier_tls"), "{error}");
+        assert!(error.contains("requier_tls") && error.contains("line 1"), "{error}");
         std::fs::write(file.path(), r#"{"external_http_url": "192.0.2.1:6385"}"#).unwrap();
         let error = Config::read(file.path()).unwrap_err().to_string();
         assert!(error.contains("external_http_url") && error.contains("must be http or https"), "{error}");

@@ -16,7 +16,7 @@
 //! - [`node`]: the record of a machine; [`state`]: its states; [`events`]: what changes; [`store`]: the database;
 //!   [`token`]: who may speak for it; [`lock`]: who may change it; [`mask`]: what nobody is shown; [`metrics`]: what is
 //!   counted
-//! - [`state_dir`]: where all that is kept; [`files`]: what else on this host may be read; [`boot_url`]: what may be
+//! - [`settings_file`]: files that people write; [`state_dir`]: where all that is kept; [`files`]: what else on this host may be read; [`boot_url`]: what may be
 //!   written into the configuration of others
 //! - [`program`]: programs that make files
 //! - [`media`]: what machines boot and write, every file once; [`coreos`]: CoreOS' own artefacts, and the agent on them
@@ -74,6 +74,7 @@ pub mod ramdisk;
 pub mod redfish;
 pub mod server;
 pub mod services;
+pub mod settings_file;
 pub mod state;
 pub mod state_dir;
 pub mod store;

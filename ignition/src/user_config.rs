@@ -133,6 +133,12 @@ mod tests {
 
     const NAME: &str = "/etc/hostname";
 
+    #[test]
+    fn the_example_is_taken_without_a_warning() {
+        let example = include_str!("../../examples/worker.ign");
+        assert!(UserConfig::read(&Value::from(example), None).unwrap().warnings().is_empty());
+    }
+
     fn added(config: &Value) -> Option<Value> {
         let mut user = UserConfig::read(config, None).unwrap();
         let added = user.add_file(NAME, 0o644, "node-1\n");

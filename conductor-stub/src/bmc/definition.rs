@@ -1,10 +1,12 @@
-//! What a machine is made of: the content of a `--machine` file (JSON).
+//! What a machine is made of: the content of a `--machine` file (YAML or JSON).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use uuid::Uuid;
+
+use crate::settings_file::{self, SettingsError};
 
 /// One machine behind the BMC.
 #[derive(Debug, Clone, Deserialize)]
@@ -237,27 +239,6 @@ fn default_media() -> Vec<Slot> {
     vec![Slot::Cd, Slot::Usb]
 }
 
-/// Why a machine file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DefinitionError {
-    /// The file cannot be read.
-    #[error("machine file {} cannot be read", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is no machine definition.
-    #[error("machine file {} is not a machine definition", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: serde_json::Error,
-    },
-}
-
 impl Definition {
     /// The file that the machine's output goes to.
     pub fn console(&self) -> &Path {
@@ -271,15 +252,31 @@ impl Definition {
     ///
     /// # Errors
     /// When it cannot be read or does not describe a machine.
-    pub fn load(path: &Path) -> Result<Self, DefinitionError> {
-        let text = std::fs::read(path).map_err(|source| DefinitionError::Read { path: path.into(), source })?;
-        serde_json::from_slice(&text).map_err(|source| DefinitionError::Parse { path: path.into(), source })
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        settings_file::read(path)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_has_every_key_of_a_qemu_machine() {
+        let page = include_str!("../../../docs/bmc.md");
+        // What is expected instead of an unknown key are all that there are.
+        let error = serde_json::from_str::<QemuMachine>(r#"{"?": 0}"#).unwrap_err().to_string();
+        for key in error.split("expected one of ").nth(1).unwrap().split(", ") {
+            let key = key.split('`').nth(1).unwrap();
+            assert!(page.lines().any(|line| line.starts_with("| `") && line.contains(&format!("`{key}`"))), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_example_is_a_machine() {
+        let machine = Definition::load(Path::new("../examples/machine.yaml")).unwrap();
+        assert!(matches!(machine.kind, Kind::Qemu(_)));
+    }
 
     #[test]
     fn a_qemu_machine_needs_little() {

@@ -20,7 +20,7 @@ pub struct Arguments {
     /// Address and port to listen on.
     #[arg(long, default_value_t = default_listen())]
     listen: SocketAddr,
-    /// Machine file (JSON, see docs/bmc.md); may be given several times.
+    /// Machine file (YAML or JSON, see docs/bmc.md); may be given several times.
     #[arg(long = "machine", value_name = "FILE", required = true)]
     machines: Vec<PathBuf>,
     /// User name that clients have to give; without one everybody is admitted. The password comes from the environment,

@@ -23,9 +23,9 @@ pub struct Arguments {
     /// used by one conductor at a time
     #[arg(long, value_name = "DIR", default_value = "/var/lib/conductor-stub")]
     pub state_dir: PathBuf,
-    /// Options, as one JSON object (auth_strategy, file_url_allowed_paths, nodes, bmc…; docs/conductor.md has every key with
+    /// Options, YAML or JSON (auth_strategy, file_url_allowed_paths, nodes, bmc…; docs/conductor.md has every key with
     /// its unit and default). Nodes named there are enrolled and taken to `active`
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }
 
