@@ -5,6 +5,7 @@ pub mod bmc;
 pub mod demo;
 pub mod download_coreos;
 pub mod get;
+pub mod lab;
 pub mod serve;
 
 use anyhow::Context;
@@ -15,6 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   The whole life of one machine on a loop device (root), and its page until Ctrl-C:
     conductor-stub demo --keep
+  Three blank virtual machines, their BMCs and a conductor that knows them, until Ctrl-C:
+    conductor-stub lab --machines 3
   A conductor for Ironic's own clients:
     conductor-stub serve --state-dir /tmp/conductor
     OS_AUTH_TYPE=none OS_ENDPOINT=http://127.0.0.1:6385 baremetal node list
@@ -38,6 +41,8 @@ pub struct CommandLine {
 pub enum Command {
     /// Show the whole life of one machine on a throw-away disk (root)
     Demo(demo::Arguments),
+    /// Make blank virtual machines with BMCs, and a conductor that has them enrolled
+    Lab(lab::Arguments),
     /// Serve the conductor: its API, artefacts and page
     Serve(serve::Arguments),
     /// Take BareMetalHosts (Metal3's documents) where they are to be

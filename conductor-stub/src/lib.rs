@@ -33,6 +33,7 @@
 //! - [`server`]: all of it put together, behind a socket
 //! - [`bmc`]: the Redfish emulator, in front of QEMU machines and local processes
 //! - [`demo`]: the whole life of one machine, on [`boot_image`]: a disk image that boots
+//! - [`lab`]: blank virtual machines with BMCs, and a conductor that knows them
 //! - [`host`]: machines in the words of Metal3, by Ironic's API
 //! - [`cli`]: one file per subcommand
 //!
@@ -62,6 +63,7 @@ pub mod flow;
 pub mod host;
 pub mod http;
 pub mod journal;
+pub mod lab;
 pub mod lock;
 pub mod log;
 pub mod mask;

@@ -11,6 +11,7 @@ async fn main() -> ExitCode {
     log::start();
     let result = match CommandLine::parse().command {
         Command::Demo(arguments) => cli::demo::run(arguments).await,
+        Command::Lab(arguments) => cli::lab::run(arguments).await,
         Command::Serve(arguments) => cli::serve::run(arguments).await,
         Command::Apply(arguments) => cli::apply::run(arguments).await,
         Command::Get(arguments) => cli::get::run(arguments).await,

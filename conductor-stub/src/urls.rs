@@ -1,5 +1,10 @@
 //! Where machines and BMCs reach this conductor.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+/// Where Ironic's clients look for it.
+const IRONIC_PORT: u16 = 6385;
+
 /// The conductor's addresses, without a slash at the end.
 #[derive(Debug, Clone)]
 pub struct Urls {
@@ -39,4 +44,13 @@ impl Urls {
         let urls = [Some(&self.public), Some(&self.files), self.external.as_ref()];
         urls.into_iter().flatten().filter_map(|url| Some(url::Url::parse(url).ok()?.host_str()?.to_owned()))
     }
+}
+
+/// Ironic's port of loopback where that is free, else another.
+///
+/// # Errors
+/// When no port is free.
+pub fn conductor_address() -> std::io::Result<SocketAddr> {
+    let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, IRONIC_PORT));
+    usual.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?.local_addr()
 }

@@ -18,8 +18,6 @@ use super::display::Display;
 const NODE: &str = "demo";
 /// The address of its network interface.
 pub const MAC: &str = "52:54:00:fe:44:1c";
-/// Where the conductor listens when nobody else does: Ironic's port.
-const ADDRESS: &str = "127.0.0.1:6385";
 /// How long one stage may take.
 const PATIENCE: Duration = Duration::from_secs(170);
 
@@ -72,11 +70,11 @@ impl Machine {
             "--state-dir",
             memory,
         ]);
-        let listen = if std::net::TcpListener::bind(ADDRESS).is_ok() { ADDRESS } else { "127.0.0.1:0" };
+        let listen = crate::urls::conductor_address()?.to_string();
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--"])
             .arg(&demo.conductor)
-            .args(["serve", "--listen", listen, "--state-dir"])
+            .args(["serve", "--listen", &listen, "--state-dir"])
             .arg(work.join("conductor"))
             .arg("--config")
             .arg(work.join("config.json"))

@@ -53,7 +53,11 @@ async fn go(conductor: &Shared, name: &str, wanted: &Enrolment) -> Result<&'stat
     }
 }
 
-fn enrol(conductor: &Shared, wanted: &Enrolment) -> Result<Node, ApiError> {
+/// Enrols it with its ports.
+///
+/// # Errors
+/// When its driver is not there, or its name or an address is taken.
+pub fn enrol(conductor: &Shared, wanted: &Enrolment) -> Result<Node, ApiError> {
     let node = Node::new(Uuid::new_v4(), wanted.spec.clone());
     conductor.drivers.of(&node).map_err(|error| ApiError::Invalid(error.to_string()))?;
     conductor.enrol(&node)?;

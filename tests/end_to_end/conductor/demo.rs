@@ -5,28 +5,12 @@ use std::time::Duration;
 
 use ferric_tests::process::{Process, program};
 
+use super::left_behind;
+
 const LIMIT: Duration = Duration::from_secs(170);
 
 fn demo() -> Process {
     Process::start(Command::new(program("conductor-stub")).arg("demo")).unwrap()
-}
-
-/// Loop devices and processes whose names lead into the directory of a demonstration.
-fn left_behind() -> Vec<String> {
-    let loops = Command::new("losetup").arg("--list").output().unwrap();
-    let mut found: Vec<String> = String::from_utf8_lossy(&loops.stdout)
-        .lines()
-        .filter(|line| line.contains("ferric-demo-"))
-        .map(str::to_owned)
-        .collect();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        if command.contains("ferric-demo-") {
-            found.push(command);
-        }
-    }
-    found
 }
 
 /// All cases in one test: they would see each other's leftovers.
@@ -39,7 +23,7 @@ fn the_demo_deploys_and_leaves_nothing_behind() {
     for word in ["inspect", "clean", "write_image", "identical; 2 partitions", "config drive found"] {
         assert!(output.contains(word), "no `{word}` in\n{output}");
     }
-    assert_eq!(left_behind(), Vec::<String>::new());
+    assert_eq!(left_behind("ferric-demo-"), Vec::<String>::new());
 
     let mut kept = Process::start(Command::new(program("conductor-stub")).args(["demo", "--keep"])).unwrap();
     kept.wait_for("baremetal node list", LIMIT).unwrap();
@@ -55,7 +39,7 @@ fn the_demo_deploys_and_leaves_nothing_behind() {
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     assert_eq!(kept.wait(LIMIT).unwrap(), Some(0), "{}", kept.log());
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(left_behind(), Vec::<String>::new());
+    assert_eq!(left_behind("ferric-demo-"), Vec::<String>::new());
 
     let mut interrupted = demo();
     interrupted.wait_for("inspect wait", LIMIT).unwrap();
@@ -64,5 +48,5 @@ fn the_demo_deploys_and_leaves_nothing_behind() {
     assert_eq!(interrupted.wait(LIMIT).unwrap(), Some(1), "{}", interrupted.log());
     // The kernel takes the agent away a moment after the conductor.
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(left_behind(), Vec::<String>::new());
+    assert_eq!(left_behind("ferric-demo-"), Vec::<String>::new());
 }

@@ -1,0 +1,74 @@
+//! `conductor-stub lab`, by Ironic's own client, and nothing left of it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use ferric_tests::peers;
+use ferric_tests::process::{Process, program};
+
+use super::left_behind;
+
+const LIMIT: Duration = Duration::from_secs(170);
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/nodes.yaml");
+
+/// What the lab says one is to export, and where the client is.
+struct Shell {
+    endpoint: String,
+}
+
+impl Shell {
+    fn baremetal(&self, words: &str) -> Output {
+        let client = peers::folder().unwrap().join("venv/bin/baremetal");
+        Command::new(client)
+            .args(words.split(' '))
+            .env("OS_AUTH_TYPE", "none")
+            .env("OS_ENDPOINT", &self.endpoint)
+            .output()
+            .unwrap()
+    }
+
+    /// What a command that succeeds prints.
+    fn value(&self, words: &str) -> String {
+        let output = self.baremetal(words);
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+#[test]
+fn a_lab_is_there_at_once_and_gone_afterwards() {
+    let mut command = Command::new(program("conductor-stub"));
+    let mut lab = Process::start(command.args(["lab", "--machines", "2"])).unwrap();
+    lab.wait_for("Ctrl-C ends the lab", LIMIT).unwrap();
+    let log = lab.log();
+    let after = |text: &str| log.split(text).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let shell = Shell { endpoint: after("OS_ENDPOINT=") };
+
+    assert_eq!(shell.value("node list -f value -c Name --sort name"), "machine-0\nmachine-1");
+    shell.value("node manage machine-0 --wait");
+    assert_eq!(shell.value("node show machine-0 -f value -c provision_state"), "manageable");
+    // Its BMC switches a real machine.
+    shell.value("node power on machine-1 --power-timeout 60");
+    let started = std::time::Instant::now();
+    while shell.value("node show machine-1 -f value -c power_state") != "power on" {
+        assert!(started.elapsed() < LIMIT, "{}", lab.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(left_behind("ferric-lab-").iter().any(|line| line.contains("qemu-system")), "{}", lab.log());
+
+    shell.value(&format!("create {EXAMPLE}"));
+    assert_eq!(shell.value("node show rack1-node1 -f value -c driver"), "redfish");
+
+    if log.contains("baremetal node inspect") && !log.contains("There is no ramdisk") {
+        shell.value("node inspect machine-0 --wait 170");
+        assert!(shell.value("node inventory save machine-0").contains("/dev/nvme0n1"));
+    }
+
+    let folder = after("console: ");
+    let folder = Path::new(&folder).parent().unwrap();
+    assert!(Command::new("kill").args(["-INT", &lab.id().to_string()]).status().unwrap().success());
+    assert_eq!(lab.wait(LIMIT).unwrap(), Some(0), "{}", lab.log());
+    assert_eq!(left_behind("ferric-lab-"), Vec::<String>::new());
+    assert!(!folder.exists(), "{} is left", folder.display());
+}
