@@ -13,10 +13,12 @@
 # make container  its container image, in podman's storage and target/container/ (root)
 # make ramdisk    kernel, initramfs, EFI program and ISO that run it, in target/ramdisk/; with KEY=… CERT=… (PEM) the EFI
 #                 program is signed with them, ARGUMENTS=… adds kernel arguments
+# make packages   Debian and RPM packages of what `make install` installs, in target/packages/; the former used in a fresh Debian (root)
+# make release    packages, container and ramdisk, what is in them, and checksums, in target/dist/ (root)
 # make live-system  what the tests boot for a CoreOS live system, in target/live-system/
 # make grub-image   the partition image that the tests deploy to BIOS machines, in target/grub-image/ (root)
 
-.PHONY: build install fuzz soak setup check advisories unit test demo bench bench-conductor bench-ironic bench-listing static container ramdisk live-system grub-image
+.PHONY: build install fuzz soak setup check advisories unit test demo bench bench-conductor bench-ironic bench-listing static container ramdisk packages release live-system grub-image
 
 target := x86_64-unknown-linux-gnu
 # Where cargo builds, as an absolute path: cargo and the scripts below start in different folders.
@@ -70,6 +72,20 @@ container: static
 
 ramdisk: static
 	container/ramdisk/build amd64 $(static_agent) $(out)/ramdisk $(KEY) $(CERT)
+
+packages: build
+	rm -rf $(out)/packages
+	$(MAKE) install DESTDIR=$(out)/packages/root PREFIX=/usr
+	packaging/build $(out)/packages/root $(out)/packages
+	packaging/check $(out)/packages
+
+release: packages container ramdisk
+	rm -rf $(out)/dist
+	install -D -m 0644 -t $(out)/dist $(out)/packages/*.deb $(out)/packages/*.rpm $(out)/packages/NOTICE \
+		$(out)/container/ferric-agent.oci.tar $(out)/container/ferric-agent.cdx.json \
+		$(addprefix $(out)/ramdisk/,vmlinuz initramfs.img ferric.efi ferric.iso esp.img)
+	container/sbom $(target) conductor-stub >$(out)/dist/conductor-stub.cdx.json
+	cd $(out)/dist && sha256sum * >SHA256SUMS
 
 live-system: setup
 	tests/live_system/build "$$(.ci/peers)/bin/coreos-installer" $(out)/live-system
