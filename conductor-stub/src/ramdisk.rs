@@ -1,6 +1,6 @@
 //! The agent's ramdisk for every node: where it comes from, what is made of it, and what of it is different for one node.
 //!
-//! - [`choice`]: what a node boots; [`file`]: one file that firmware boots; [`error`]: why there is none
+//! - `choice`: what a node boots; [`file`]: one file that firmware boots; [`error`]: why there is none
 
 mod choice;
 pub mod error;
