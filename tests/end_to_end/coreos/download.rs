@@ -74,7 +74,7 @@ fn a_release_is_downloaded_resumed_verified_and_switched_to() -> Result<()> {
     let bad = metadata(folder.path(), &server, "2.0", &"0".repeat(64))?;
     let output = download(&bad, folder.path())?;
     assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("instead of 0000"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("instead of sha256:0000"), "{}", text(&output.stderr));
     assert_eq!(fs::read_link(images.join("coreos-x86_64"))?, Path::new("coreos-x86_64-1.0"));
     assert_eq!(fs::read_dir(images.join("coreos-x86_64-2.0"))?.count(), 0, "a wrong file stayed");
 
