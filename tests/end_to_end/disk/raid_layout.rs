@@ -62,8 +62,11 @@ fn partitions(disk: &Path) -> Vec<String> {
     text.lines().filter_map(fields).collect()
 }
 
+/// In the order of a listing, which is not the one in which they were made where other tests let go of some.
 fn disks(count: usize, block: u32) -> Vec<LoopDevice> {
-    (0..count).map(|_| LoopDevice::with_block_size(DISK, block).unwrap()).collect()
+    let mut disks: Vec<_> = (0..count).map(|_| LoopDevice::with_block_size(DISK, block).unwrap()).collect();
+    disks.sort_by_key(|disk| disk.path().to_str().unwrap()["/dev/loop".len()..].parse::<u32>().unwrap());
+    disks
 }
 
 fn ours(node: &Value, count: usize, block: u32) -> Made {
