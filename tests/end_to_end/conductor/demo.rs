@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ferric_tests::process::{Process, program};
 
-use super::left_behind;
+use super::{alone, assert_nothing_left};
 
 const LIMIT: Duration = Duration::from_secs(170);
 
@@ -16,6 +16,7 @@ fn demo() -> Process {
 /// All cases in one test: they would see each other's leftovers.
 #[test]
 fn the_demo_deploys_and_leaves_nothing_behind() {
+    let _alone = alone();
     let mut whole = demo();
     let code = whole.wait(LIMIT).unwrap();
     let output = whole.log();
@@ -23,7 +24,7 @@ fn the_demo_deploys_and_leaves_nothing_behind() {
     for word in ["inspect", "clean", "write_image", "identical; 2 partitions", "config drive found"] {
         assert!(output.contains(word), "no `{word}` in\n{output}");
     }
-    assert_eq!(left_behind("ferric-demo-"), Vec::<String>::new());
+    assert_nothing_left("ferric-demo-");
 
     let mut kept = Process::start(Command::new(program("conductor-stub")).args(["demo", "--keep"])).unwrap();
     kept.wait_for("baremetal node list", LIMIT).unwrap();
@@ -38,15 +39,12 @@ fn the_demo_deploys_and_leaves_nothing_behind() {
     let id = kept.id().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     assert_eq!(kept.wait(LIMIT).unwrap(), Some(0), "{}", kept.log());
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(left_behind("ferric-demo-"), Vec::<String>::new());
+    assert_nothing_left("ferric-demo-");
 
     let mut interrupted = demo();
     interrupted.wait_for("inspect wait", LIMIT).unwrap();
     let id = interrupted.id().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     assert_eq!(interrupted.wait(LIMIT).unwrap(), Some(1), "{}", interrupted.log());
-    // The kernel takes the agent away a moment after the conductor.
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(left_behind("ferric-demo-"), Vec::<String>::new());
+    assert_nothing_left("ferric-demo-");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ferric_tests::peers;
 use ferric_tests::process::{Process, program};
 
-use super::left_behind;
+use super::{alone, assert_nothing_left, left_behind};
 
 const LIMIT: Duration = Duration::from_secs(170);
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/nodes.yaml");
@@ -38,6 +38,7 @@ impl Shell {
 
 #[test]
 fn a_lab_is_there_at_once_and_gone_afterwards() {
+    let _alone = alone();
     let mut command = Command::new(program("conductor-stub"));
     let mut lab = Process::start(command.args(["lab", "--machines", "2"])).unwrap();
     lab.wait_for("Ctrl-C ends the lab", LIMIT).unwrap();
@@ -61,7 +62,7 @@ fn a_lab_is_there_at_once_and_gone_afterwards() {
     assert_eq!(shell.value("node show rack1-node1 -f value -c driver"), "redfish");
 
     if log.contains("baremetal node inspect") && !log.contains("There is no ramdisk") {
-        shell.value("node inspect machine-0 --wait 170");
+        shell.value("node inspect machine-0 --wait 400");
         assert!(shell.value("node inventory save machine-0").contains("/dev/nvme0n1"));
     }
 
@@ -69,6 +70,6 @@ fn a_lab_is_there_at_once_and_gone_afterwards() {
     let folder = Path::new(&folder).parent().unwrap();
     assert!(Command::new("kill").args(["-INT", &lab.id().to_string()]).status().unwrap().success());
     assert_eq!(lab.wait(LIMIT).unwrap(), Some(0), "{}", lab.log());
-    assert_eq!(left_behind("ferric-lab-"), Vec::<String>::new());
+    assert_nothing_left("ferric-lab-");
     assert!(!folder.exists(), "{} is left", folder.display());
 }
