@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// Rows of every terminal.
 pub const ROWS: usize = 24;
@@ -50,10 +50,10 @@ impl Terminal {
     /// # Errors
     /// When tmux does not say.
     pub fn screen(&self) -> Result<Screen> {
-        Ok(Screen {
-            lines: self.ask(&["capture-pane", "-p"])?.trim_end().lines().map(str::to_string).collect(),
-            scrolled: self.ask(&["display-message", "-p", "#{history_size}"])?.trim().parse()?,
-        })
+        // In one go, so that both are of the same moment.
+        let said = self.ask(&["display-message", "-p", "#{history_size}", ";", "capture-pane", "-p"])?;
+        let (scrolled, lines) = said.split_once('\n').context("tmux says too little")?;
+        Ok(Screen { lines: lines.trim_end().lines().map(str::to_string).collect(), scrolled: scrolled.trim().parse()? })
     }
 
     /// What is to be seen now, with its colours as escape sequences.
