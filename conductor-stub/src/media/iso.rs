@@ -37,16 +37,50 @@ pub enum NotBootable {
     },
 }
 
-/// Looks at its volume descriptors.
+/// Looks at its volume descriptors. A medium on which nothing is written is let through, as Ironic lets everything: whoever
+/// tries a BMC inserts one.
 ///
 /// # Errors
 /// When it cannot boot.
 pub fn check(path: &Path) -> Result<(), NotBootable> {
     let failed = |cause| NotBootable::File { path: path.to_owned(), cause };
     let mut file = File::open(path).map_err(failed)?;
-    Iso9660::open(&file).map_err(|cause| NotBootable::Iso { path: path.to_owned(), cause })?;
+    if let Err(cause) = Iso9660::open(&file) {
+        return if is_blank(&mut file).map_err(failed)? {
+            Ok(())
+        } else {
+            Err(NotBootable::Iso { path: path.to_owned(), cause })
+        };
+    }
     let mut record = vec![0; BOOT_RECORD.len()];
     let read = file.seek(SeekFrom::Start(BOOT_RECORD_SECTOR * SECTOR_BYTES)).and_then(|_| file.read_exact(&mut record));
     read.map_err(failed)?;
     if record == BOOT_RECORD { Ok(()) } else { Err(NotBootable::NoBootLoader { path: path.to_owned() }) }
+}
+
+/// Whether there is something, and nothing in it where ISOs and disks say what they are.
+fn is_blank(file: &mut File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.rewind()?;
+    file.take(64 << 10).read_to_end(&mut start)?;
+    Ok(!start.is_empty() && start.iter().all(|byte| *byte == 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_that_it_is_something_else_is_refused_and_a_blank_medium_is_not() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(check(file.path()).is_err());
+        std::fs::write(file.path(), vec![0; 1 << 20]).unwrap();
+        check(file.path()).unwrap();
+        for start in ["<html>not found</html>", "QFI\u{1}", "\u{1f}x"] {
+            let mut bytes = start.as_bytes().to_vec();
+            bytes.resize(1 << 20, 0);
+            std::fs::write(file.path(), bytes).unwrap();
+            assert!(check(file.path()).is_err(), "{start}");
+        }
+    }
 }
