@@ -5,7 +5,8 @@
 //! - [`process`]: a running program, and where ours are found; [`artefact`]: what `make` builds; [`deployment`]: a disk that
 //!   was deployed
 //! - [`conductor`]: the least that an agent takes for one
-//! - [`network`]: a free port, waiting for a server; [`namespace`]: networks apart from the machine's own
+//! - [`network`]: a free port, waiting for a server; [`namespace`]: networks apart from the machine's own;
+//!   [`wait`]: for anything else, never for ever
 //! - [`file_server`]: a web server; [`fault_server`]: one that misbehaves as told
 //! - [`registry`]: a container registry; [`token_registry`]: one whose tokens do not last
 //! - [`peers`]: the real programs that ours are compared with; [`ironic`]: the real conductor and its client
@@ -36,3 +37,4 @@ pub mod registry;
 pub mod terminal;
 pub mod token_registry;
 pub mod vm;
+pub mod wait;

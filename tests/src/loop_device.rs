@@ -5,6 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::wait::limit_the_program;
+
 /// A loop device over a file of its own; both are gone when this is dropped.
 #[derive(Debug)]
 pub struct LoopDevice {
@@ -34,6 +36,7 @@ impl LoopDevice {
     /// # Errors
     /// As [`LoopDevice::new`].
     pub fn in_directory(parent: &Path, size_bytes: u64, block_bytes: u32) -> Result<Self> {
+        limit_the_program();
         let directory = tempfile::Builder::new().prefix("ferric-disk-").tempdir_in(parent)?;
         std::fs::File::create(directory.path().join("disk.raw"))?.set_len(size_bytes)?;
         let file = directory.path().join("disk.raw");

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::wait::limit_the_program;
+
 /// The path of one of our programs (`ferric-agent`, `conductor-stub`, `ferric-ignition`), built beside this test.
 ///
 /// # Panics
 /// When it has not been built: `cargo build --workspace --bins` does that.
 pub fn program(name: &str) -> PathBuf {
+    limit_the_program();
     let test = std::env::current_exe().expect("a test knows its own path");
     let path = test.parent().and_then(Path::parent).expect("target/<profile>/deps/test").join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --workspace --bins` first", path.display());
@@ -31,6 +34,7 @@ impl Process {
     /// # Errors
     /// When the program cannot be started.
     pub fn start(command: &mut Command) -> Result<Self> {
+        limit_the_program();
         let name = command.get_program().to_string_lossy().into_owned();
         let log = tempfile::Builder::new().prefix("ferric-log-").tempfile()?;
         // One description, one position: neither overwrites the other.
@@ -68,7 +72,9 @@ impl Process {
         for id in &started {
             let _ = Command::new("kill").args(["-9", id]).stderr(Stdio::null()).status();
         }
-        while started.iter().any(|id| is_running(id)) {
+        // One that hangs in the kernel is the next test's trouble, not the end of them all.
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until && started.iter().any(|id| is_running(id)) {
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -3,16 +3,22 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
+/// How long it may take to answer; a machine that is emulated is slow, its monitor is not.
+const ANSWER: Duration = Duration::from_secs(60);
+
 /// Has QEMU execute these commands, one after the other.
 ///
 /// # Errors
-/// It does not run, or refuses one of them.
+/// It does not run, does not answer within a minute, or refuses one of them.
 pub fn execute(socket: &Path, commands: &[Value]) -> Result<()> {
-    let mut control = BufReader::new(UnixStream::connect(socket)?);
+    let control = UnixStream::connect(socket)?;
+    control.set_read_timeout(Some(ANSWER))?;
+    let mut control = BufReader::new(control);
     control.read_line(&mut String::new())?;
     for command in std::iter::once(&json!({"execute": "qmp_capabilities"})).chain(commands) {
         writeln!(control.get_mut(), "{command}")?;

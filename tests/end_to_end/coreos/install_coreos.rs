@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferric_hardware::machine::Machine;
 use ferric_hardware::tool::Tools;
@@ -13,7 +14,11 @@ use ferric_steps::{ErrorKind, StepError, catalogue};
 use ferric_tests::disk_image::{digest, run};
 use ferric_tests::file_server::FileServer;
 use ferric_tests::loop_device::LoopDevice;
+use ferric_tests::wait::wait_until;
 use serde_json::{Value, json};
+
+/// How long the step may take to call the installer.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A disk, and a directory with an installer that is a shell script.
 struct Live {
@@ -226,10 +231,8 @@ fn an_installer_that_is_stopped_leaves_a_disk_that_cannot_boot() {
     let cancel = step.cancel.clone();
     let runs = live.directory.path().join("runs");
     let stopper = std::thread::spawn(move || {
-        while !runs.exists() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        wait_until("the installer runs", LIMIT, || runs.exists());
+        std::thread::sleep(Duration::from_millis(200));
         cancel.cancel();
     });
     let execution = catalogue::execute(Kind::Deploy, "install_coreos", serde_json::Map::new(), step);
@@ -310,9 +313,7 @@ fn an_installer_that_is_stopped_leaves_the_partitions_that_were_to_be_saved() {
     let cancel = step.cancel.clone();
     let written = live.directory.path().join("written");
     let stopper = std::thread::spawn(move || {
-        while !written.exists() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        wait_until("the installer runs", LIMIT, || written.exists());
         cancel.cancel();
     });
     let arguments = json!({"save_partlabel": ["dat?"]});

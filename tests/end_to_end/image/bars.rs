@@ -8,6 +8,7 @@ use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::network::free_port;
 use ferric_tests::process::program;
 use ferric_tests::terminal::{Screen, Terminal};
+use ferric_tests::wait::wait_until;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const WIDTHS: [usize; 4] = [20, 40, 80, 200];
@@ -92,13 +93,11 @@ fn each_disk_has_a_line() {
 fn trouble_is_shown_while_it_lasts_and_no_colour_where_none_is_wanted() {
     let disk = used_disk(8 << 20).unwrap();
     let url = format!("http://127.0.0.1:{}/a", free_port().unwrap());
-    let arguments = agent(&[write(&url, &disk), vec!["--retry-interval".into(), "3".into()]].concat());
+    let arguments = agent(&[write(&url, &disk), vec!["--retry-interval".into(), "8".into()]].concat());
     for (environment, is_coloured) in [(&[][..], true), (&[("NO_COLOR", "1")][..], false)] {
         let terminal = Terminal::start(80, environment, &arguments).unwrap();
-        let trouble = "connection refused, attempt 1 of 2, next in 3 s";
-        while !terminal.screen().unwrap().lines.iter().any(|line| line == trouble) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let trouble = "connection refused, attempt 1 of 2, next in 8 s";
+        wait_until(trouble, LIMIT, || terminal.screen().unwrap().lines.iter().any(|line| line == trouble));
         assert_eq!(terminal.coloured().unwrap().contains("\x1b[33m"), is_coloured);
         let screens = terminal.watch(LIMIT).unwrap();
         let last = &screens.last().unwrap().lines;

@@ -287,14 +287,16 @@ fn a_cancelled_transfer_leaves_a_disk_that_cannot_boot() {
     let (progress, cancel) = (Progress::default(), CancellationToken::new());
     let outcome = runtime.block_on(async {
         let stop = async {
+            let since = Instant::now();
             while progress.snapshot().is_none_or(|snapshot| snapshot.done_bytes < 2 << 20) {
+                assert!(since.elapsed() < Duration::from_secs(60), "the transfer has not begun");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             cancel.cancel();
         };
         tokio::join!(image::write(patient, &progress, &cancel), stop).0
     });
-    assert!(matches!(outcome, Err(ImageError::Cancelled)));
+    assert!(matches!(outcome, Err(ImageError::Cancelled)), "{outcome:?}");
     assert_eq!(state(&disk, &image).unwrap(), State::Wiped);
 }
 
