@@ -1,9 +1,9 @@
 //! TLS, the same for everything in this process: one provider.
 //!
-//! - [`identity`]: what a server shows; [`trust`]: whom a client believes
+//! - [`identity`]: what a server shows; [`verification`]: whom a client believes
 
 pub mod identity;
-pub mod trust;
+pub mod verification;
 
 /// Makes ring the provider; must come before the first HTTP client. Further calls do nothing.
 pub fn use_ring() {

@@ -10,13 +10,13 @@ use rustls::server::ParsedCertificate;
 use rustls::version::TLS13;
 use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
-use crate::tls::trust::{self, Judge, Shown};
+use crate::tls::verification::{self, Presented, VerifyCertificate};
 
 /// A client that trusts only `pem`, with TLS 1.3 (as Ironic's default demands).
 pub(super) fn config(pem: &str) -> Result<ClientConfig, String> {
     let pinned =
         CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| format!("the agent's certificate: {error}"))?;
-    trust::client(Pinned(pinned), &[&TLS13]).map_err(|error| error.to_string())
+    verification::client(Pinned(pinned), &[&TLS13]).map_err(|error| error.to_string())
 }
 
 /// A client for agents without TLS: reading the host's authorities for each request takes longer than the request.
@@ -31,12 +31,12 @@ pub(super) fn nobody() -> Result<ClientConfig, String> {
 #[derive(Debug)]
 struct Pinned(CertificateDer<'static>);
 
-impl Judge for Pinned {
-    fn judge(&self, shown: &Shown<'_>) -> Result<(), Error> {
-        if shown.certificate.as_ref() != self.0.as_ref() {
+impl VerifyCertificate for Pinned {
+    fn verify(&self, presented: &Presented<'_>) -> Result<(), Error> {
+        if presented.certificate.as_ref() != self.0.as_ref() {
             return Err(CertificateError::ApplicationVerificationFailure.into());
         }
         // The clock of a machine without an operating system may be wrong: dates are not looked at, the name is.
-        verify_server_name(&ParsedCertificate::try_from(shown.certificate)?, shown.name)
+        verify_server_name(&ParsedCertificate::try_from(presented.certificate)?, presented.name)
     }
 }

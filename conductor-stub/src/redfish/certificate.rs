@@ -12,7 +12,7 @@ use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
 use super::error::RedfishError;
 use super::settings::{Tls, Verify};
-use crate::tls::trust::{self, Judge, Shown};
+use crate::tls::verification::{self, Presented, VerifyCertificate};
 
 /// Of a file of certificates.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -22,9 +22,9 @@ const FILES: usize = 256;
 /// What TLS is to be like; none where the system's authorities and the usual versions do.
 pub(super) fn config(verify: &Verify, minimum: Tls) -> Result<Option<ClientConfig>, RedfishError> {
     let wrong = |problem: String| RedfishError::Setting { key: "redfish_verify_ca", problem };
-    let trust = match verify {
+    let policy = match verify {
         Verify::System if minimum == Tls::V1_2 => return Ok(None),
-        Verify::System => Trust::Chain(system_authorities().map_err(wrong)?, Vec::new()),
+        Verify::System => Policy::Chain(system_authorities().map_err(wrong)?, Vec::new()),
         Verify::File(path) => {
             let pinned = read(Path::new(path)).map_err(|problem| wrong(format!("{path}: {problem}")))?;
             let mut roots = RootCertStore::empty();
@@ -32,15 +32,15 @@ pub(super) fn config(verify: &Verify, minimum: Tls) -> Result<Option<ClientConfi
             if roots.is_empty() {
                 return Err(wrong(format!("{path}: no certificate in it")));
             }
-            Trust::Chain(verifier(roots).map_err(wrong)?, pinned)
+            Policy::Chain(verifier(roots).map_err(wrong)?, pinned)
         }
-        Verify::No => Trust::Anybody,
+        Verify::No => Policy::Anybody,
     };
     let versions: &[_] = match minimum {
         Tls::V1_2 => &[&rustls::version::TLS12, &rustls::version::TLS13],
         Tls::V1_3 => &[&rustls::version::TLS13],
     };
-    trust::client(trust, versions).map(Some).map_err(|error| wrong(error.to_string()))
+    verification::client(policy, versions).map(Some).map_err(|error| wrong(error.to_string()))
 }
 
 fn verifier(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, String> {
@@ -78,17 +78,22 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 #[derive(Debug)]
-enum Trust {
+enum Policy {
     /// What these authorities have signed for the name that is called, or one of these certificates itself.
     Chain(Arc<WebPkiServerVerifier>, Vec<CertificateDer<'static>>),
     Anybody,
 }
 
-impl Judge for Trust {
-    fn judge(&self, shown: &Shown<'_>) -> Result<(), Error> {
+impl VerifyCertificate for Policy {
+    fn verify(&self, presented: &Presented<'_>) -> Result<(), Error> {
         let Self::Chain(chain, pinned) = self else { return Ok(()) };
-        let judged =
-            chain.verify_server_cert(shown.certificate, shown.intermediates, shown.name, shown.ocsp, shown.now);
+        let judged = chain.verify_server_cert(
+            presented.certificate,
+            presented.intermediates,
+            presented.name,
+            presented.ocsp,
+            presented.now,
+        );
         // A BMC's self-signed certificate that was given byte for byte is trusted for what it is, though it calls itself an
         // authority or names another host, as factory certificates do; a date that has passed stays a reason.
         let dated = |error: &Error| {
@@ -96,7 +101,7 @@ impl Judge for Trust {
             let Error::InvalidCertificate(reason) = error else { return false };
             matches!(reason, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
         };
-        let is_pinned = || pinned.iter().any(|known| known.as_ref() == shown.certificate.as_ref());
+        let is_pinned = || pinned.iter().any(|known| known.as_ref() == presented.certificate.as_ref());
         match judged {
             Err(error) if dated(&error) || !is_pinned() => Err(error),
             _ => Ok(()),

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, Suppor
 
 /// What a server shows, and what it was called.
 #[derive(Debug)]
-pub struct Shown<'a> {
+pub struct Presented<'a> {
     /// Its certificate.
     pub certificate: &'a CertificateDer<'a>,
     /// What comes with it.
@@ -24,32 +24,35 @@ pub struct Shown<'a> {
 }
 
 /// Who decides whether a server is the one that was meant.
-pub trait Judge: Debug + Send + Sync + 'static {
+pub trait VerifyCertificate: Debug + Send + Sync + 'static {
     /// Whether it is.
     ///
     /// # Errors
     /// Why not.
-    fn judge(&self, shown: &Shown<'_>) -> Result<(), Error>;
+    fn verify(&self, presented: &Presented<'_>) -> Result<(), Error>;
 }
 
-/// A client that believes whom `judge` does, and speaks these versions.
+/// A client that believes whom `verify` does, and speaks these versions.
 ///
 /// # Errors
 /// When there are no such versions.
-pub fn client(judge: impl Judge, versions: &[&'static SupportedProtocolVersion]) -> Result<ClientConfig, Error> {
+pub fn client(
+    verify: impl VerifyCertificate,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(Verifier { judge, provider: Arc::clone(&provider) });
+    let verifier = Arc::new(Verifier { inner: verify, provider: Arc::clone(&provider) });
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
 #[derive(Debug)]
 struct Verifier<J> {
-    judge: J,
+    inner: J,
     provider: Arc<CryptoProvider>,
 }
 
-impl<J: Judge> ServerCertVerifier for Verifier<J> {
+impl<J: VerifyCertificate> ServerCertVerifier for Verifier<J> {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -58,8 +61,9 @@ impl<J: Judge> ServerCertVerifier for Verifier<J> {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let shown = Shown { certificate: end_entity, intermediates, name: server_name, ocsp: ocsp_response, now };
-        self.judge.judge(&shown).map(|()| ServerCertVerified::assertion())
+        let presented =
+            Presented { certificate: end_entity, intermediates, name: server_name, ocsp: ocsp_response, now };
+        self.inner.verify(&presented).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
