@@ -21,7 +21,7 @@ use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::node::{Node, Progress};
 use crate::ramdisk::Ramdisks;
-use crate::store::history::Happening;
+use crate::store::history::HistoryEntry;
 use crate::store::{Store, StoreError};
 use crate::urls::Urls;
 
@@ -77,7 +77,7 @@ impl Conductor {
     /// # Errors
     /// When another node has its name.
     pub fn enrol(&self, node: &Node) -> Result<(), StoreError> {
-        self.store.save_node(node, &[Happening::now(node, "state", "enrolled", Value::Null)])
+        self.store.save_node(node, &[HistoryEntry::now(node, "state", "enrolled", Value::Null)])
     }
 
     /// Takes the lock of a node.

@@ -30,7 +30,7 @@ pub enum Kind {
     /// How far its running step is; `null` when none runs.
     Progress,
     /// Something happened to it.
-    Happening,
+    History,
     /// It is no longer known.
     Gone,
 }
@@ -41,7 +41,7 @@ impl Kind {
         match self {
             Self::Node => "node",
             Self::Progress => "progress",
-            Self::Happening => "happening",
+            Self::History => "history",
             Self::Gone => "gone",
         }
     }
@@ -261,7 +261,7 @@ mod tests {
         let start = events.position();
         for number in 0..3 {
             events.add(Kind::Node, node, &number);
-            events.add(Kind::Happening, node, &"x");
+            events.add(Kind::History, node, &"x");
         }
         assert_eq!(texts(&events, start), ["\"x\"", "\"x\"", "2", "\"x\""]);
         let now = events.position();
@@ -276,7 +276,7 @@ mod tests {
         let events = Events::default();
         let start = events.position();
         for _ in 0..=ENTRIES {
-            events.add(Kind::Happening, Uuid::nil(), &"x");
+            events.add(Kind::History, Uuid::nil(), &"x");
         }
         assert_eq!(events.after(start).unwrap_err(), Forgotten);
         let next = Position { number: 1, ..start };
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!((entries.len(), position.number), (BATCH, 1 + BATCH as u64));
         assert_eq!(Events::default().after(start).unwrap_err(), Forgotten, "another run");
         for _ in 0..10 {
-            events.add(Kind::Happening, Uuid::nil(), &"x".repeat(BYTES / 4));
+            events.add(Kind::History, Uuid::nil(), &"x".repeat(BYTES / 4));
         }
         assert!(events.log().bytes <= BYTES && events.log().entries.len() < 5);
     }
@@ -303,7 +303,7 @@ mod tests {
         let events = Events::default();
         let (mut watch, start) = (events.watch(), events.position());
         assert!(tokio::time::timeout(std::time::Duration::from_millis(20), watch.more_than(start)).await.is_err());
-        events.add(Kind::Happening, Uuid::nil(), &"x");
+        events.add(Kind::History, Uuid::nil(), &"x");
         assert!(watch.more_than(start).await);
         events.end();
         assert!(!watch.more_than(events.position()).await);

@@ -25,7 +25,7 @@ use crate::crash;
 use crate::events::{Events, Kind};
 use crate::node::{Node, Summary};
 use checkpoint::Checkpoints;
-use history::Happening;
+use history::HistoryEntry;
 
 /// The database failed.
 #[derive(Debug, thiserror::Error)]
@@ -173,10 +173,10 @@ impl Store {
     }
 
     /// Tells what was written.
-    fn tell(&self, node: &Node, happenings: &[Happening]) {
+    fn tell(&self, node: &Node, entries: &[HistoryEntry]) {
         self.events.add(Kind::Node, node.uuid, &Summary::of(node));
-        for happening in happenings {
-            self.events.add(Kind::Happening, node.uuid, &happening.view(node.uuid));
+        for entry in entries {
+            self.events.add(Kind::History, node.uuid, &entry.view(node.uuid));
         }
     }
 
@@ -227,7 +227,7 @@ mod tests {
         let node = Node::new(Uuid::new_v4(), Spec::default());
         for _ in 0..2 {
             let store = Store::open(&file).unwrap();
-            store.save_node(&node, &[Happening::now(&node, "state", "x", Value::Null)]).unwrap();
+            store.save_node(&node, &[HistoryEntry::now(&node, "state", "x", Value::Null)]).unwrap();
             store.save_artefact(node.uuid, "a", "s", Path::new("/x"), None).unwrap();
             assert_eq!(store.fetches(node.uuid).unwrap(), [("a".to_owned(), None)]);
         }

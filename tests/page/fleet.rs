@@ -8,7 +8,7 @@ use conductor_stub::config::Config;
 use conductor_stub::node::{Node, Operation, Plan, Port, Progress, Spec, Step};
 use conductor_stub::server::Server;
 use conductor_stub::state::{PowerState, ProvisionState as S};
-use conductor_stub::store::history::Happening;
+use conductor_stub::store::history::HistoryEntry;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -120,7 +120,7 @@ impl Fleet {
     /// When the database refuses.
     pub(crate) fn happens(&self, number: usize, kind: &str, text: &str, detail: Value) -> Result<()> {
         let node = self.nodes.get(number).context("no such machine")?;
-        Ok(self.server.conductor.store.save_node(node, &[Happening::now(node, kind, text, detail)])?)
+        Ok(self.server.conductor.store.save_node(node, &[HistoryEntry::now(node, kind, text, detail)])?)
     }
 
     /// Writes a machine that the test has changed.
@@ -182,9 +182,9 @@ impl Fleet {
             past.push((at, S::CleanWait, "step", name.into(), detail));
         }
         past.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let past: Vec<Happening> = past
+        let past: Vec<HistoryEntry> = past
             .into_iter()
-            .map(|(at, state, kind, text, detail)| Happening {
+            .map(|(at, state, kind, text, detail)| HistoryEntry {
                 at: begin + at,
                 state: state.to_string(),
                 kind: kind.into(),

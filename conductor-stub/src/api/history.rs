@@ -15,13 +15,13 @@ use super::paging::{Page, write_json};
 use super::version::Version;
 use crate::conductor::Shared;
 use crate::error::ApiError;
-use crate::store::history::Happening;
+use crate::store::history::HistoryEntry;
 
 /// Characters of an event in a list without details.
 const SHORT: usize = 251;
 
 /// An entry: its number and what it says.
-type Entry = (i64, Happening);
+type Entry = (i64, HistoryEntry);
 
 /// The identity of an entry, made of the node's and its number.
 fn identity(node: Uuid, number: i64) -> Uuid {
@@ -75,7 +75,7 @@ pub async fn list(
     let whole = arguments.boolean("detail")?.unwrap_or_default();
     let page = Page::read(&mut arguments, version, &[])?;
     arguments.end()?;
-    let mut entries = conductor.store.happenings(node.uuid)?;
+    let mut entries = conductor.store.numbered_history(node.uuid)?;
     if let Some(marker) = page.marker {
         let at = entries.iter().position(|(number, _)| identity(node.uuid, *number) == marker);
         entries.drain(..=at.ok_or_else(|| missing(&marker.to_string()))?);
@@ -101,7 +101,7 @@ pub async fn show(
     Path((_, event)): Path<(String, String)>,
 ) -> Answer {
     version.knows(78)?;
-    let entries = conductor.store.happenings(node.uuid)?;
+    let entries = conductor.store.numbered_history(node.uuid)?;
     let is_it = |(number, _): &&Entry| identity(node.uuid, *number).to_string() == event.to_lowercase();
     let entry = entries.iter().find(is_it).ok_or_else(|| missing(&event))?;
     Ok(axum::Json(view(conductor.urls.public(), node.uuid, entry, version, true)).into_response())

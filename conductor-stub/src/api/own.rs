@@ -84,7 +84,7 @@ pub async fn node(State(conductor): State<Shared>, Path(ident): Path<String>) ->
             "last_heartbeat": node.internal.agent_last_heartbeat,
         },
         "console": conductor.consoles.file(&node, &conductor.store.ports_of(node.uuid)?).is_some(),
-        "history": history.iter().map(|happening| happening.view(node.uuid)).collect::<Vec<_>>(),
+        "history": history.iter().map(|entry| entry.view(node.uuid)).collect::<Vec<_>>(),
     });
     Ok(axum::Json(body).into_response())
 }

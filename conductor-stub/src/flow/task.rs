@@ -14,7 +14,7 @@ use crate::mask;
 use crate::node::{Intent, Node};
 use crate::state::{Event, NoTransition};
 use crate::store::StoreError;
-use crate::store::history::Happening;
+use crate::store::history::HistoryEntry;
 
 /// An operation in progress. While there is one, nobody else changes its node.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Task {
     /// The record; [`Task::save`] writes it.
     pub node: Node,
     /// What happened and is not written yet.
-    notes: Vec<Happening>,
+    notes: Vec<HistoryEntry>,
     /// Open from the first use on.
     connection: Option<Box<dyn Connection>>,
     _lock: Lock,
@@ -79,7 +79,7 @@ impl Task {
     /// Notes that something happened; it is written with the record.
     pub fn note(&mut self, kind: &str, text: &str, detail: &Value) {
         let text = self.node.without_secrets(text);
-        self.notes.push(Happening::now(&self.node, kind, &text, mask::value(detail)));
+        self.notes.push(HistoryEntry::now(&self.node, kind, &text, mask::value(detail)));
     }
 
     /// Writes what is done next, before it is done.

@@ -150,13 +150,13 @@ function drawFacts() {
 }
 
 function drawEvents() {
-  const items = known.history.map((happening, index) => ({ happening, index })).reverse();
-  reconcile(byId('events'), items, ({ happening, index }) => `${happening.at}/${index}`, ({ happening }) => {
-    const seconds = happening.seconds == null ? '' : ` in ${duration(happening.seconds)}`;
-    return make('li', { 'data-kind': happening.kind },
-      make('time', { text: clock(happening.at), datetime: new Date(happening.at * 1000).toISOString() }),
-      make('span', { class: 'kind', text: happening.kind }),
-      make('span', { class: 'text', text: `${happening.text}${seconds}` }));
+  const items = known.history.map((entry, index) => ({ entry, index })).reverse();
+  reconcile(byId('events'), items, ({ entry, index }) => `${entry.at}/${index}`, ({ entry }) => {
+    const seconds = entry.seconds == null ? '' : ` in ${duration(entry.seconds)}`;
+    return make('li', { 'data-kind': entry.kind },
+      make('time', { text: clock(entry.at), datetime: new Date(entry.at * 1000).toISOString() }),
+      make('span', { class: 'kind', text: entry.kind }),
+      make('span', { class: 'text', text: `${entry.text}${seconds}` }));
   }, () => {});
 }
 
@@ -186,7 +186,7 @@ follow(`/stub/events?node=${encodeURIComponent(ident)}`, load, {
   progress: ({ progress }) => {
     if (known.node) known.node.progress = progress;
   },
-  happening: (happening) => known.history.push(happening),
+  history: (entry) => known.history.push(entry),
   gone: () => {
     known.gone = true;
   },

@@ -11,7 +11,7 @@ use crate::node::Node;
 
 /// Something that happened to a node, for people and for measuring.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Happening {
+pub struct HistoryEntry {
     /// Seconds since the epoch.
     pub at: f64,
     /// The provision state then.
@@ -24,7 +24,7 @@ pub struct Happening {
     pub detail: Value,
 }
 
-impl Happening {
+impl HistoryEntry {
     /// Something that happens to `node` now.
     pub fn now(node: &Node, kind: &str, text: &str, detail: Value) -> Self {
         let state = node.provision_state.to_string();
@@ -46,16 +46,16 @@ impl Happening {
 }
 
 impl Store {
-    pub(super) fn put_happening(
+    pub(super) fn put_history_entry(
         &self,
         connection: &Connection,
         node: Uuid,
-        happening: &Happening,
+        entry: &HistoryEntry,
     ) -> Result<(), StoreError> {
         let node = node.to_string();
         connection
             .prepare_cached("INSERT INTO history (node_uuid, document) VALUES (?1, ?2)")?
-            .execute(params![node, serde_json::to_string(happening)?])?;
+            .execute(params![node, serde_json::to_string(entry)?])?;
         connection
             .prepare_cached(
                 "DELETE FROM history WHERE node_uuid = ?1 AND id <=
@@ -69,7 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn history(&self, node: Uuid) -> Result<Vec<Happening>, StoreError> {
+    pub fn history(&self, node: Uuid) -> Result<Vec<HistoryEntry>, StoreError> {
         self.many("SELECT document FROM history WHERE node_uuid = ?1 ORDER BY id", &node.to_string())
     }
 
@@ -77,7 +77,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn happenings(&self, node: Uuid) -> Result<Vec<(i64, Happening)>, StoreError> {
+    pub fn numbered_history(&self, node: Uuid) -> Result<Vec<(i64, HistoryEntry)>, StoreError> {
         let connection = self.connection();
         let mut statement =
             connection.prepare_cached("SELECT id, document FROM history WHERE node_uuid = ?1 ORDER BY id")?;

@@ -4,7 +4,7 @@ use rusqlite::params;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::history::Happening;
+use super::history::HistoryEntry;
 use super::nodes::put_node;
 use super::{Store, StoreError};
 use crate::node::Node;
@@ -14,7 +14,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn save_inspected(&self, node: &Node, happenings: &[Happening], document: &Value) -> Result<(), StoreError> {
+    pub fn save_inspected(&self, node: &Node, entries: &[HistoryEntry], document: &Value) -> Result<(), StoreError> {
         self.write(|connection| {
             put_node(connection, node)?;
             connection.execute(
@@ -22,9 +22,9 @@ impl Store {
                 params![node.uuid.to_string(), document.to_string()],
             )?;
             connection.execute("DELETE FROM received WHERE node_uuid = ?1", [node.uuid.to_string()])?;
-            happenings.iter().try_for_each(|happening| self.put_happening(connection, node.uuid, happening))
+            entries.iter().try_for_each(|entry| self.put_history_entry(connection, node.uuid, entry))
         })?;
-        self.tell(node, happenings);
+        self.tell(node, entries);
         Ok(())
     }
 
@@ -40,16 +40,16 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn save_received(&self, node: &Node, happenings: &[Happening], data: &Value) -> Result<(), StoreError> {
+    pub fn save_received(&self, node: &Node, entries: &[HistoryEntry], data: &Value) -> Result<(), StoreError> {
         self.write(|connection| {
             put_node(connection, node)?;
             connection.execute(
                 "INSERT OR REPLACE INTO received (node_uuid, document) VALUES (?1, ?2)",
                 params![node.uuid.to_string(), data.to_string()],
             )?;
-            happenings.iter().try_for_each(|happening| self.put_happening(connection, node.uuid, happening))
+            entries.iter().try_for_each(|entry| self.put_history_entry(connection, node.uuid, entry))
         })?;
-        self.tell(node, happenings);
+        self.tell(node, entries);
         Ok(())
     }
 

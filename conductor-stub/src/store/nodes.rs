@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::history::Happening;
+use super::history::HistoryEntry;
 use super::{Store, StoreError, taken};
 use crate::events::Kind;
 use crate::node::Node;
@@ -15,12 +15,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Taken`] when another node has its name.
-    pub fn save_node(&self, node: &Node, happenings: &[Happening]) -> Result<(), StoreError> {
+    pub fn save_node(&self, node: &Node, entries: &[HistoryEntry]) -> Result<(), StoreError> {
         self.write(|connection| {
             put_node(connection, node)?;
-            happenings.iter().try_for_each(|happening| self.put_happening(connection, node.uuid, happening))
+            entries.iter().try_for_each(|entry| self.put_history_entry(connection, node.uuid, entry))
         })?;
-        self.tell(node, happenings);
+        self.tell(node, entries);
         Ok(())
     }
 

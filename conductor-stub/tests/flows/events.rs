@@ -68,7 +68,7 @@ impl Stream {
 }
 
 fn happened(text: &str) -> impl Fn(&Event) -> bool {
-    move |event| event.name == "happening" && event.data["text"] == text
+    move |event| event.name == "history" && event.data["text"] == text
 }
 
 #[tokio::test]

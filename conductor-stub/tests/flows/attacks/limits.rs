@@ -1,6 +1,6 @@
 //! Nobody can use up memory, connections or rows.
 
-use conductor_stub::store::history::Happening;
+use conductor_stub::store::history::HistoryEntry;
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,7 +49,7 @@ async fn history_does_not_grow_without_end() {
     bench.to_manageable().await;
     let node = bench.server.conductor.find("n1").unwrap();
     for _ in 0..400 {
-        let again = Happening::now(&node, "state", "again", json!(null));
+        let again = HistoryEntry::now(&node, "state", "again", json!(null));
         bench.server.conductor.store.save_node(&node, &[again]).unwrap();
     }
     let (_, shown) = bench.call(Method::GET, "/stub/nodes/n1", None).await;

@@ -287,7 +287,7 @@ impl Lab {
         ends: &Ends,
     ) -> bool {
         self.start_conductor(Some(point)).await;
-        let before = self.happenings().await;
+        let before = self.history_length().await;
         let node = format!("/v1/nodes/n1{path}");
         let mut accepted = self.is_accepted(&method, &node, &body).await;
         let start = Instant::now();
@@ -304,7 +304,7 @@ impl Lab {
         };
         if !unharmed {
             self.start_again(point).await;
-            accepted |= self.happenings().await != before;
+            accepted |= self.history_length().await != before;
             if !accepted {
                 assert!(self.is_accepted(&method, &node, &body).await, "point {point}");
             }
@@ -341,7 +341,7 @@ impl Lab {
     }
 
     /// How much has happened to the node.
-    async fn happenings(&self) -> usize {
+    async fn history_length(&self) -> usize {
         let (_, history) = self.call(Method::GET, "/v1/nodes/n1/history", Value::Null).await.unwrap();
         history["history"].as_array().unwrap().len()
     }
