@@ -7,7 +7,7 @@
 //! - [`arguments`], [`fields`], [`paging`], [`patch`], [`named`]: what requests say; [`resource`]: what is the same for all that they name; [`node_check`], [`node_view`]: what is true of nodes, and what is seen of them
 //! - [`ramdisk`]: what agents call
 //! - [`artefacts`]: what firmware and agents fetch
-//! - [`page`]: what people see; [`own`], [`events`], [`console`]: what it shows, and journal and faults; [`metrics`]: figures
+//! - [`page`]: what people see; [`stub`], [`events`], [`console`]: what it shows, and journal and faults; [`metrics`]: figures
 //! - [`access`], [`auth`]: who may ask; [`body`]: bodies that come in; [`journal`]: every request written down; [`fault`]: what is to go wrong
 
 pub mod absent;
@@ -35,7 +35,6 @@ pub mod node_list;
 pub mod node_patch;
 pub mod node_view;
 pub mod nodes;
-pub mod own;
 pub mod page;
 pub mod paging;
 pub mod patch;
@@ -44,6 +43,7 @@ pub mod ramdisk;
 pub mod resource;
 pub mod root;
 pub mod states;
+pub mod stub;
 pub mod traits;
 pub mod version;
 pub mod vifs;
@@ -98,26 +98,26 @@ pub fn router(conductor: Shared, access: Arc<Access>, faults: Arc<Faults>) -> Ro
         )
         .layer(from_fn_with_state(Arc::clone(&access), access::authenticate))
         .with_state(Arc::clone(&conductor));
-    let own = Router::new()
+    let stub = Router::new()
         .route("/page", get(page::list))
         .route("/page/nodes/{node}", get(page::machine))
         .route("/page/{name}", get(page::asset))
         .route("/metrics", get(metrics::show))
         .route("/stub/events", get(events::stream))
-        .route("/stub/nodes", get(own::nodes))
-        .route("/stub/nodes/{node}", get(own::node))
+        .route("/stub/nodes", get(stub::nodes))
+        .route("/stub/nodes/{node}", get(stub::node))
         .route("/stub/nodes/{node}/console", get(console::stream))
-        .route("/stub/journal", get(own::journal))
-        .route("/stub/media", get(own::media))
+        .route("/stub/journal", get(stub::journal))
+        .route("/stub/media", get(stub::media))
         .route(
             "/stub/faults",
-            get(own::faults).post(own::add_fault).delete(own::clear_faults).with_state(Arc::clone(&faults)),
+            get(stub::faults).post(stub::add_fault).delete(stub::clear_faults).with_state(Arc::clone(&faults)),
         )
         .layer(limited(ordinary))
         .layer(from_fn_with_state(Arc::clone(&access), access::authenticate));
     let inner = Router::new()
         .route("/artefacts/{secret}/{name}", get(artefacts::serve).with_state(Arc::clone(&conductor.artefacts)))
-        .merge(own)
+        .merge(stub)
         .layer(from_fn(metrics::note_route))
         .fallback_service(open.merge(closed).layer(from_fn(metrics::note_route)).layer(from_fn(version::negotiate)))
         .layer(from_fn_with_state(faults, fault::apply))

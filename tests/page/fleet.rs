@@ -265,7 +265,8 @@ impl Fleet {
                 _ => (conductor_stub::node::Family::Deploy, "write_image"),
             };
             let steps = [step, "prepare_instance_boot", "tear_down_agent", "boot_instance"];
-            let steps: Vec<Step> = steps.iter().zip([80, 60, 40, 20]).map(|(step, at)| Step::own(step, at)).collect();
+            let steps: Vec<Step> =
+                steps.iter().zip([80, 60, 40, 20]).map(|(step, at)| Step::of_conductor(step, at)).collect();
             let mut plan = Plan::new(family, None);
             plan.current = steps.first().cloned();
             plan.steps = Some(steps);

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn offered(step: &str, priority: i64) -> Step {
-        Step { conductor: false, ..Step::own(step, priority) }
+        Step { conductor: false, ..Step::of_conductor(step, priority) }
     }
 
     #[test]

@@ -77,12 +77,12 @@ impl StepFamily for Deployment {
     /// By the node's deploy interface.
     fn own_steps(&self, node: &Node) -> Vec<Step> {
         let mut steps = vec![
-            Step::own("prepare_instance_boot", 60),
-            Step::own("tear_down_agent", 40),
-            Step::own("boot_instance", 20),
+            Step::of_conductor("prepare_instance_boot", 60),
+            Step::of_conductor("tear_down_agent", 40),
+            Step::of_conductor("boot_instance", 20),
         ];
         if interface(node) == "direct" {
-            steps.insert(0, Step::own("write_image", 80));
+            steps.insert(0, Step::of_conductor("write_image", 80));
         }
         steps.extend(firmware::steps(node));
         steps
@@ -192,9 +192,9 @@ mod tests {
 
     #[test]
     fn a_deployment_mixes_its_own_steps_with_the_users() {
-        let burnin = Step { conductor: false, ..Step::own("burnin_cpu", 0) };
+        let burnin = Step { conductor: false, ..Step::of_conductor("burnin_cpu", 0) };
         let asked = vec![Step { priority: 85, ..burnin.clone() }];
-        let own = vec![Step::own("write_image", 80), Step::own("boot_instance", 20)];
+        let own = vec![Step::of_conductor("write_image", 80), Step::of_conductor("boot_instance", 20)];
         let steps = Deployment.order(Some(asked), vec![burnin], own, &Config::default());
         let names: Vec<&str> = steps.iter().map(|step| step.step.as_str()).collect();
         assert_eq!(names, ["burnin_cpu", "write_image", "boot_instance"]);

@@ -21,7 +21,7 @@ pub fn steps(node: &Node) -> Vec<Step> {
     if node.interface(INTERFACE).starts_with("no-") {
         return Vec::new();
     }
-    let own = |name: &str| Step { interface: INTERFACE.into(), ..Step::own(name, 0) };
+    let own = |name: &str| Step { interface: INTERFACE.into(), ..Step::of_conductor(name, 0) };
     let mut apply = own("apply_configuration");
     apply.more.insert("argsinfo".into(), setting::argsinfo());
     vec![apply, own("factory_reset")]

@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn the_last_command_decides() {
-        let current = Step { conductor: false, ..Step::own("erase_devices", 10) };
+        let current = Step { conductor: false, ..Step::of_conductor("erase_devices", 10) };
         let echo = json!({"clean_step": {"interface": "deploy", "step": "erase_devices", "priority": 1}});
         let other = json!({"clean_step": {"interface": "deploy", "step": "other"}});
         let listing = command("get_clean_steps", "SUCCEEDED", Value::Null);

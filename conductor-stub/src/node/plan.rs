@@ -27,7 +27,7 @@ pub struct Step {
 
 impl Step {
     /// A step that the conductor does itself.
-    pub fn own(step: &str, priority: i64) -> Self {
+    pub fn of_conductor(step: &str, priority: i64) -> Self {
         Self { interface: "deploy".into(), step: step.into(), priority, conductor: true, more: Object::new() }
     }
 
