@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// How long a machine may take to get where it is to be.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 /// How often an owner looks at a machine.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a step takes.
@@ -80,7 +80,7 @@ impl Fleet {
         loop {
             let began = Instant::now();
             let answer = self.send(method.clone(), path, body).await;
-            ensure!(start.elapsed() < PATIENCE, "{method} {path}: {answer:?}");
+            ensure!(start.elapsed() < TIMEOUT, "{method} {path}: {answer:?}");
             match answer {
                 Ok((StatusCode::CONFLICT, _)) | Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
                 Ok((status, answer)) => {
@@ -152,7 +152,7 @@ impl Fleet {
                 "clean wait" | "wait call-back" => self.run(node, number, &path).await?,
                 at => ensure!(!at.ends_with("failed"), "machine {number}: {at}: {}", now["last_error"]),
             }
-            ensure!(start.elapsed() < PATIENCE, "machine {number} did not get to {state}: {now}");
+            ensure!(start.elapsed() < TIMEOUT, "machine {number} did not get to {state}: {now}");
             tokio::time::sleep(LOOK).await;
         }
     }

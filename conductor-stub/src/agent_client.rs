@@ -122,13 +122,13 @@ pub struct Agent {
     client: Client,
     url: String,
     token: String,
-    patience: Patience,
+    limits: RequestLimits,
     journal: Arc<Journal>,
 }
 
-/// How patient requests are.
+/// How long requests may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct RequestLimits {
     /// For one request.
     pub timeout: Duration,
     /// Tries when the connection fails.
@@ -140,7 +140,7 @@ impl Agent {
     ///
     /// # Errors
     /// When no agent has been heard, or its certificate is none.
-    pub fn of(node: &Node, patience: Patience, journal: Arc<Journal>) -> Result<Self, AgentError> {
+    pub fn of(node: &Node, limits: RequestLimits, journal: Arc<Journal>) -> Result<Self, AgentError> {
         let url = node
             .internal
             .agent_url
@@ -155,7 +155,7 @@ impl Agent {
             false => plain()?,
         };
         let token = token::of(node).unwrap_or_default().to_owned();
-        Ok(Self { client, url: url.trim_end_matches('/').to_owned(), token, patience, journal })
+        Ok(Self { client, url: url.trim_end_matches('/').to_owned(), token, limits, journal })
     }
 
     /// Runs `name`, `extension.command`; `wait` has the agent answer when it is done.
@@ -167,7 +167,7 @@ impl Agent {
         let body = json!({"name": name, "params": params});
         let url = format!("{}/v1/commands/?wait={wait}", self.url);
         let mut failure = AgentError::connection("no attempt made");
-        for _ in 0..self.patience.attempts.max(1) {
+        for _ in 0..self.limits.attempts.max(1) {
             match self.request(Method::POST, &url, Some(&body)).await {
                 Ok(answer) => return Command::read(&answer),
                 Err(error @ AgentError::Connection { .. }) => failure = error,
@@ -224,7 +224,7 @@ impl Agent {
 
     async fn request(&self, method: Method, url: &str, body: Option<&Value>) -> Result<Value, AgentError> {
         let started = journal::now();
-        let request = self.client.request(method.clone(), url).timeout(self.patience.timeout);
+        let request = self.client.request(method.clone(), url).timeout(self.limits.timeout);
         let mut request = request.query(&[("agent_token", &self.token)]);
         if let Some(body) = body {
             request = request.json(body);

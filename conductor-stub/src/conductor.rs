@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::agent_client::{Agent, AgentError, Patience};
+use crate::agent_client::{Agent, AgentError, RequestLimits};
 use crate::artefacts::Artefacts;
 use crate::config::Config;
 use crate::consoles::Consoles;
@@ -93,11 +93,11 @@ impl Conductor {
     /// # Errors
     /// When none has been heard.
     pub fn agent(&self, node: &Node) -> Result<Agent, AgentError> {
-        let patience = Patience {
+        let limits = RequestLimits {
             timeout: Duration::from_secs(self.config.command_timeout_seconds),
             attempts: self.config.max_command_attempts,
         };
-        Agent::of(node, patience, Arc::clone(&self.journal))
+        Agent::of(node, limits, Arc::clone(&self.journal))
     }
 }
 

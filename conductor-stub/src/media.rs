@@ -41,7 +41,7 @@ use source::{Source, SourceError};
 use transfer::{Order, Transfer, TransferError};
 
 /// Limit of connecting and of each silence.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Lists of checksums are some kilobytes.
 const MAX_LIST_BYTES: usize = 1 << 20;
 /// Tries to have a file, and tries to have a newer one than what is here.
@@ -172,8 +172,8 @@ pub struct Media {
 pub fn client(authorities: Option<&[u8]>) -> Result<Client, reqwest::Error> {
     crate::tls::use_ring();
     let mut client = Client::builder()
-        .connect_timeout(PATIENCE)
-        .read_timeout(PATIENCE)
+        .connect_timeout(TIMEOUT)
+        .read_timeout(TIMEOUT)
         .referer(false)
         .redirect(reqwest::redirect::Policy::limited(5));
     if let Some(pem) = authorities {

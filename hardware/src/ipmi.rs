@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 /// How long a BMC may take to answer one request.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `struct ipmi_system_interface_addr`.
 #[repr(C)]
@@ -95,8 +95,8 @@ impl Ipmi {
         unsafe { raw::send(self.device.as_raw_fd(), &raw mut request) }?;
         loop {
             let mut events = [EpollEvent::empty()];
-            let patience = EpollTimeout::try_from(PATIENCE).unwrap_or(EpollTimeout::MAX);
-            if self.epoll.wait(&mut events, patience)? == 0 {
+            let timeout = EpollTimeout::try_from(TIMEOUT).unwrap_or(EpollTimeout::MAX);
+            if self.epoll.wait(&mut events, timeout)? == 0 {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             // An answer to an earlier request that was given up is passed over.

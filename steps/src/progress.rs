@@ -103,20 +103,20 @@ impl Progress {
         self.0.sample();
     }
 
-    /// One device of the whole, which may be silent for `patience` before it counts as dead.
-    pub fn part(&self, device: &str, total_bytes: u64, patience: Duration) -> Part {
+    /// One device of the whole, which may be silent for `limit` before it counts as dead.
+    pub fn part(&self, device: &str, total_bytes: u64, limit: Duration) -> Part {
         let now = Instant::now();
         let state = PartState {
             activity: WAITING.to_string(),
             rate: Rate::default(),
             done_bytes: 0,
-            silent_until: now + patience,
+            silent_until: now + limit,
         };
         let part = Part(Arc::new(PartRecord {
             whole: Arc::downgrade(&self.0),
             device: device.to_string(),
             total_bytes,
-            patience,
+            silence_limit: limit,
             state: Mutex::new(state),
         }));
         lock(&self.0.parts).push(part.clone());
@@ -167,7 +167,7 @@ struct PartRecord {
     whole: Weak<Record>,
     device: String,
     total_bytes: u64,
-    patience: Duration,
+    silence_limit: Duration,
     state: Mutex<PartState>,
 }
 
@@ -191,7 +191,7 @@ impl Part {
         state.rate = Rate::default();
         self.count(&mut state, 0);
         state.activity = activity.to_string();
-        state.silent_until = Instant::now() + self.0.patience;
+        state.silent_until = Instant::now() + self.0.silence_limit;
     }
 
     /// That many bytes more are done.
@@ -199,7 +199,7 @@ impl Part {
         let mut state = self.state();
         let done = (state.done_bytes + bytes).min(self.0.total_bytes);
         self.count(&mut state, done);
-        state.silent_until = Instant::now() + self.0.patience;
+        state.silent_until = Instant::now() + self.0.silence_limit;
     }
 
     /// All is done.
@@ -214,7 +214,7 @@ impl Part {
 
     /// It may be silent for `limit` longer than usual, up to the next sign of life.
     pub(crate) fn expect_silence(&self, limit: Duration) {
-        self.state().silent_until = Instant::now() + limit + self.0.patience;
+        self.state().silent_until = Instant::now() + limit + self.0.silence_limit;
     }
 
     /// Whether it is at work and has been silent for too long.

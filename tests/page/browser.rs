@@ -13,7 +13,7 @@ use thirtyfour::{BrowserLogEntry, LoggingPrefsLogLevel};
 use ferric_tests::process::Process;
 
 /// How long the page may take for what a test waits for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// Chromium in a container, alone: it is to ask nobody but the page's server.
 const FLAGS: [&str; 11] = [
     "headless",
@@ -47,7 +47,7 @@ impl Browser {
         conductor_stub::tls::use_ring();
         let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut chromedriver = Process::start(Command::new("chromedriver").arg(format!("--port={port}")))?;
-        chromedriver.wait_for("started successfully", PATIENCE)?;
+        chromedriver.wait_for("started successfully", TIMEOUT)?;
         let profile = tempfile::Builder::new().prefix("ferric-browser-").tempdir()?;
         let mut wanted = DesiredCapabilities::chrome();
         for flag in FLAGS {
@@ -118,7 +118,7 @@ impl Browser {
     /// When it is not in time; the error has the text of the page.
     pub(crate) async fn until(&self, expression: &str) -> Result<()> {
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < TIMEOUT {
             if self.run(&format!("return Boolean({expression})")).await? == Value::Bool(true) {
                 return Ok(());
             }

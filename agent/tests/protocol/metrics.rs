@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::net::UdpSocket;
 
-use crate::fixture::{Ironic, PATIENCE, Setup, looked_up, step};
+use crate::fixture::{Ironic, Setup, TIMEOUT, looked_up, step};
 
 /// Waits for a metric with this name and returns its value and type.
 async fn metric(server: &UdpSocket, name: &str) -> String {
@@ -17,7 +17,7 @@ async fn metric(server: &UdpSocket, name: &str) -> String {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("no metric {name}"))
+    tokio::time::timeout(TIMEOUT, found).await.unwrap_or_else(|_| panic!("no metric {name}"))
 }
 
 #[tokio::test]

@@ -101,8 +101,8 @@ pub(super) async fn whole(request: Request) -> Result<(Bytes, Taken), ApiError> 
     let (mut bytes, mut taken) = (Vec::new(), Taken::default());
     let start = Instant::now();
     loop {
-        let patience = SILENCE.min(WHOLE.saturating_sub(start.elapsed()));
-        let Ok(next) = timeout(patience, stream.next()).await else { return Err(ApiError::TooSlow) };
+        let pause = SILENCE.min(WHOLE.saturating_sub(start.elapsed()));
+        let Ok(next) = timeout(pause, stream.next()).await else { return Err(ApiError::TooSlow) };
         let Some(chunk) = next else { return Ok((bytes.into(), taken)) };
         let chunk = chunk.map_err(|error| ApiError::Invalid(format!("reading the body: {error}")))?;
         if let Some(limit) = &limit {

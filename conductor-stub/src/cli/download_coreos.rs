@@ -18,7 +18,7 @@ use crate::tls;
 const MAX_METADATA_BYTES: usize = 4 << 20;
 const MAX_SIGNATURE_BYTES: usize = 64 << 10;
 /// Limit of connecting and of each silence.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// How often progress is shown: on a terminal, and elsewhere.
 const SHOWN_EVERY: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(10)];
 
@@ -101,7 +101,7 @@ pub(super) async fn at_start(ipa: &CoreosIpa) {
 
 fn client(arguments: &Arguments) -> Result<Client> {
     tls::use_ring();
-    let mut client = Client::builder().connect_timeout(PATIENCE).read_timeout(PATIENCE).referer(false);
+    let mut client = Client::builder().connect_timeout(TIMEOUT).read_timeout(TIMEOUT).referer(false);
     if let Some(path) = &arguments.ca {
         let pem = std::fs::read(path).with_context(|| path.display().to_string())?;
         for certificate in Certificate::from_pem_bundle(&pem).with_context(|| path.display().to_string())? {

@@ -19,7 +19,7 @@ const NODE: &str = "demo";
 /// The address of its network interface.
 pub const MAC: &str = "52:54:00:fe:44:1c";
 /// How long one stage may take.
-const PATIENCE: Duration = Duration::from_secs(170);
+const TIMEOUT: Duration = Duration::from_secs(170);
 
 /// A running conductor with one enrolled machine.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl Machine {
             if now == state && node["locked"] == false {
                 return Ok(());
             }
-            if now.ends_with("failed") || !node["last_error"].is_null() || start.elapsed() > PATIENCE {
+            if now.ends_with("failed") || !node["last_error"].is_null() || start.elapsed() > TIMEOUT {
                 bail!("{now} on the way to {state}: {}", node["last_error"].as_str().unwrap_or("no end in sight"));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

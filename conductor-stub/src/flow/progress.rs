@@ -15,7 +15,7 @@ const TOGETHER: usize = 16;
 /// Nodes that are looked at in one go.
 const MOST: usize = 32;
 /// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Where an agent may be at a step.
 const STATES: [ProvisionState; 3] =
     [ProvisionState::CleanWait, ProvisionState::WaitCallBack, ProvisionState::ServiceWait];
@@ -47,7 +47,7 @@ async fn ask(conductor: &Conductor, uuid: Uuid) {
         return conductor.running.set(uuid, None);
     }
     let Ok(agent) = conductor.agent(&node) else { return };
-    let Ok(Ok(list)) = tokio::time::timeout(PATIENCE, agent.commands()).await else { return };
+    let Ok(Ok(list)) = tokio::time::timeout(TIMEOUT, agent.commands()).await else { return };
     if let Some(last) = list.last() {
         conductor.running.set(uuid, Some(Progress::read(&last.name, &last.status, &last.progress)));
     }

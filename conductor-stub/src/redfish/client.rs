@@ -228,7 +228,7 @@ impl Client {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
-            let Some(pause) = self.patience(&question.method, &error, attempt) else { return Err(error) };
+            let Some(pause) = self.pause_before_retry(&question.method, &error, attempt) else { return Err(error) };
             tracing::info!(%error, attempt, "the BMC is asked again");
             attempt += 1;
             tokio::time::sleep(pause).await;
@@ -237,7 +237,7 @@ impl Client {
 
     /// How long to wait before asking again after `error`; none when that does not help, or must not be: an action that got
     /// no answer may have been done.
-    fn patience(&self, method: &Method, error: &RedfishError, attempt: u32) -> Option<Duration> {
+    fn pause_before_retry(&self, method: &Method, error: &RedfishError, attempt: u32) -> Option<Duration> {
         let asked = match error {
             RedfishError::Refused { retry_after, .. } => *retry_after,
             _ => None,

@@ -251,7 +251,7 @@ impl<'a> Invocation<'a> {
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
-        let mut patience = BUSY_ATTEMPTS;
+        let mut attempts_left = BUSY_ATTEMPTS;
         loop {
             let started = match &self.program.root {
                 None => command.spawn(),
@@ -259,8 +259,8 @@ impl<'a> Invocation<'a> {
             };
             match started {
                 // A program that was just written is busy while another child that inherited its descriptor starts.
-                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && patience > 0 => {
-                    patience -= 1;
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && attempts_left > 0 => {
+                    attempts_left -= 1;
                     std::thread::sleep(TICK);
                 }
                 other => return other,
@@ -349,8 +349,8 @@ fn joined(lines: &VecDeque<String>) -> String {
 fn stop(child: &mut Child) {
     let group = Pid::from_raw(child.id() as i32);
     killpg(group, Signal::SIGTERM).ok();
-    let patience = Instant::now() + GRACE;
-    while Instant::now() < patience && matches!(child.try_wait(), Ok(None)) {
+    let deadline = Instant::now() + GRACE;
+    while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
         std::thread::sleep(TICK);
     }
     // The group can outlive its leader.

@@ -33,7 +33,7 @@ const PLUG: &str = "FERRIC-VM-PLUG";
 const PULL_WHILE_ERASED: &str = "FERRIC-VM-PULL-2";
 const PULL_WHILE_WRITTEN: &str = "FERRIC-VM-PULL-1";
 /// Emulated, on a busy host.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 const IMAGE: &str = "/tmp/slow-image";
 
 /// What the machine needs for [`inside`]: a controller `scsi` and disks to be plugged into it.
@@ -83,7 +83,7 @@ fn plugged_in(serial: &str) -> EligibleDevice {
         if let Some(disk) = listing.eligible.iter().find(|disk| disk.serial.as_deref() == Some(serial)) {
             return disk.clone();
         }
-        assert!(since.elapsed() < PATIENCE, "{serial} was not plugged in: {listing:?}");
+        assert!(since.elapsed() < TIMEOUT, "{serial} was not plugged in: {listing:?}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -167,7 +167,7 @@ async fn a_disk_that_is_pulled_while_an_image_is_written_is_named(disk: &Eligibl
 async fn wait_for(fits: impl Fn() -> bool) {
     let since = Instant::now();
     while !fits() {
-        assert!(since.elapsed() < PATIENCE);
+        assert!(since.elapsed() < TIMEOUT);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

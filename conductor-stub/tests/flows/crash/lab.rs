@@ -17,7 +17,7 @@ use crate::bench::MAC;
 use crate::efi::{efi_program, iso};
 
 const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where an operation ends.
 pub(super) struct Ends {
@@ -184,7 +184,7 @@ impl Lab {
             if !node.is_null() && fits(&node) && node["reservation"].is_null() {
                 return node;
             }
-            assert!(start.elapsed() < PATIENCE, "{node}\n{:?}", self.memory.lock().unwrap());
+            assert!(start.elapsed() < TIMEOUT, "{node}\n{:?}", self.memory.lock().unwrap());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -299,7 +299,7 @@ impl Lab {
             if accepted && now.is_ok_and(|(_, node)| node["reservation"].is_null() && self.is_at_rest(&node)) {
                 break true;
             }
-            assert!(start.elapsed() < PATIENCE, "point {point}: no end");
+            assert!(start.elapsed() < TIMEOUT, "point {point}: no end");
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         if !unharmed {
@@ -332,7 +332,7 @@ impl Lab {
             if now.is_ok_and(|(_, node)| node["reservation"].is_null() && self.is_at_rest(&node)) {
                 break;
             }
-            assert!(start.elapsed() < PATIENCE, "point {point}: not put right");
+            assert!(start.elapsed() < TIMEOUT, "point {point}: not put right");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.kill_conductor().await;

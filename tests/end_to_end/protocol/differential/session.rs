@@ -35,7 +35,7 @@ const CONDUCTOR_PORT: u16 = 6385;
 const AGENT: &str = "https://10.0.2.15:9999";
 
 /// Python starts slowly on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The interpreter of the Python agent.
 pub(super) fn python() -> Result<PathBuf> {
@@ -74,7 +74,7 @@ pub(super) fn play(contender: Contender, session: &Session) -> Result<Record> {
     network()?.inside(|| {
         let conductor = Conductor::listen(format!("{ADDRESS}:{CONDUCTOR_PORT}").parse()?)?;
         let mut agent = Process::start(&mut command(contender, session, tools.path())?)?;
-        let record = conductor.heartbeat(PATIENCE).and_then(|_| {
+        let record = conductor.heartbeat(TIMEOUT).and_then(|_| {
             let mut record = (session.told)(told(&conductor));
             record.extend(answers(&conductor, &session.requests)?);
             Ok(record)
