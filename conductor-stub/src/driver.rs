@@ -30,8 +30,8 @@ use management::Management;
 #[error("{0}")]
 pub struct DriverError(pub String);
 
-/// What a driver call comes to.
-pub type Outcome<'a, T> = BoxFuture<'a, Result<T, DriverError>>;
+/// What a driver call returns.
+pub type DriverFuture<'a, T> = BoxFuture<'a, Result<T, DriverError>>;
 
 /// A virtual drive and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,13 +63,13 @@ pub trait Driver: Send + Sync + fmt::Debug {
 /// A connection to what controls one machine.
 pub trait Connection: Send + Sync + fmt::Debug {
     /// Asks the machine whether it is on.
-    fn power_state<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, PowerState>;
+    fn power_state<'a>(&'a mut self, node: &'a Node) -> DriverFuture<'a, PowerState>;
 
     /// Switches the machine and returns when that is done.
-    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()>;
+    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> DriverFuture<'a, ()>;
 
     /// Asks the operating system to end, and returns when the machine is off; it is never switched off instead.
-    fn shut_down<'a>(&'a mut self, node: &'a mut Node, _limit: Duration) -> Outcome<'a, ()> {
+    fn shut_down<'a>(&'a mut self, node: &'a mut Node, _limit: Duration) -> DriverFuture<'a, ()> {
         let text = format!("driver {} has no soft power off", node.spec.driver);
         Box::pin(std::future::ready(Err(DriverError(text))))
     }
@@ -85,33 +85,33 @@ pub trait Connection: Send + Sync + fmt::Debug {
     }
 
     /// The next power-on boots the agent's ramdisk with these parameters.
-    fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> Outcome<'a, ()>;
+    fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> DriverFuture<'a, ()>;
 
     /// The next power-on boots the machine's own disk; media and overrides of the ramdisk are taken away.
-    fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> Outcome<'a, ()>;
+    fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> DriverFuture<'a, ()>;
 
     /// Every power-on from now on boots the ISO at `url`.
-    fn prepare_iso<'a>(&'a mut self, node: &'a mut Node, _url: &'a str) -> Outcome<'a, ()> {
+    fn prepare_iso<'a>(&'a mut self, node: &'a mut Node, _url: &'a str) -> DriverFuture<'a, ()> {
         no_media(node)
     }
 
     /// Puts the config drive at `url` into a virtual USB stick, until the instance goes; false when the machine has none.
-    fn insert_stick<'a>(&'a mut self, _node: &'a mut Node, _url: &'a str) -> Outcome<'a, bool> {
+    fn insert_stick<'a>(&'a mut self, _node: &'a mut Node, _url: &'a str) -> DriverFuture<'a, bool> {
         Box::pin(std::future::ready(Ok(false)))
     }
 
     /// The machine's virtual drives.
-    fn drives<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, Vec<Drive>> {
+    fn drives<'a>(&'a mut self, node: &'a Node) -> DriverFuture<'a, Vec<Drive>> {
         no_media(node)
     }
 
     /// Puts the image at `url` into a virtual CD, whether the machine runs or not.
-    fn attach<'a>(&'a mut self, node: &'a Node, _url: &'a str) -> Outcome<'a, ()> {
+    fn attach<'a>(&'a mut self, node: &'a Node, _url: &'a str) -> DriverFuture<'a, ()> {
         no_media(node)
     }
 
     /// Empties the virtual drives.
-    fn detach<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, ()> {
+    fn detach<'a>(&'a mut self, node: &'a Node) -> DriverFuture<'a, ()> {
         no_media(node)
     }
 
@@ -121,7 +121,7 @@ pub trait Connection: Send + Sync + fmt::Debug {
     }
 }
 
-fn no_media<'a, T: Send + 'a>(node: &Node) -> Outcome<'a, T> {
+fn no_media<'a, T: Send + 'a>(node: &Node) -> DriverFuture<'a, T> {
     let text = format!("driver {} has no virtual media", node.spec.driver);
     Box::pin(std::future::ready(Err(DriverError(text))))
 }

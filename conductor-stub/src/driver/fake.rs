@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Connection, Driver, DriverError, Outcome};
+use super::{Connection, Driver, DriverError, DriverFuture};
 use crate::node::Node;
 use crate::ramdisk::Parameters;
 use crate::state::PowerState;
@@ -26,29 +26,29 @@ impl Driver for Fake {
 }
 
 impl Connection for Fake {
-    fn power_state<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, PowerState> {
+    fn power_state<'a>(&'a mut self, node: &'a Node) -> DriverFuture<'a, PowerState> {
         Box::pin(async { Ok(node.power_state.unwrap_or(PowerState::Off)) })
     }
 
-    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
+    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             node.power_state = Some(to);
             Ok(())
         })
     }
 
-    fn shut_down<'a>(&'a mut self, node: &'a mut Node, _limit: Duration) -> Outcome<'a, ()> {
+    fn shut_down<'a>(&'a mut self, node: &'a mut Node, _limit: Duration) -> DriverFuture<'a, ()> {
         self.set_power(node, PowerState::Off)
     }
 
-    fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> Outcome<'a, ()> {
+    fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             node.internal.ramdisk_parameters = Some(parameters.clone());
             Ok(())
         })
     }
 
-    fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> Outcome<'a, ()> {
+    fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             node.internal.ramdisk_parameters = None;
             Ok(())

@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{Connection, Driver, DriverError, Outcome};
+use super::{Connection, Driver, DriverError, DriverFuture};
 use crate::files::AllowedFolders;
 use crate::node::Node;
 use crate::ramdisk::Parameters;
@@ -132,7 +132,7 @@ impl Driver for LocalProcess {
 }
 
 impl Connection for LocalProcess {
-    fn power_state<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, PowerState> {
+    fn power_state<'a>(&'a mut self, node: &'a Node) -> DriverFuture<'a, PowerState> {
         Box::pin(async {
             let mut children = self.agents.lock().await;
             let ended =
@@ -150,7 +150,7 @@ impl Connection for LocalProcess {
         })
     }
 
-    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
+    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             if let Some(child) = self.agents.lock().await.remove(&node.uuid) {
                 end(child).await;
@@ -163,14 +163,14 @@ impl Connection for LocalProcess {
         })
     }
 
-    fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> Outcome<'a, ()> {
+    fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             node.internal.ramdisk_parameters = Some(parameters.clone());
             Ok(())
         })
     }
 
-    fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> Outcome<'a, ()> {
+    fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             node.internal.ramdisk_parameters = None;
             Ok(())

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::firmware::Firmware;
 use super::management::Management;
-use super::{Connection, Drive, Driver, DriverError, Outcome};
+use super::{Connection, Drive, Driver, DriverError, DriverFuture};
 use crate::crash;
 use crate::metrics::RedfishRequests;
 use crate::node::Node;
@@ -223,7 +223,7 @@ fn remember(node: &mut Node, boot: &Boot, asked: Enabled, lasts: Enabled) {
 }
 
 impl Connection for Bmc {
-    fn power_state<'a>(&'a mut self, _node: &'a Node) -> Outcome<'a, PowerState> {
+    fn power_state<'a>(&'a mut self, _node: &'a Node) -> DriverFuture<'a, PowerState> {
         Box::pin(async move {
             let power = async { self.system().await?.power().await };
             match power.await.map_err(failed)?.as_str() {
@@ -234,7 +234,7 @@ impl Connection for Bmc {
         })
     }
 
-    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> Outcome<'a, ()> {
+    fn set_power<'a>(&'a mut self, node: &'a mut Node, to: PowerState) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             if to == PowerState::On
                 && let Err(error) = self.set_boot_again(node).await
@@ -247,7 +247,7 @@ impl Connection for Bmc {
         })
     }
 
-    fn shut_down<'a>(&'a mut self, _node: &'a mut Node, limit: Duration) -> Outcome<'a, ()> {
+    fn shut_down<'a>(&'a mut self, _node: &'a mut Node, limit: Duration) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             async { self.system().await?.reset(Reset::GracefulShutdown, limit).await }.await.map_err(failed)
         })
@@ -261,7 +261,7 @@ impl Connection for Bmc {
         Some(self)
     }
 
-    fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> Outcome<'a, ()> {
+    fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             let ramdisks = &self.services.ramdisks;
             let base = match boot_interface(node)? {
@@ -281,7 +281,7 @@ impl Connection for Bmc {
         })
     }
 
-    fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> Outcome<'a, ()> {
+    fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             self.services.ramdisks.withdraw(node.uuid).map_err(failed)?;
             if let Some(dhcp) = &self.services.dhcp {
@@ -291,11 +291,11 @@ impl Connection for Bmc {
         })
     }
 
-    fn prepare_iso<'a>(&'a mut self, node: &'a mut Node, url: &'a str) -> Outcome<'a, ()> {
+    fn prepare_iso<'a>(&'a mut self, node: &'a mut Node, url: &'a str) -> DriverFuture<'a, ()> {
         Box::pin(self.present(node, url, Enabled::Continuous))
     }
 
-    fn insert_stick<'a>(&'a mut self, node: &'a mut Node, url: &'a str) -> Outcome<'a, bool> {
+    fn insert_stick<'a>(&'a mut self, node: &'a mut Node, url: &'a str) -> DriverFuture<'a, bool> {
         Box::pin(async move {
             let urls = &self.services.urls;
             let seen = Wishes::of(node)?.seen_by_bmc(url, urls.public()).unwrap_or_else(|| urls.seen_by_bmc(url));
@@ -314,7 +314,7 @@ impl Connection for Bmc {
         })
     }
 
-    fn drives<'a>(&'a mut self, _node: &'a Node) -> Outcome<'a, Vec<Drive>> {
+    fn drives<'a>(&'a mut self, _node: &'a Node) -> DriverFuture<'a, Vec<Drive>> {
         Box::pin(async move {
             let list = async { virtual_media::list(&self.system().await?).await };
             let drive = |device: &Value| Drive {
@@ -325,14 +325,14 @@ impl Connection for Bmc {
         })
     }
 
-    fn attach<'a>(&'a mut self, _node: &'a Node, url: &'a str) -> Outcome<'a, ()> {
+    fn attach<'a>(&'a mut self, _node: &'a Node, url: &'a str) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             let insert = async { virtual_media::insert(&self.system().await?, Kind::Cd, url).await };
             insert.await.map_err(failed)
         })
     }
 
-    fn detach<'a>(&'a mut self, _node: &'a Node) -> Outcome<'a, ()> {
+    fn detach<'a>(&'a mut self, _node: &'a Node) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             let eject = async { virtual_media::eject(&self.system().await?, Kind::Cd).await };
             eject.await.map_err(failed)

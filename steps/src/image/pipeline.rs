@@ -54,7 +54,7 @@ impl Plan {
 
 /// What came of one try.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct Written {
     pub(crate) received: Received,
     pub(crate) format: &'static str,
     pub(crate) compression: Option<Compression>,
@@ -75,7 +75,7 @@ pub(crate) fn run(
     progress: &Progress,
     cancel: &CancellationToken,
     handle: &Handle,
-) -> Result<Outcome, ImageError> {
+) -> Result<Written, ImageError> {
     let half = Bytes(plan.buffer_budget.0 / 2);
     let pools = [Pool::new(half, BUFFER_BYTES), Pool::new(half, BUFFER_BYTES)];
     let [served, decoded] = &pools;
@@ -109,7 +109,7 @@ pub(crate) fn run(
     plan.check_table(ended.disk.head(ended.image_bytes), Some(ended.image_bytes), ended.disk.target())?;
     received.notes.extend(ended.notes);
     let committed = ended.disk.commit(ended.image_bytes)?;
-    Ok(Outcome {
+    Ok(Written {
         received,
         format: ended.format,
         compression: ended.compression,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::disk::{BlockTarget, Target};
 use super::inspect::Expected;
-use super::pipeline::{self, Outcome, Plan};
+use super::pipeline::{self, Plan, Written};
 use super::source::{Source, Terms};
 use super::{ImageError, Location, Seconds, Verify, WriteRequest, WriteSummary};
 use crate::progress::Progress;
@@ -43,8 +43,8 @@ pub async fn write(
     loop {
         progress.activity(format!("writing {}", request.device.name));
         match attempt(&request, &locations, &plan, progress, cancel).await {
-            Ok(outcome) => {
-                let summary = summary(&request, outcome, notes, started);
+            Ok(written) => {
+                let summary = summary(&request, written, notes, started);
                 tracing::info!(
                     device = summary.device,
                     bytes = summary.image_bytes,
@@ -75,7 +75,7 @@ async fn attempt(
     plan: &Arc<Plan>,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Outcome, (ImageError, Option<Location>)> {
+) -> Result<Written, (ImageError, Option<Location>)> {
     // When this future or the try ends, what still runs for it ends too.
     let cancel = cancel.child_token();
     let _stop = cancel.clone().drop_guard();
@@ -108,34 +108,34 @@ async fn attempt(
     }
 }
 
-fn summary(request: &WriteRequest, outcome: Outcome, mut notes: Vec<String>, started: Instant) -> WriteSummary {
-    notes.extend(outcome.received.notes);
-    let (digest, hash) = match outcome.digest {
+fn summary(request: &WriteRequest, written: Written, mut notes: Vec<String>, started: Instant) -> WriteSummary {
+    notes.extend(written.received.notes);
+    let (digest, hash) = match written.digest {
         Some((digest, busy)) => (Some(digest), busy.as_secs_f64()),
         None => (None, 0.0),
     };
     WriteSummary {
         device: request.device.name.clone(),
-        source: outcome.received.location,
-        format: outcome.format,
-        compression: outcome.compression.map(|c| c.name()),
-        served_bytes: outcome.received.bytes,
-        image_bytes: outcome.image_bytes.0,
-        written_bytes: outcome.done.written,
-        zeroed_bytes: outcome.done.zeroed,
+        source: written.received.location,
+        format: written.format,
+        compression: written.compression.map(|c| c.name()),
+        served_bytes: written.received.bytes,
+        image_bytes: written.image_bytes.0,
+        written_bytes: written.done.written,
+        zeroed_bytes: written.done.zeroed,
         digest,
-        decoded_digest: outcome.decoded_digest,
+        decoded_digest: written.decoded_digest,
         seconds: Seconds {
             total: started.elapsed().as_secs_f64(),
-            receive: outcome.received.busy.as_secs_f64(),
+            receive: written.received.busy.as_secs_f64(),
             hash,
-            decode: outcome.decode.as_secs_f64(),
-            write: outcome.done.busy.as_secs_f64(),
-            commit: outcome.commit.as_secs_f64(),
+            decode: written.decode.as_secs_f64(),
+            write: written.done.busy.as_secs_f64(),
+            commit: written.commit.as_secs_f64(),
         },
-        resumes: outcome.received.resumes,
+        resumes: written.received.resumes,
         peak_memory_bytes: peak_memory_bytes(),
-        read_back: outcome.read_back,
+        read_back: written.read_back,
         notes,
     }
 }

@@ -3,13 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::{Bmc, failed};
-use crate::driver::Outcome;
+use crate::driver::DriverFuture;
 use crate::driver::firmware::Firmware;
 use crate::node::Setting;
 use crate::redfish::RedfishError;
 
 impl Firmware for Bmc {
-    fn settings(&mut self) -> Outcome<'_, Vec<Setting>> {
+    fn settings(&mut self) -> DriverFuture<'_, Vec<Setting>> {
         Box::pin(async move {
             let read = async {
                 let system = self.system().await?;
@@ -26,11 +26,11 @@ impl Firmware for Bmc {
         })
     }
 
-    fn change_settings<'a>(&'a mut self, wanted: &'a Map<String, Value>) -> Outcome<'a, ()> {
+    fn change_settings<'a>(&'a mut self, wanted: &'a Map<String, Value>) -> DriverFuture<'a, ()> {
         Box::pin(async move { async { self.system().await?.change_settings(wanted).await }.await.map_err(failed) })
     }
 
-    fn reset_settings(&mut self) -> Outcome<'_, ()> {
+    fn reset_settings(&mut self) -> DriverFuture<'_, ()> {
         Box::pin(async move { async { self.system().await?.reset_settings().await }.await.map_err(failed) })
     }
 }

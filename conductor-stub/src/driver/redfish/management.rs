@@ -2,7 +2,7 @@
 
 use super::{Bmc, failed, remember};
 use crate::driver::management::Management;
-use crate::driver::{DriverError, Outcome};
+use crate::driver::{DriverError, DriverFuture};
 use crate::node::Node;
 use crate::redfish::{Boot, Enabled, Mode, Reset};
 use crate::state::{BootDevice, BootMode};
@@ -20,7 +20,7 @@ fn device(target: &str) -> Option<BootDevice> {
 }
 
 impl Management for Bmc {
-    fn boot_device<'a>(&'a mut self, node: &'a Node) -> Outcome<'a, Option<(BootDevice, bool)>> {
+    fn boot_device<'a>(&'a mut self, node: &'a Node) -> DriverFuture<'a, Option<(BootDevice, bool)>> {
         Box::pin(async move {
             if let Some(again) = node.internal.redfish_boot_device.as_deref().and_then(|name| name.parse().ok()) {
                 return Ok(Some((again, true)));
@@ -30,7 +30,12 @@ impl Management for Bmc {
         })
     }
 
-    fn set_boot_device<'a>(&'a mut self, node: &'a mut Node, device: BootDevice, persistent: bool) -> Outcome<'a, ()> {
+    fn set_boot_device<'a>(
+        &'a mut self,
+        node: &'a mut Node,
+        device: BootDevice,
+        persistent: bool,
+    ) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             let boot = match device {
                 BootDevice::Pxe => Boot::Pxe,
@@ -46,7 +51,7 @@ impl Management for Bmc {
         })
     }
 
-    fn boot_mode<'a>(&'a mut self, _node: &'a Node) -> Outcome<'a, Option<BootMode>> {
+    fn boot_mode<'a>(&'a mut self, _node: &'a Node) -> DriverFuture<'a, Option<BootMode>> {
         Box::pin(async move {
             let mode = async { self.system().await?.mode().await }.await.map_err(failed)?;
             Ok(mode.map(|mode| match mode {
@@ -56,7 +61,7 @@ impl Management for Bmc {
         })
     }
 
-    fn set_boot_mode<'a>(&'a mut self, _node: &'a Node, mode: BootMode) -> Outcome<'a, ()> {
+    fn set_boot_mode<'a>(&'a mut self, _node: &'a Node, mode: BootMode) -> DriverFuture<'a, ()> {
         let mode = match mode {
             BootMode::Uefi => Mode::Uefi,
             BootMode::Bios => Mode::Legacy,
@@ -64,11 +69,11 @@ impl Management for Bmc {
         Box::pin(async move { async { self.system().await?.set_mode(mode).await }.await.map_err(failed) })
     }
 
-    fn secure_boot<'a>(&'a mut self, _node: &'a Node) -> Outcome<'a, Option<bool>> {
+    fn secure_boot<'a>(&'a mut self, _node: &'a Node) -> DriverFuture<'a, Option<bool>> {
         Box::pin(async move { async { self.system().await?.secure_boot().await }.await.map_err(failed) })
     }
 
-    fn set_secure_boot<'a>(&'a mut self, node: &'a Node, on: bool) -> Outcome<'a, ()> {
+    fn set_secure_boot<'a>(&'a mut self, node: &'a Node, on: bool) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             if on && self.boot_mode(node).await? == Some(BootMode::Bios) {
                 return Err(DriverError("Secure Boot needs the boot mode uefi, and the machine's is bios".into()));
@@ -77,7 +82,7 @@ impl Management for Bmc {
         })
     }
 
-    fn interrupt<'a>(&'a mut self, _node: &'a Node) -> Outcome<'a, ()> {
+    fn interrupt<'a>(&'a mut self, _node: &'a Node) -> DriverFuture<'a, ()> {
         let limit = self.power_limit;
         Box::pin(async move { async { self.system().await?.reset(Reset::Nmi, limit).await }.await.map_err(failed) })
     }

@@ -133,7 +133,7 @@ fn write(
     image: &[u8],
     promised: &[u8],
     read_back: bool,
-) -> Result<super::Outcome, ImageError> {
+) -> Result<super::Written, ImageError> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(image).unwrap();
     let target = Arc::clone(target);

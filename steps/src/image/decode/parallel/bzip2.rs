@@ -34,37 +34,37 @@ pub(super) fn decode(shared: &Shared, part: &Part, memory: &mut Memory) -> Resul
     for input in &part.input {
         block.append(&input)?;
     }
-    let mut outcome = attempt(shared, part, &block, &mut memory.text);
-    if matches!(outcome, Outcome::Nothing(_)) {
+    let mut decoded = attempt(shared, part, &block, &mut memory.text);
+    if matches!(decoded, Attempted::Nothing(_)) {
         shared.wait_for_turn(part);
         let begun = shared.unfinished().take();
         if let Some(mut begun) = begun {
             begun.join(&block)?;
             block = begun;
-            outcome = attempt(shared, part, &block, &mut memory.text);
+            decoded = attempt(shared, part, &block, &mut memory.text);
         }
     }
-    match outcome {
-        Outcome::Decoded(result) => {
+    match decoded {
+        Attempted::Decoded(result) => {
             let sum = block.sum();
             memory.bytes = block.bytes;
             result.map(|()| Some(sum))
         }
-        Outcome::Nothing(result) => {
+        Attempted::Nothing(result) => {
             *shared.unfinished() = Some(block);
             result.map(|()| None)
         }
     }
 }
 
-enum Outcome {
+enum Attempted {
     /// Data were handed back; whether they were right to the end.
     Decoded(Result<(), ImageError>),
     /// No data; whether that is because they end too early, or wrong.
     Nothing(Result<(), ImageError>),
 }
 
-fn attempt(shared: &Shared, part: &Part, block: &Block, text: &mut Text) -> Outcome {
+fn attempt(shared: &Shared, part: &Part, block: &Block, text: &mut Text) -> Attempted {
     let started = Instant::now();
     if text.read(&block.bytes, block.skip_bits, block.max_text()).is_none() {
         return by_library(shared, part, block);
@@ -73,10 +73,10 @@ fn attempt(shared: &Shared, part: &Part, block: &Block, text: &mut Text) -> Outc
     let put = text.data(|data| filling.put(data));
     let result = put.and_then(|()| filling.finish(block.sum()));
     shared.was_busy(started.elapsed().saturating_sub(filling.waited));
-    if filling.any { Outcome::Decoded(result) } else { Outcome::Nothing(result) }
+    if filling.any { Attempted::Decoded(result) } else { Attempted::Nothing(result) }
 }
 
-fn by_library(shared: &Shared, part: &Part, block: &Block) -> Outcome {
+fn by_library(shared: &Shared, part: &Part, block: &Block) -> Attempted {
     let mut any = false;
     let mut out = |chunk| {
         any = true;
@@ -87,7 +87,7 @@ fn by_library(shared: &Shared, part: &Part, block: &Block) -> Outcome {
         block.stream(|piece| decoder.push(piece, &take, &mut out))?;
         decoder.finish_part(&take, &mut out)
     });
-    if any { Outcome::Decoded(result) } else { Outcome::Nothing(result) }
+    if any { Attempted::Decoded(result) } else { Attempted::Nothing(result) }
 }
 
 /// Data on their way into buffers.
