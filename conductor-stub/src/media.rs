@@ -36,7 +36,7 @@ use url::Url;
 use crate::files::{AllowedFolders, FileError};
 use crate::http;
 use checksum::{Checksum, ChecksumError, Digests};
-use shelf::{Hold, Origin, Record, Shelf, ShelfError};
+use shelf::{Lease, Origin, Record, Shelf, ShelfError};
 use source::{Source, SourceError};
 use transfer::{Order, Transfer, TransferError};
 
@@ -134,7 +134,7 @@ pub struct Medium {
     pub path: PathBuf,
     /// What was noted when it was made.
     pub notes: Value,
-    _hold: Option<Hold>,
+    _lease: Option<Lease>,
 }
 
 impl Medium {
@@ -150,7 +150,7 @@ impl Medium {
 
     /// A file of this host, which is not kept here.
     pub fn of_host(path: PathBuf) -> Self {
-        Self { path, notes: Value::Null, _hold: None }
+        Self { path, notes: Value::Null, _lease: None }
     }
 }
 
@@ -231,8 +231,8 @@ impl Media {
         let Making { origin, bytes, one_shot } = making;
         let (shelf, key, origin) = (Arc::clone(&self.shelf), format!("made {origin}"), Origin::Made(origin));
         let work = async move {
-            if let Some((record, hold)) = shelf.take(&origin) {
-                return Ok(medium(&shelf, record, hold));
+            if let Some((record, lease)) = shelf.take(&origin) {
+                return Ok(medium(&shelf, record, lease));
             }
             let work = tokio::task::spawn_blocking(move || {
                 shelf.make_room(bytes).map_err(MediaError::NoRoom)?;
@@ -243,11 +243,11 @@ impl Media {
                     MediaError::Made(reason)
                 })?;
                 let sha256 = digest(&part).map_err(|cause| ShelfError::new(&part, cause))?;
-                let (record, hold) = shelf.put(&origin, &sha256, |record| {
+                let (record, lease) = shelf.put(&origin, &sha256, |record| {
                     record.notes = notes;
                     record.one_shot = one_shot;
                 })?;
-                Ok(medium(&shelf, record, hold))
+                Ok(medium(&shelf, record, lease))
             });
             work.await.map_err(|error| MediaError::Aborted(error.to_string()))?
         };
@@ -286,8 +286,8 @@ impl Media {
     }
 }
 
-fn medium(shelf: &Shelf, record: Record, hold: Hold) -> Medium {
-    Medium { path: shelf.path(&record), notes: record.notes, _hold: Some(hold) }
+fn medium(shelf: &Shelf, record: Record, lease: Lease) -> Medium {
+    Medium { path: shelf.path(&record), notes: record.notes, _lease: Some(lease) }
 }
 
 async fn fetch(shelf: &Shelf, client: &Client, url: &Url, wanted: &Wanted) -> Result<Medium, MediaError> {
@@ -300,7 +300,7 @@ async fn fetch(shelf: &Shelf, client: &Client, url: &Url, wanted: &Wanted) -> Re
     let verified =
         |record: &Record| record.checksum.is_some() && record.checksum == checksum.as_ref().map(Checksum::to_string);
     let kept = match kept {
-        Some((record, hold)) if verified(&record) => return Ok(medium(shelf, record, hold)),
+        Some((record, lease)) if verified(&record) => return Ok(medium(shelf, record, lease)),
         other => other,
     };
     // One that is not known to be the right one is no reason to take another.
@@ -315,17 +315,17 @@ async fn fetch(shelf: &Shelf, client: &Client, url: &Url, wanted: &Wanted) -> Re
     let outcome = transfer::bring(client, order, &part, &|bytes| shelf.make_room(bytes), &mut |_, _| {}).await;
     match (outcome, kept) {
         (Ok(Transfer::New { version, sha256 }), _) => {
-            let (record, hold) = shelf.put(&origin, &sha256, |record| {
+            let (record, lease) = shelf.put(&origin, &sha256, |record| {
                 record.version = version;
                 record.checksum = checksum.as_ref().map(Checksum::to_string);
                 record.one_shot = wanted.one_shot;
             })?;
-            Ok(medium(shelf, record, hold))
+            Ok(medium(shelf, record, lease))
         }
-        (Ok(Transfer::Same), Some((record, hold))) => Ok(medium(shelf, record, hold)),
-        (Err(TransferError::Server { url, reason, may_pass: true }), Some((record, hold))) if known.is_some() => {
+        (Ok(Transfer::Same), Some((record, lease))) => Ok(medium(shelf, record, lease)),
+        (Err(TransferError::Server { url, reason, may_pass: true }), Some((record, lease))) if known.is_some() => {
             tracing::warn!(url, reason, "what is here already is used");
-            Ok(medium(shelf, record, hold))
+            Ok(medium(shelf, record, lease))
         }
         (Err(error), _) => {
             if checksum.is_none() {

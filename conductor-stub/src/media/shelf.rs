@@ -90,23 +90,23 @@ pub struct Record {
 
 /// As long as this is there, the file is.
 #[derive(Debug, Clone)]
-pub struct Hold(#[expect(dead_code, reason = "its end is what counts")] Arc<Held>);
+pub struct Lease(#[expect(dead_code, reason = "its end is what counts")] Arc<Leased>);
 
-type Holders = Arc<Mutex<HashMap<String, usize>>>;
+type Leases = Arc<Mutex<HashMap<String, usize>>>;
 
 #[derive(Debug)]
-struct Held {
+struct Leased {
     file: String,
-    holders: Holders,
+    leases: Leases,
 }
 
-impl Drop for Held {
+impl Drop for Leased {
     fn drop(&mut self) {
-        let mut holders = guard(&self.holders);
-        if let Some(count) = holders.get_mut(&self.file) {
+        let mut leases = guard(&self.leases);
+        if let Some(count) = leases.get_mut(&self.file) {
             *count -= 1;
             if *count == 0 {
-                holders.remove(&self.file);
+                leases.remove(&self.file);
             }
         }
     }
@@ -139,7 +139,7 @@ pub struct Shelf {
     folder: PathBuf,
     limit_bytes: u64,
     store: Arc<Store>,
-    holders: Holders,
+    leases: Leases,
 }
 
 impl Shelf {
@@ -157,7 +157,7 @@ impl Shelf {
                 gone(&path)?;
             }
         }
-        let shelf = Self { folder, limit_bytes, store, holders: Arc::default() };
+        let shelf = Self { folder, limit_bytes, store, leases: Arc::default() };
         shelf.tidy()?;
         Ok(shelf)
     }
@@ -178,10 +178,10 @@ impl Shelf {
     }
 
     /// The file of this origin, if it is here; it counts as used.
-    pub fn take(&self, origin: &Origin) -> Option<(Record, Hold)> {
+    pub fn take(&self, origin: &Origin) -> Option<(Record, Lease)> {
         let record = self.record(&self.folder.join(origin.key()).with_extension(RECORD))?;
         // First held, then looked at: it may be on its way out.
-        let hold = self.hold(&record);
+        let lease = self.lease(&record);
         let path = self.path(&record);
         let is_whole = path.metadata().is_ok_and(|metadata| metadata.len() == record.bytes);
         if !is_whole {
@@ -191,7 +191,7 @@ impl Shelf {
         if let Err(error) = used {
             tracing::warn!(file = %path.display(), %error, "noting that a file is used");
         }
-        Some((record, hold))
+        Some((record, lease))
     }
 
     /// What was put together for this origin is whole; `fill` says more of it.
@@ -203,7 +203,7 @@ impl Shelf {
         origin: &Origin,
         sha256: &[u8; 32],
         fill: impl FnOnce(&mut Record),
-    ) -> Result<(Record, Hold), ShelfError> {
+    ) -> Result<(Record, Lease), ShelfError> {
         let part = self.part(origin);
         let bytes = part.metadata().map_err(|cause| ShelfError::new(&part, cause))?.len();
         let sha256 = hex::encode(sha256);
@@ -219,7 +219,7 @@ impl Shelf {
             notes: Value::Null,
         };
         fill(&mut record);
-        let hold = self.hold(&record);
+        let lease = self.lease(&record);
         let path = self.path(&record);
         // The same bytes may be published: those stay.
         let outcome = match path.metadata().is_ok_and(|there| there.len() == bytes) {
@@ -234,7 +234,7 @@ impl Shelf {
             fs::rename(&new, &place)
         });
         write.map_err(|cause| ShelfError::new(&place, cause))?;
-        Ok((record, hold))
+        Ok((record, lease))
     }
 
     /// Makes room for a file of so many bytes.
@@ -282,7 +282,7 @@ impl Shelf {
     /// # Errors
     /// When the folder or the database cannot be read.
     pub fn entries(&self) -> Result<Vec<Entry>, ShelfError> {
-        let holders = guard(&self.holders);
+        let leases = guard(&self.leases);
         let published = self.published()?;
         let records = self.records()?;
         let entry = |(used, record): (SystemTime, Record)| Entry {
@@ -294,7 +294,7 @@ impl Shelf {
             since: record.since,
             used: used.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
             one_shot: record.one_shot,
-            in_use: holders.contains_key(&record.file) || published.contains(&self.path(&record)),
+            in_use: leases.contains_key(&record.file) || published.contains(&self.path(&record)),
             path: self.path(&record),
             sha256: record.sha256,
         };
@@ -303,10 +303,10 @@ impl Shelf {
 
     /// Removes what is to go anyway, and as much more of what is not in use as `missing` says at this many bytes.
     fn remove(&self, missing: impl Fn(u64) -> Result<u64, String>) -> Result<(), ShelfError> {
-        // Nobody takes hold of a file meanwhile.
-        let holders = guard(&self.holders);
+        // Nobody takes a lease on a file meanwhile.
+        let leases = guard(&self.leases);
         let published = self.published()?;
-        let in_use = |file: &str| holders.contains_key(file) || published.contains(&self.folder.join(file));
+        let in_use = |file: &str| leases.contains_key(file) || published.contains(&self.folder.join(file));
         let records = self.records()?;
         let mut used: u64 = records.iter().map(|(_, record)| record.bytes).sum();
         let mut kept = BTreeSet::new();
@@ -339,9 +339,9 @@ impl Shelf {
         Ok(self.store.published()?.into_iter().map(|published| published.path).collect())
     }
 
-    fn hold(&self, record: &Record) -> Hold {
-        *guard(&self.holders).entry(record.file.clone()).or_default() += 1;
-        Hold(Arc::new(Held { file: record.file.clone(), holders: Arc::clone(&self.holders) }))
+    fn lease(&self, record: &Record) -> Lease {
+        *guard(&self.leases).entry(record.file.clone()).or_default() += 1;
+        Lease(Arc::new(Leased { file: record.file.clone(), leases: Arc::clone(&self.leases) }))
     }
 
     /// By their last use, the longest ago first.
@@ -382,6 +382,6 @@ fn gone(path: &Path) -> Result<(), ShelfError> {
     }
 }
 
-fn guard(holders: &Mutex<HashMap<String, usize>>) -> MutexGuard<'_, HashMap<String, usize>> {
-    holders.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+fn guard(leases: &Mutex<HashMap<String, usize>>) -> MutexGuard<'_, HashMap<String, usize>> {
+    leases.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -4,7 +4,7 @@
 //! there stays in memory, and it reaches the disk only by [`Disk::commit`], which its caller reaches only with
 //! a verdict. Whoever drops a disk without that leaves it wiped at both ends.
 
-mod hold;
+mod held_back;
 mod manifest;
 mod target;
 mod writers;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ferric_hardware::units::Bytes;
 
-use self::hold::Hold;
+use self::held_back::HeldBack;
 use self::manifest::Manifest;
 pub(crate) use self::target::{BlockTarget, Target};
 pub(crate) use self::writers::Done;
@@ -27,7 +27,7 @@ const ZERO_PIECE: u64 = 128 << 20;
 /// A disk being written.
 pub(crate) struct Disk {
     target: Arc<dyn Target>,
-    hold: Hold,
+    held_back: HeldBack,
     writers: Writers,
     /// What was written between the ends, when it will be read back.
     manifest: Option<Manifest>,
@@ -51,10 +51,10 @@ pub(crate) struct Committed {
 impl Disk {
     /// Wipes both ends of the target and is ready for extents.
     pub(crate) fn begin(target: Arc<dyn Target>, read_back: bool) -> Result<Self, ImageError> {
-        let hold = Hold::new(target.size());
+        let held_back = HeldBack::new(target.size());
         let writers = Writers::start(&target, read_back);
         let manifest = read_back.then(Manifest::default);
-        let mut disk = Self { target, hold, writers, manifest, zeroes: None, open: true };
+        let mut disk = Self { target, held_back, writers, manifest, zeroes: None, open: true };
         // A disk that cannot even be wiped gets no second wipe on the way out.
         disk.wipe().inspect_err(|_| disk.open = false)?;
         Ok(disk)
@@ -70,7 +70,7 @@ impl Disk {
                 capacity: self.target.size(),
             });
         }
-        let Some(extent) = self.hold.keep(extent) else { return Ok(()) };
+        let Some(extent) = self.held_back.keep(extent) else { return Ok(()) };
         match (&mut self.zeroes, &extent.content) {
             (Some(run), Content::Zeroes) if run.end() == extent.at && run.len.0 < ZERO_PIECE => {
                 run.len = run.len + extent.len;
@@ -104,14 +104,14 @@ impl Disk {
 
     /// What will be at the beginning of the disk, up to the end of the image: not there yet.
     pub(crate) fn head(&self, image_end: Bytes) -> &[u8] {
-        self.hold.pieces(image_end)[0].1
+        self.held_back.pieces(image_end)[0].1
     }
 
     /// Writes the ends: from here on the disk can boot. To be called after [`Disk::flush`], with a verdict.
     /// A disk that is to be read back and differs is wiped again.
     pub(crate) fn commit(mut self, image_end: Bytes) -> Result<Committed, ImageError> {
         let started = Instant::now();
-        let [head, tail] = self.hold.pieces(image_end);
+        let [head, tail] = self.held_back.pieces(image_end);
         for (at, data) in [tail, head] {
             self.target.write(at, data).map_err(|e| self.failed("writing", at, e))?;
             if let Some(manifest) = &mut self.manifest {
@@ -122,7 +122,7 @@ impl Disk {
         let duration = started.elapsed();
         let read_back = self.manifest.map(|expected| self.read_back(expected, image_end)).transpose()?;
         self.open = false;
-        let written = self.hold.pieces(image_end).iter().map(|(_, data)| data.len() as u64).sum();
+        let written = self.held_back.pieces(image_end).iter().map(|(_, data)| data.len() as u64).sum();
         Ok(Committed { duration, written, read_back })
     }
 
@@ -148,7 +148,7 @@ impl Disk {
     /// Wipes what can be wiped, also when a part of it fails: a copy of the partition table is at the other end.
     fn wipe(&self) -> Result<(), ImageError> {
         let mut outcome = self.target.disarm().map_err(|e| self.failed("wiping the ends of", 0, e));
-        for range in self.hold.ranges() {
+        for range in self.held_back.ranges() {
             let zeroed = self.target.zero(range.start, range.end - range.start);
             outcome = outcome.and(zeroed.map_err(|e| self.failed("wiping", range.start, e)));
         }

@@ -10,14 +10,14 @@ const END: u64 = 1 << 20;
 
 /// Both ends of a disk, in memory until they may reach it.
 #[derive(Debug)]
-pub(crate) struct Hold {
+pub(crate) struct HeldBack {
     head: AlignedBuffer,
     tail: AlignedBuffer,
     tail_at: u64,
     size: u64,
 }
 
-impl Hold {
+impl HeldBack {
     /// The ends of a disk of `size`, all zero.
     pub(crate) fn new(size: Bytes) -> Self {
         let size = size.0;
@@ -95,19 +95,19 @@ mod tests {
 
     #[test]
     fn the_ends_are_kept_and_the_middle_passes() {
-        let mut hold = Hold::new(Bytes::mib(4));
-        let middle = hold.keep(data(0, 4 << 20)).unwrap();
+        let mut held_back = HeldBack::new(Bytes::mib(4));
+        let middle = held_back.keep(data(0, 4 << 20)).unwrap();
         assert_eq!((middle.at, middle.len), (Bytes::mib(1), Bytes::mib(2)));
-        let [(head_at, head), (tail_at, tail)] = hold.pieces(Bytes::mib(4));
+        let [(head_at, head), (tail_at, tail)] = held_back.pieces(Bytes::mib(4));
         assert_eq!((head_at, head), (0, &expected(0..1 << 20)[..]));
         assert_eq!((tail_at, tail), (3 << 20, &expected(3 << 20..4 << 20)[..]));
     }
 
     #[test]
     fn an_image_that_ends_early_leaves_the_tail_alone() {
-        let mut hold = Hold::new(Bytes::mib(64));
-        assert!(hold.keep(data(512, 1000)).is_none());
-        let [(_, head), (_, tail)] = hold.pieces(Bytes(1512));
+        let mut held_back = HeldBack::new(Bytes::mib(64));
+        assert!(held_back.keep(data(512, 1000)).is_none());
+        let [(_, head), (_, tail)] = held_back.pieces(Bytes(1512));
         assert_eq!(&head[512..], expected(512..1512));
         assert!(tail.is_empty());
     }
@@ -115,9 +115,9 @@ mod tests {
     #[test]
     fn tiny_and_odd_disks_are_held_back_whole() {
         for size in [4096_u64, 1 << 20, (1 << 20) + 512, (2 << 20) - 512] {
-            let mut hold = Hold::new(Bytes(size));
-            assert!(hold.keep(data(0, size as usize)).is_none(), "{size}");
-            let together: Vec<u8> = hold.pieces(Bytes(size)).iter().flat_map(|(_, data)| data.to_vec()).collect();
+            let mut held_back = HeldBack::new(Bytes(size));
+            assert!(held_back.keep(data(0, size as usize)).is_none(), "{size}");
+            let together: Vec<u8> = held_back.pieces(Bytes(size)).iter().flat_map(|(_, data)| data.to_vec()).collect();
             assert_eq!(together, expected(0..size), "{size}");
         }
     }
