@@ -2,140 +2,19 @@
 //! (`oslo_utils.imageutils.format_inspector`).
 
 mod foreign;
+mod format;
 mod mbr;
+mod refusal;
 pub mod table;
 mod vmdk;
 
-use std::fmt;
-
+pub use self::format::ImageFormat;
+pub use self::refusal::{Permitted, Refusal};
+use super::FormatChoice;
 use super::qcow2::header::Header;
-use super::{FormatChoice, ImageError};
 
 /// Bytes from the start within which every sign of a format lies (the last is that of ISO 9660).
 pub const HEAD_BYTES: usize = 64 << 10;
-
-/// Fewer bytes than a sector are not recognised as qcow2.
-const QCOW2_MIN_BYTES: usize = 512;
-
-/// A format of images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImageFormat {
-    /// Nothing that is known: the disk itself.
-    Raw,
-    /// The disk itself, with a partition table in its first sector (also a plain MBR).
-    Gpt,
-    /// QEMU copy-on-write, version 2 and later.
-    Qcow2,
-    /// Microsoft virtual hard disk.
-    Vhd,
-    /// Microsoft virtual hard disk, version 2.
-    Vhdx,
-    /// VMware virtual disk.
-    Vmdk,
-    /// VirtualBox disk.
-    Vdi,
-    /// QEMU enhanced disk.
-    Qed,
-    /// ISO 9660 or UDF.
-    Iso,
-    /// An encrypted disk.
-    Luks,
-}
-
-impl ImageFormat {
-    /// The name, as in `disk_format`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Gpt => "gpt",
-            Self::Qcow2 => "qcow2",
-            Self::Vhd => "vhd",
-            Self::Vhdx => "vhdx",
-            Self::Vmdk => "vmdk",
-            Self::Vdi => "vdi",
-            Self::Qed => "qed",
-            Self::Iso => "iso",
-            Self::Luks => "luks",
-        }
-    }
-
-    /// Every format of which `head` has the signs; [`Self::Raw`] is none of them.
-    fn matches(head: &[u8]) -> Vec<Self> {
-        let at = |offset: usize, sign: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(sign));
-        let iso = [b"CD001", b"NSR02", b"NSR03"].iter().any(|sign| at(0x8001, *sign));
-        let signs = [
-            (Self::Qcow2, at(0, b"QFI\xfb") && head.len() >= QCOW2_MIN_BYTES),
-            (Self::Vhd, at(0, b"conectix")),
-            (Self::Vhdx, at(0, b"vhdxfile")),
-            (Self::Vmdk, vmdk::matches(head)),
-            (Self::Vdi, at(0x40, &0xbeda_107f_u32.to_le_bytes())),
-            (Self::Qed, at(0, b"QED\0")),
-            (Self::Iso, iso),
-            (Self::Gpt, mbr::matches(head)),
-            (Self::Luks, at(0, b"LUKS\xba\xbe")),
-        ];
-        signs.into_iter().filter_map(|(format, has)| has.then_some(format)).collect()
-    }
-}
-
-impl fmt::Display for ImageFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Why an image is refused for what it is. The texts start as those of the Python agent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Two readers could see two different disks in it.
-    #[error("Security: Image matched multiple potential formats: {}", names(.0))]
-    Ambiguous(Vec<ImageFormat>),
-    /// It depends on something else, or is broken.
-    #[error("Security: Image failed safety check: {0}: {1}")]
-    Unsafe(ImageFormat, String),
-    /// Not a format that may be written.
-    #[error("Security: Detected image format was {0}, but only {1} are allowed")]
-    Forbidden(ImageFormat, Permitted),
-    /// It may be written, but nobody here knows how.
-    #[error(
-        "The image is of the format {0}, which is permitted, but this agent writes only {known}: it has to be converted",
-        known = names(&WRITABLE)
-    )]
-    Unsupported(ImageFormat),
-    /// Not what it was said to be.
-    #[error("Security: Expected format was {0}, but image was actually {1}")]
-    Unexpected(ImageFormat, ImageFormat),
-    /// No disk at all.
-    #[error("The image is no disk image: it is {0}")]
-    NoDisk(&'static str),
-}
-
-/// What we know how to write to a disk.
-const WRITABLE: [ImageFormat; 3] = [ImageFormat::Raw, ImageFormat::Gpt, ImageFormat::Qcow2];
-
-/// The names of the formats that may be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Permitted(pub Vec<String>);
-
-impl Default for Permitted {
-    /// What may be written unless somebody says otherwise.
-    fn default() -> Self {
-        Self(WRITABLE.iter().map(|format| format.name().to_string()).collect())
-    }
-}
-
-impl Permitted {
-    /// Whether it is among them.
-    pub fn has(&self, format: &str) -> bool {
-        self.0.iter().any(|name| name == format)
-    }
-}
-
-impl fmt::Display for Permitted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(", "))
-    }
-}
 
 /// What an image has to be.
 #[derive(Debug, Clone, Default)]
@@ -146,10 +25,6 @@ pub struct Expected {
     pub permitted: Permitted,
     /// Whether it is to be one file system, and no whole disk.
     pub is_partition: bool,
-}
-
-fn names(formats: &[ImageFormat]) -> String {
-    formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// The format of an image that starts with `head`: [`HEAD_BYTES`], or all of a smaller image.
@@ -221,12 +96,6 @@ pub fn judge(expected: &Expected, head: &[u8]) -> Result<ImageFormat, Refusal> {
 /// Whether `head` starts with a partition table that every reader understands alike.
 pub fn has_partitions(head: &[u8]) -> bool {
     mbr::matches(head) && mbr::check(head).is_ok()
-}
-
-impl From<Refusal> for ImageError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Invalid(refusal.to_string())
-    }
 }
 
 #[cfg(test)]
