@@ -14,6 +14,7 @@
 //! - [`error`]: why an image could not be written
 
 pub mod buffer;
+mod bzip2_block;
 pub mod checksum;
 mod decode;
 pub mod digest;
@@ -34,6 +35,8 @@ mod write;
 
 pub use crate::options::Retries;
 pub use buffer::{Chunk, Pool};
+#[cfg(fuzzing)]
+pub use bzip2_block::compare as compare_bzip2_block;
 #[cfg(fuzzing)]
 pub use decode::compare as compare_decoders;
 pub use digest::{Algorithm, Digest};

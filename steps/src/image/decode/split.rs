@@ -9,7 +9,6 @@ mod zstd;
 use std::ops::{Deref, Range};
 
 use self::bzip2::Bzip2;
-pub(super) use self::bzip2::{BLOCK_MARK, END_MARK};
 use self::fields::Fields;
 use self::xz::Xz;
 use self::zstd::Zstd;

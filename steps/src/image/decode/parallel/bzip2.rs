@@ -7,16 +7,13 @@
 //!
 //! Our own decoder is quick and knows what today's compressors write; where it gives up, the library has the last word.
 
-mod codes;
-mod text;
-
 use std::time::{Duration, Instant};
 
-use self::text::{Sum, Text};
 use super::block::Block;
 use super::shared::{Part, Shared};
 use crate::image::ImageError;
 use crate::image::buffer::Buffer;
+use crate::image::bzip2_block::{Sum, Text};
 use crate::image::decode::{Compression, Decoder, broken};
 
 /// What a worker uses again from part to part.

@@ -8,11 +8,8 @@
 //! give nothing, and who decodes them puts them together again. An end mark counts when a stream or nothing follows.
 
 use super::{Cut, Cuts, Input, Split};
+use crate::image::bzip2_block::{BLOCK_MARK, END_MARK};
 
-/// What a block begins with.
-pub(in crate::image::decode) const BLOCK_MARK: u64 = 0x3141_5926_5359;
-/// What a stream ends with.
-pub(in crate::image::decode) const END_MARK: u64 = 0x1772_4538_5090;
 const MARK_BITS: u32 = 48;
 const MARK: u64 = (1 << MARK_BITS) - 1;
 

@@ -1,8 +1,8 @@
 //! bzip2 files in whose blocks something looks like a mark. A block may list more Huffman tables to be used than it
 //! has symbols for; what is listed behind those has no meaning, and every short run of ones is a table's number.
 
-use super::split::{BLOCK_MARK, END_MARK};
 use super::*;
+use crate::image::bzip2_block::{BLOCK_MARK, END_MARK};
 
 fn bits(bytes: &[u8]) -> Vec<bool> {
     bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1)).collect()

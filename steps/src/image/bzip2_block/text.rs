@@ -6,7 +6,7 @@ use std::ops::Range;
 use crc32fast::Hasher;
 
 use super::codes::{Bits, Codes, MAX_CODE};
-use crate::image::decode::split::{BLOCK_MARK, END_MARK};
+use super::{BLOCK_MARK, END_MARK};
 
 /// A block begins with the sum of its data.
 const SUM_BITS: usize = 32;
@@ -24,7 +24,7 @@ const STEPS: usize = 64;
 
 /// The text of a block; its memory is used again from block to block.
 #[derive(Default)]
-pub(super) struct Text {
+pub(crate) struct Text {
     selectors: Vec<u8>,
     codes: Vec<Codes>,
     /// A byte and the place of the next one, for each place.
@@ -55,7 +55,7 @@ struct Lane {
 impl Text {
     /// Reads the block that begins `skip_bits` into `bytes`, behind its mark, of at most `max` bytes of text; nothing
     /// when it is not whole, does not end with another mark, or is not as today's compressors make it.
-    pub(super) fn read(&mut self, bytes: &[u8], skip_bits: u32, max: usize) -> Option<()> {
+    pub(crate) fn read(&mut self, bytes: &[u8], skip_bits: u32, max: usize) -> Option<()> {
         let mut bits = Bits { bytes, at: skip_bits as usize + SUM_BITS };
         // Set by no compressor since 1997.
         let is_randomised = bits.take(1) != 0;
@@ -232,7 +232,7 @@ impl Text {
     }
 
     /// The data of the block: in its text, a number follows every four equal bytes, of how often they go on.
-    pub(super) fn data<E>(&self, mut put: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn data<E>(&self, mut put: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let (mut last, mut run) = (0, 0);
         for piece in self.pieces() {
             let mut from = 0;
@@ -286,10 +286,10 @@ fn bytes_used(bits: &mut Bits<'_>) -> ([u8; 256], usize) {
 
 /// The sum of data: CRC-32 that takes the bits of every byte from the highest on.
 #[derive(Default)]
-pub(super) struct Sum(Hasher);
+pub(crate) struct Sum(Hasher);
 
 impl Sum {
-    pub(super) fn update(&mut self, data: &[u8]) {
+    pub(crate) fn update(&mut self, data: &[u8]) {
         let mut reversed = [0; 4096];
         for piece in data.chunks(reversed.len()) {
             reversed.iter_mut().zip(piece).for_each(|(to, from)| *to = from.reverse_bits());
@@ -297,7 +297,7 @@ impl Sum {
         }
     }
 
-    pub(super) fn value(&self) -> u32 {
+    pub(crate) fn value(&self) -> u32 {
         self.0.clone().finalize().reverse_bits()
     }
 }
