@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A closed set of names on the wire: an enum, its spelling both ways, and its JSON.
+/// A closed set of names on the wire: an enum, its spelling both ways, and its JSON. With strum each spelling would stand
+/// twice, for it and for serde.
 macro_rules! names {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$meta])*

@@ -53,7 +53,8 @@ impl Algorithm {
         Self::Sha3_512,
     ];
 
-    /// The name as in `os_hash_algo`: `sha256`, `sha3_512`.
+    /// The name as in `os_hash_algo`: `sha256`, `sha3_512`. Spelt out: with strum it would hang on how that
+    /// splits `Sha3_224`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Md5 => "md5",
