@@ -160,9 +160,10 @@ async fn write(
         login: found.login,
         ..WriteRequest::new(found.locations, device, verify)
     };
-    let summary = image::write(request, progress, cancel).await.map_err(failed)?;
+    let mut summary = image::write(request, progress, cancel).await.map_err(failed)?;
     let finished = tokio::task::spawn_blocking(move || adopt(&Machine::host(), &disk, |_| Ok(()))).await?;
-    finished.map_err(|error| anyhow!(error.chain()).context(what))?;
+    let adopted = finished.map_err(|error| anyhow!(error.chain()).context(what))?;
+    summary.notes.extend(adopted.note.map(str::to_string));
     Ok(summary)
 }
 

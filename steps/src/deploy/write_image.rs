@@ -3,9 +3,10 @@
 use ferric_hardware::block::EligibleDevice;
 use serde_json::{Value, json};
 
+use super::adopt::{Adopted, adopt};
 use super::configdrive::{self, ConfigDrive, Drive};
 use super::image_info::ImageInfo;
-use super::{adopt, expected_digest, partition_image, root_device};
+use super::{expected_digest, partition_image, root_device};
 use crate::arguments::{Arguments, FromArguments, Parameter, value};
 use crate::http::document::RetryContext;
 use crate::image::inspect::Permitted;
@@ -75,15 +76,18 @@ pub async fn write_image(step: &Step, WriteImage { info, config_drive }: WriteIm
     request.login = found.login;
     request.buffer_budget = step.site.options.image.buffer_budget;
     request.retries = step.site.options.download.retries.clone();
-    let summary = image::write(request, &step.progress, &step.cancel)
+    let mut summary = image::write(request, &step.progress, &step.cancel)
         .await
         .map_err(|error| in_words(error, &info, &device.name))?;
     let disk = device.clone();
     let finished = step.blocking(move |step| match plan {
-        Some(plan) => plan.finish(step, &disk, drive.as_ref()),
-        None => finish(step, &disk, drive.as_ref()).map(|disk_id| json!({ "root uuid": disk_id })),
+        Some(plan) => plan.finish(step, &disk, drive.as_ref()).map(|uuids| (uuids, None)),
+        None => {
+            finish(step, &disk, drive.as_ref()).map(|adopted| (json!({ "root uuid": adopted.disk_id }), adopted.note))
+        }
     });
-    let uuids = finished.await?;
+    let (uuids, note) = finished.await?;
+    summary.notes.extend(note.map(str::to_string));
     let message = message(&info, &device, &uuids);
     step.memory.set_partition_uuids(uuids);
     Ok(json!({ "result": format!("prepare_image: {message}"), "summary": summary }))
@@ -100,10 +104,10 @@ fn message(info: &ImageInfo, device: &EligibleDevice, uuids: &Value) -> String {
     }
 }
 
-/// What follows the last byte of the image: partition table, config drive, the kernel's view. Returns the disk
-/// identifier. When it fails, the image is taken off the disk again.
-pub(super) fn finish(step: &Step, device: &EligibleDevice, drive: Option<&Drive>) -> Result<String, StepError> {
-    adopt::adopt(&step.site.machine, device, |disk| {
+/// What follows the last byte of the image: partition table, config drive, the kernel's view. When it fails, the image is
+/// taken off the disk again.
+pub(super) fn finish(step: &Step, device: &EligibleDevice, drive: Option<&Drive>) -> Result<Adopted, StepError> {
+    adopt(&step.site.machine, device, |disk| {
         let Some(drive) = drive else { return Ok(()) };
         step.progress.activity(format!("writing the config drive to {}", device.name));
         configdrive::place(disk, drive, step.node_uuid()).map(drop)

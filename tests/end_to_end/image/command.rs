@@ -1,13 +1,17 @@
 //! `ferric-agent write-image` as a user meets it.
 
+use std::os::unix::fs::FileExt;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use ferric_tests::fault_server::{Behaviour, Fault, FaultServer};
 use ferric_tests::image::{Packing, State, bootable, state, used_disk};
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::process::program;
+use ferric_tests::terminal::Terminal;
 
 const IMAGE_BYTES: usize = 5 << 20;
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn sha256(bytes: &[u8]) -> String {
     ferric_steps::image::Digest::of(ferric_steps::image::Algorithm::Sha256, bytes).to_string()
@@ -62,6 +66,8 @@ fn the_disk_is_finished_as_by_the_step() {
     let verdict = Command::new("sgdisk").arg("-v").arg(disk.path()).output().unwrap();
     let verdict = String::from_utf8_lossy(&verdict.stdout).into_owned();
     assert!(verdict.contains("No problems found"), "the backup table is not at the end: {verdict}");
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["notes"], serde_json::json!([]), "a larger disk is nothing to note");
     // What has neither partitions nor a file system boots nothing and is taken off again.
     std::fs::write(&text, vec![0xa5; 1 << 20]).unwrap();
     let output = write_image(&disk, &["--url", text.to_str().unwrap(), "--no-checksum"]);
@@ -69,6 +75,40 @@ fn the_disk_is_finished_as_by_the_step() {
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(message.contains("Unable to find a valid partition table"), "{message}");
     assert_eq!(state(&disk, &image).unwrap(), State::Wiped);
+}
+
+/// A GPT without its backup is mended, on a disk of just its size as on a larger one, and that is said.
+#[test]
+fn a_backup_table_that_is_made_anew_leaves_a_note() {
+    const NOTE: &str = "only one intact copy of its partition table";
+    let directory = tempfile::tempdir().unwrap();
+    let table = directory.path().join("gpt");
+    std::fs::write(&table, vec![0; IMAGE_BYTES]).unwrap();
+    let made = Command::new("sgdisk").args(["-n", "1:2048:0"]).arg(&table).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let file = std::fs::File::options().write(true).open(&table).unwrap();
+    file.write_all_at(&[0; 512], IMAGE_BYTES as u64 - 512).unwrap();
+    for size in [IMAGE_BYTES as u64, 16 << 20] {
+        let disk = used_disk(size).unwrap();
+        let output = write_image(&disk, &["--url", table.to_str().unwrap(), "--no-checksum"]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(summary["notes"][0].as_str().unwrap().contains(NOTE), "{size}: {summary}");
+        let verdict = Command::new("sgdisk").arg("-v").arg(disk.path()).output().unwrap();
+        let verdict = String::from_utf8_lossy(&verdict.stdout).into_owned();
+        assert!(verdict.contains("No problems found"), "{size}: {verdict}");
+        // The same for people.
+        let agent = program("ferric-agent");
+        let (agent, device) = (agent.to_str().unwrap(), disk.path().to_str().unwrap());
+        let arguments = ["write-image", "--no-checksum", "--progress", "none", "--url", table.to_str().unwrap()];
+        let shell = ["sh", "-c", "exec \"$0\" \"$@\" </dev/null", agent];
+        let devices = ["--allow-device", device, "--device", device];
+        let command: Vec<String> =
+            [&shell[..], &arguments, &devices].concat().into_iter().map(str::to_string).collect();
+        let screens = Terminal::start(200, &[], &command).unwrap().watch(LIMIT).unwrap();
+        let last = screens.last().unwrap();
+        assert!(last.lines.iter().any(|line| line.contains(NOTE)), "{size}: {last:?}");
+    }
 }
 
 #[test]
