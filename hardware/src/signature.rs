@@ -1,5 +1,7 @@
 //! File system, RAID, LVM, LUKS and swap signatures, as libblkid knows them: probed, and wiped one by one.
 
+use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd;
 
 use libblkid_rs::{BlkidErr, BlkidProbe, BlkidProbeRet, BlkidSafeprobeRet, BlkidSublks, BlkidSublksFlags};
@@ -85,6 +87,29 @@ pub fn label(device: &OpenDevice, start: Bytes, size: Bytes) -> Result<Option<St
 /// When the device cannot be read.
 pub fn uuid(device: &OpenDevice, start: Bytes, size: Bytes) -> Result<Option<String>, DeviceError> {
     value(device, start, size, BlkidSublks::Uuid, "UUID")
+}
+
+/// The kind of the file system on a device, as the kernel calls it; nothing when there is none, or signs of several.
+///
+/// # Errors
+/// When the device cannot be read.
+pub fn file_system(device: &File) -> io::Result<Option<String>> {
+    let probed = || {
+        let mut probe = BlkidProbe::new()?;
+        probe.set_device(device.as_raw_fd(), 0, 0)?;
+        probe.enable_superblocks(true)?;
+        probe.set_superblock_flags(BlkidSublksFlags::new(vec![BlkidSublks::Type, BlkidSublks::Usage]))?;
+        match probe.do_safeprobe()? {
+            BlkidSafeprobeRet::Success => {
+                let is_mountable = probe.lookup_value("USAGE")? == "filesystem";
+                Ok(Some(probe.lookup_value("TYPE")?).filter(|_| is_mountable))
+            }
+            _ => Ok(None),
+        }
+    };
+    let kind = probed().map_err(|error: BlkidErr| io::Error::other(error))?;
+    // The kernel's driver has another name.
+    Ok(kind.map(|kind| if kind == "ntfs" { "ntfs3".to_string() } else { kind }))
 }
 
 fn value(

@@ -1,7 +1,8 @@
 //! What keeps a disk from being touched: mounts of all sorts, swap, holders, and the skip list.
 
 use super::tree::{Tree, eligible, reason};
-use serde_json::json;
+use ferric_hardware::block::{DevicePolicy, volumes_on};
+use serde_json::{Value, json};
 
 fn three_disks() -> Tree {
     Tree::new().disk("sda", "8:0", "pci0/a1").disk("sdb", "8:16", "pci0/a2").disk("sdc", "8:32", "pci0/a3")
@@ -156,4 +157,34 @@ fn idle_volumes_of_a_former_system_may_be_looked_beneath() {
     assert_eq!(eligible(&mounted.list_beneath_leftovers(json!([]))), ["sdc"]);
     let of_a_program = volumes("", "mine-abc");
     assert_eq!(eligible(&of_a_program.list_beneath_leftovers(json!([]))), ["sdc"]);
+}
+
+#[test]
+fn volumes_are_offered_when_everything_below_them_may_be_touched() {
+    let volumes = |mounts: &str| {
+        three_disks()
+            .file("proc/1/mountinfo", format!("1 1 0:2 / / rw - rootfs rootfs rw\n{mounts}"))
+            .partition("sdc", "sdc1", "8:33")
+            .mapping("dm-0", "253:0", "LVM-abc", "vg-one", &["sdc1"])
+            .mapping("dm-1", "253:1", "LVM-def", "vg-two", &["sda", "sdb"])
+            .mapping("dm-2", "253:2", "mine-abc", "mine", &["sdb"])
+    };
+    let offered = |tree: &Tree, skip: Value, but: &str| -> Vec<String> {
+        let mut listing = tree.list_beneath_leftovers(skip.clone());
+        listing.eligible.retain(|device| device.name != but);
+        let policy = DevicePolicy { allowed: None, skip: skip.as_array().unwrap().clone() };
+        volumes_on(&tree.machine(), &policy, &listing.eligible).iter().map(|volume| volume.name.clone()).collect()
+    };
+    let idle = volumes("");
+    // What no program of a distribution made is held for good, and so is its disk.
+    assert_eq!(offered(&idle, json!([]), ""), ["/dev/dm-0"]);
+    let idle = three_disks()
+        .partition("sdc", "sdc1", "8:33")
+        .mapping("dm-0", "253:0", "LVM-abc", "vg-one", &["sdc1"])
+        .mapping("dm-1", "253:1", "LVM-def", "vg-two", &["sda", "sdb"]);
+    assert_eq!(offered(&idle, json!([]), ""), ["/dev/dm-0", "/dev/dm-1"]);
+    // One of two disks is to be left alone: by the skip list, or by whoever asks.
+    assert_eq!(offered(&idle, json!([{"name": "/dev/sdb"}]), ""), ["/dev/dm-0"]);
+    assert_eq!(offered(&idle, json!([]), "/dev/sdb"), ["/dev/dm-0"]);
+    assert_eq!(offered(&volumes("2 1 253:0 / /data rw - ext4 /dev/dm-0 rw"), json!([]), ""), [""; 0]);
 }

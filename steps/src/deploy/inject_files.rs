@@ -3,9 +3,11 @@
 mod wanted;
 
 use std::error::Error;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use ferric_hardware::block::{self, EligibleDevice};
 use ferric_hardware::partitions;
+use nix::sys::stat::makedev;
 use serde_json::Value;
 
 use super::mounted::Mounted;
@@ -97,8 +99,9 @@ fn mount(step: &Step, file: &Wanted) -> Result<Mounted, StepError> {
             Mounted::new(step, &name).map_err(|error| failed(file, error))
         }
         Place::Device(path) => {
-            let name = eligible_name(step, path)
-                .ok_or_else(|| not_found(format!("{path} is no partition of a device that may be written to")))?;
+            let name = eligible_name(step, path).ok_or_else(|| {
+                not_found(format!("{path} is neither partition nor volume of a device that may be written to"))
+            })?;
             Mounted::new(step, &name).map_err(|error| failed(file, error))
         }
         Place::Anywhere(directory) => {
@@ -120,14 +123,18 @@ fn partition_names(step: &Step, device: &EligibleDevice) -> Vec<(u32, String)> {
     partitions.map(|partition| (partition.number, partition.name)).collect()
 }
 
-/// The kernel's name of a device or partition, when it may be written to.
+/// The kernel's name of a device, partition or volume, when it may be written to.
 fn eligible_name(step: &Step, path: &str) -> Option<String> {
-    let real = std::fs::canonicalize(step.site.machine.path(path)).ok()?;
-    let mut listing = block::list(&step.site.machine, &step.device_policy());
+    let (machine, policy) = (&step.site.machine, step.device_policy());
+    // By its number: the device mapper's names need be no links to the kernel's.
+    let meant = std::fs::metadata(machine.path(path)).ok().filter(|found| found.file_type().is_block_device())?.rdev();
+    let mut listing = block::list_beneath_leftovers(machine, &policy);
     raid::leave_protected(step, Spared::Kept, &mut listing).ok()?;
-    let names = listing.eligible.iter().flat_map(|device| {
-        let partitions = partition_names(step, device).into_iter().map(|(_, name)| name);
-        std::iter::once(device.name.clone()).chain(partitions)
+    let volumes = block::volumes_on(machine, &policy, &listing.eligible);
+    let devices = listing.eligible.iter().flat_map(|device| std::iter::once(device).chain(device.partitions()));
+    let found = devices.chain(&volumes).find(|device| {
+        let (major, minor) = device.number();
+        makedev(major.into(), minor.into()) == meant
     });
-    names.into_iter().find(|name| step.site.machine.path(name) == real)
+    found.map(|device| device.name.clone())
 }

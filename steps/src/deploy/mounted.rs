@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use ferric_hardware::signature;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, mkdirat};
@@ -16,7 +17,7 @@ use uuid::Uuid;
 
 use crate::step::Step;
 
-/// File systems that are tried, in the order of how likely they are.
+/// File systems that are tried where their signs are not clear, in the order of how likely they are.
 const FILE_SYSTEMS: [&str; 5] = ["ext4", "xfs", "vfat", "btrfs", "ext2"];
 /// Mode of new directories and files before theirs is set.
 const NEW_DIRECTORY: Mode = Mode::from_bits_truncate(0o755);
@@ -55,8 +56,11 @@ impl Mounted {
         let source = step.site.machine.path(device);
         let point = std::env::temp_dir().join(format!("ferric-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&point)?;
+        let seen = File::open(&source).and_then(|device| signature::file_system(&device));
+        let seen =
+            seen.inspect_err(|error| tracing::debug!(device, %error, "no file system was recognised")).ok().flatten();
         let mut result = Err(nix::errno::Errno::ENODEV);
-        for kind in FILE_SYSTEMS {
+        for kind in seen.as_deref().into_iter().chain(FILE_SYSTEMS) {
             result = mount(Some(&source), &point, Some(kind), flags, None::<&str>);
             // Another kind of file system, or one that this kernel does not know.
             if !matches!(result, Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENODEV)) {
