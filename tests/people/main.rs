@@ -3,6 +3,7 @@
 
 mod commands;
 mod install;
+mod proofs;
 mod sources;
 mod terminal;
 mod troubleshooting;
