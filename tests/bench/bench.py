@@ -23,7 +23,9 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 PEERS = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "ferric/peers"
 MIB = 1 << 20
 # Where a disk can be the slowest stage; where decoding is, one target tells all.
-ON_DISK = ("raw", "qcow2,")
+ON_DISK = ("raw,", "qcow2,")
+# What is done once more where there is but one core.
+ON_ONE_CORE = ("raw, sha256", "qcow2, sha256", "zstd, many frames, sha256", "raw over TLS, sha256")
 # Cases of minutes, whose outcomes lie far apart: one round, and none to warm up.
 LONG = ("xz, one block", "bzip2")
 
@@ -127,19 +129,40 @@ class Images:
         return self.digests[name, algorithm]
 
 
+def free_ports(count):
+    """Ports of loopback that nobody has, all different."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
 class Server:
-    """nginx on a free port of loopback."""
+    """nginx on free ports of loopback: as it comes, with TLS 1.3, and without ranges of bytes."""
 
     def __init__(self, folder):
         self.state = tempfile.TemporaryDirectory()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        config = pathlib.Path(self.state.name) / "nginx.conf"
+        self.port, self.tls_port, self.whole_port = free_ports(3)
+        state = pathlib.Path(self.state.name)
+        self.authority, key = state / "certificate.pem", state / "key.pem"
+        sh(f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+           f" -keyout {key} -out {self.authority}")
+        config = state / "nginx.conf"
         config.write_text(f"""
-            daemon off; worker_processes 1; pid {self.state.name}/pid; error_log stderr; user root;
+            daemon off; worker_processes 1; pid {state}/pid; error_log stderr; user root;
             events {{}}
-            http {{ access_log off; sendfile on; server {{ listen 127.0.0.1:{self.port}; root {folder}; }} }}
+            http {{
+                access_log off; sendfile on; root {folder};
+                server {{ listen 127.0.0.1:{self.port}; }}
+                server {{ listen 127.0.0.1:{self.whole_port}; max_ranges 0; }}
+                server {{
+                    listen 127.0.0.1:{self.tls_port} ssl; ssl_protocols TLSv1.3;
+                    ssl_certificate {self.authority}; ssl_certificate_key {key};
+                }}
+            }}
         """)
         self.process = subprocess.Popen(["nginx", "-p", self.state.name, "-e", "stderr", "-c", str(config)],
                                         stderr=subprocess.DEVNULL)
@@ -150,8 +173,12 @@ class Server:
             except OSError:
                 time.sleep(0.05)
 
-    def url(self, name):
-        return f"http://127.0.0.1:{self.port}/{name}"
+    def url(self, name, way="plain"):
+        return {
+            "plain": f"http://127.0.0.1:{self.port}/{name}",
+            "tls": f"https://127.0.0.1:{self.tls_port}/{name}",
+            "whole": f"http://127.0.0.1:{self.whole_port}/{name}",
+        }[way]
 
     def stop(self):
         self.process.terminate()
@@ -204,19 +231,19 @@ def contenders(images, server, disk, agent, folder):
     sync = f"blockdev --flushbufs {dev}"
     direct = f"dd of={dev} bs=1M oflag=direct iflag=fullblock conv=fsync status=none"
 
-    def ferric(name, algorithm):
-        return (f"{agent} write-image --allow-device {dev} --device {dev} --progress none --url {server.url(name)}"
-                f" --checksum {algorithm}:{images.digest(name, algorithm)}")
+    def ferric(name, algorithm, way="plain"):
+        return (f"{agent} write-image --allow-device {dev} --device {dev} --progress none --url {server.url(name, way)}"
+                f" --cafile {server.authority} --checksum {algorithm}:{images.digest(name, algorithm)}")
 
-    def ipa(name, algorithm, disk_format):
+    def ipa(name, algorithm, disk_format, way="plain"):
         python = PEERS / "venv/bin/python"
         if not python.exists():
             return None
         digest = images.digest(name, algorithm)
-        return (f"TMPDIR={folder} {box(dev)} {python} {REPOSITORY}/tests/bench/ipa.py {server.url(name)} {dev} {algorithm} {digest}"
-                f" {disk_format} && {sync}")
+        return (f"TMPDIR={folder} OS_DEFAULT__CAFILE={server.authority} {box(dev)} {python} {REPOSITORY}/tests/bench/ipa.py"
+                f" {server.url(name, way)} {dev} {algorithm} {digest} {disk_format} && {sync}")
 
-    def coreos(name):
+    def coreos(name, way="plain"):
         program = PEERS / "bin/coreos-installer"
         if not program.exists():
             return None
@@ -225,19 +252,23 @@ def contenders(images, server, disk, agent, folder):
         (shims / "udevadm").write_text("#!/bin/sh\nexit 0\n")
         (shims / "udevadm").chmod(0o755)
         inside = (f"mount -t tmpfs none /run && mkdir /run/udev && touch /run/udev/control &&"
-                  f" PATH={shims}:$PATH {program} install --insecure --image-url {server.url(name)} {dev}")
+                  f" SSL_CERT_FILE={server.authority} PATH={shims}:$PATH {program} install --insecure"
+                  f" --image-url {server.url(name, way)} {dev}")
         return f"unshare -m bash -c '{inside}'"
 
-    def download_convert(name):
+    def curl(name, way="plain"):
+        return f"curl -s --cacert {server.authority} {server.url(name, way)}"
+
+    def download_convert(name, way="plain"):
         spool = folder / "spool.qcow2"
-        return (f"curl -s -o {spool} {server.url(name)} && qemu-img convert -n -W -m 16 -t none -O raw {spool} {dev}"
+        return (f"{curl(name, way)} -o {spool} && qemu-img convert -n -W -m 16 -t none -O raw {spool} {dev}"
                 f" && {sync}; code=$?; rm -f {spool}; exit $code")
 
     def openssl(name, algorithm):
         return f"openssl dgst -{algorithm} {images.folder / name}"
 
-    def receive(name):
-        return f"curl -s -o /dev/null {server.url(name)}"
+    def receive(name, way="plain"):
+        return f"{curl(name, way)} -o /dev/null"
 
     write = f"dd if={raw} of={dev} bs=1M oflag=direct conv=fsync status=none"
     cases = {}
@@ -248,7 +279,7 @@ def contenders(images, server, disk, agent, folder):
             "limit: write": write,
             "ferric": ferric("image.raw", algorithm),
             "ironic-python-agent": ipa("image.raw", algorithm, "raw"),
-            "curl, openssl, dd": f"curl -s {server.url('image.raw')} | tee >(openssl dgst -{algorithm} >/dev/null) | {direct}",
+            "curl, openssl, dd": f"{curl('image.raw')} | tee >(openssl dgst -{algorithm} >/dev/null) | {direct}",
             "coreos-installer (no digest)": coreos("image.raw") if algorithm == "sha256" else None,
         })
     for name, decode, label in (
@@ -259,14 +290,14 @@ def contenders(images, server, disk, agent, folder):
         ("image.blocks.xz", "xz -T0 -dc", "xz, many blocks"),
         ("image.raw.bz2", "lbzip2 -dc", "bzip2"),
     ):
-        parallel = f"curl -s {server.url(name)} | pzstd -qdc | {direct}" if "frames" in name else None
+        parallel = f"{curl(name)} | pzstd -qdc | {direct}" if "frames" in name else None
         cases[f"{label}, sha256"] = (name, {
             "limit: receive": receive(name),
             "limit: hash": openssl(name, "sha256"),
             "limit: decode": f"{decode} {images.folder / name}",
             "limit: write": write,
             "ferric": ferric(name, "sha256"),
-            f"curl, {decode.split()[0]}, dd (no digest)": f"curl -s {server.url(name)} | {decode} | {direct}",
+            f"curl, {decode.split()[0]}, dd (no digest)": f"{curl(name)} | {decode} | {direct}",
             "curl, pzstd, dd (no digest)": parallel,
             # It does not know bzip2.
             "coreos-installer (no digest)": None if name.endswith("bz2") else coreos(name),
@@ -282,14 +313,33 @@ def contenders(images, server, disk, agent, folder):
             "ironic-python-agent": ipa(name, "sha256", "qcow2"),
             "curl -o, qemu-img (no digest)": download_convert(name),
         })
+    for way, label in (("tls", "over TLS"), ("whole", "without ranges")):
+        cases[f"raw {label}, sha256"] = ("image.raw", {
+            "limit: receive": receive("image.raw", way),
+            "limit: hash": openssl("image.raw", "sha256"),
+            "limit: write": write,
+            "ferric": ferric("image.raw", "sha256", way),
+            "ironic-python-agent": ipa("image.raw", "sha256", "raw", way),
+            "curl, openssl, dd": f"{curl('image.raw', way)} | tee >(openssl dgst -sha256 >/dev/null) | {direct}",
+            "coreos-installer (no digest)": coreos("image.raw", way),
+        })
+        # Its tables are at the end: without ranges they cannot be read first.
+        cases[f"qcow2 {label}, sha256"] = ("image.qcow2", {
+            "limit: receive": receive("image.qcow2", way),
+            "limit: hash": openssl("image.qcow2", "sha256"),
+            "limit: write": write,
+            "ferric": ferric("image.qcow2", "sha256", way),
+            "ironic-python-agent": ipa("image.qcow2", "sha256", "qcow2", way),
+            "curl -o, qemu-img (no digest)": download_convert("image.qcow2", way),
+        })
     return {case: (name, {who: c for who, c in commands.items() if c}) for case, (name, commands) in cases.items()}
 
 
-def run(images, server, disk, agent, rounds, only, folder):
-    """(case, who) -> measurements; everybody has a turn before anybody has a second."""
+def run(images, server, disk, agent, rounds, wanted, folder):
+    """(case, who) -> measurements of the cases that are wanted; everybody has a turn before anybody has a second."""
     results, absent = {}, {}
     cases = {case: x for case, x in contenders(images, server, disk, agent, folder).items()
-             if only in case and (disk.name == "memory" or case.startswith(ON_DISK))}
+             if wanted(case) and (disk.name == "memory" or case.startswith(ON_DISK))}
     size = images.size_mib * MIB
     for case, (name, commands) in cases.items():
         # The first round warms memory and proves that the disk is right.
@@ -356,8 +406,8 @@ def heading(arguments, load):
     return [
         "# Benchmarks", "",
         "Made by `make bench`; every run writes this file anew. The contenders take turns on the same image, server (nginx on",
-        "loopback) and disk; medians of the rounds after a first one that warms memory and is not counted. A run ends when the",
-        "data are durable. *L* is the larger of the slowest stage alone and the CPU seconds of all stages (server and kernel",
+        "loopback; over TLS 1.3, or without ranges of bytes, where that is said) and disk; medians of the rounds after a first one",
+        "that warms memory and is not counted. A run ends when the data are durable. *L* is the larger of the slowest stage alone and the CPU seconds of all stages (server and kernel",
         "included) divided by the cores: what a perfect pipeline could reach on this machine. *Ferric takes* is Ferric's wall",
         "time as a part of the other's. Ferric always checks the digest; who does not is marked. Before every turn all blocks of",
         "the target exist. Where decoding is the slowest stage, the target is in memory only; xz in one block and bzip2 have one",
@@ -388,6 +438,7 @@ def main():
     parser.add_argument("--size-mib", type=int, default=2048, help="size of the image (default 2048)")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds (default 3)")
     parser.add_argument("--quick", action="store_true", help="does everything work? 256 MiB, one round; the figures mean little")
+    parser.add_argument("--all-cores-only", action="store_true", help="not once more on one core")
     parser.add_argument("--only", default="", help="only cases whose name contains this")
     parser.add_argument("--memory", type=directory, default="/dev/shm", help="a folder in memory")
     parser.add_argument("--disk", type=pathlib.Path, default=pathlib.Path("/var/tmp"), help="a folder on a disk; 'none' for none")
@@ -402,21 +453,30 @@ def main():
     output = arguments.output or (folder / "quick.md" if arguments.quick else REPOSITORY / "docs/benchmarks.md")
     images = Images(folder, arguments.size_mib)
     lines, raw = heading(arguments, load), {}
-    server = Server(folder)
-    try:
-        targets = [("memory", arguments.memory, False)]
-        if str(arguments.disk) != "none":
-            targets.append(("disk", arguments.disk, True))
-        for name, parent, direct in targets:
-            disk = Disk(name, parent, arguments.size_mib + 64, direct)
+    cores = sorted(os.sched_getaffinity(0))
+    targets = [("memory", arguments.memory, False, cores)]
+    if str(arguments.disk) != "none":
+        targets.append(("disk", arguments.disk, True, cores))
+    if len(cores) > 1 and not arguments.all_cores_only:
+        targets.append(("memory", arguments.memory, False, cores[:1]))
+    for name, parent, direct, used in targets:
+        # What is started from here on, the server too, has these; threads of the kernel go where they like.
+        os.sched_setaffinity(0, used)
+        is_part = len(used) < len(cores)
+        title = f"{name}, everybody on one core" if is_part else name
+        disk = Disk(name, parent, arguments.size_mib + 64, direct)
+        try:
+            server = Server(folder)
             try:
-                results = run(images, server, disk, arguments.agent, arguments.rounds, arguments.only, folder)
+                results = run(images, server, disk, arguments.agent, arguments.rounds,
+                              lambda case: arguments.only in case and (not is_part or case in ON_ONE_CORE), folder)
             finally:
-                disk.stop()
-            lines += [f"## Target: loop device over a preallocated file, {name}", ""] + table(results, os.cpu_count())
-            raw[name] = {f"{case} / {who}": runs for (case, who), runs in results.items()}
-    finally:
-        server.stop()
+                server.stop()
+        finally:
+            disk.stop()
+        lines += [f"## Target: loop device over a preallocated file, {title}", ""] + table(results, len(used))
+        raw[title] = {f"{case} / {who}": runs for (case, who), runs in results.items()}
+    os.sched_setaffinity(0, cores)
     output.parent.mkdir(exist_ok=True)
     output.write_text("\n".join(lines) + other_sections(output))
     (folder / "measurements.json").write_text(json.dumps(raw, indent=1))
