@@ -39,6 +39,14 @@ pub enum HttpError {
         /// What was asked.
         url: String,
     },
+    /// Nothing came for too long.
+    #[error("URL: {url}; Error: nothing came for {} s", limit.as_secs())]
+    Silent {
+        /// What was asked.
+        url: String,
+        /// How long it may be silent.
+        limit: Duration,
+    },
     /// An exchange took longer than it may.
     #[error("URL: {url}; Error: not complete after {} s", limit.as_secs())]
     TooSlow {
@@ -119,7 +127,7 @@ impl HttpError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Exchange { source, .. } => !source.is_builder() && !is_lasting(source),
-            Self::TooSlow { .. } | Self::EndedEarly { .. } => true,
+            Self::Silent { .. } | Self::TooSlow { .. } | Self::EndedEarly { .. } => true,
             Self::Status { status, .. } => is_passing_status(*status),
             _ => false,
         }
@@ -144,7 +152,9 @@ impl HttpError {
     /// In a few words, for somebody who is watching: `connection refused`.
     pub fn brief(&self) -> String {
         match self {
+            // Of connecting.
             Self::Exchange { source, .. } if source.is_timeout() => "no answer in time".to_string(),
+            Self::Silent { .. } => "no answer in time".to_string(),
             Self::Exchange { source, .. } => innermost(source).to_ascii_lowercase(),
             Self::TooSlow { .. } => "too slow".to_string(),
             Self::EndedEarly { .. } => "the body ended early".to_string(),

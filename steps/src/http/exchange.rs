@@ -83,8 +83,8 @@ impl Exchange {
     pub(super) fn new(options: &HttpOptions, timeout: Duration) -> Result<Self, HttpError> {
         let client = Client::builder()
             .user_agent(concat!("ferric/", env!("CARGO_PKG_VERSION")))
+            // Silences are limited where bytes are waited for: reqwest's own limit goes on while nobody reads.
             .connect_timeout(timeout)
-            .read_timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .tls_backend_preconfigured(tls::client_config(&options.tls)?);
@@ -114,7 +114,8 @@ impl Exchange {
             }
             let failed =
                 |source: reqwest::Error| HttpError::Exchange { url: asked.clone(), source: source.without_url() };
-            let response = builder.send().await.map_err(failed)?;
+            let silent = |_| HttpError::Silent { url: asked.clone(), limit: self.timeout };
+            let response = tokio::time::timeout(self.timeout, builder.send()).await.map_err(silent)?.map_err(failed)?;
             keep_cookies(&mut cookies, response.headers(), &url);
             let status = response.status();
             let Some(location) = response.headers().get(LOCATION).filter(|_| follows(status)) else {
@@ -260,12 +261,13 @@ impl Answer {
         coding::of(self.headers()).map_err(|coding| HttpError::Coded { url: self.asked.clone(), coding })
     }
 
-    /// The next bytes of the body, as coded; nothing at its end.
+    /// The next bytes of the body, as coded; nothing at its end. How long ago somebody asked last does not matter.
     ///
     /// # Errors
     /// When the connection breaks, or nothing comes for too long.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
-        let chunk = self.response.chunk().await;
+        let chunk = tokio::time::timeout(self.timeout, self.response.chunk()).await;
+        let chunk = chunk.map_err(|_| HttpError::Silent { url: self.asked.clone(), limit: self.timeout })?;
         chunk.map_err(|source| HttpError::Exchange { url: self.asked.clone(), source: source.without_url() })
     }
 
@@ -278,14 +280,12 @@ impl Answer {
         let deadline = Instant::now() + limit.time.max(self.timeout);
         let mut body = Vec::new();
         loop {
-            let url = || self.asked.clone();
-            let next = tokio::time::timeout_at(deadline.into(), self.response.chunk()).await;
-            let next = next.map_err(|_| HttpError::TooSlow { url: url(), limit: limit.time.max(self.timeout) })?;
-            let next = next.map_err(|source| HttpError::Exchange { url: url(), source: source.without_url() })?;
-            let Some(chunk) = next else { break };
+            let next = tokio::time::timeout_at(deadline.into(), self.chunk()).await;
+            let too_slow = |_| HttpError::TooSlow { url: self.asked.clone(), limit: limit.time.max(self.timeout) };
+            let Some(chunk) = next.map_err(too_slow)?? else { break };
             body.extend_from_slice(&chunk);
             if body.len() > limit.bytes {
-                return Err(HttpError::TooLong { url: url(), limit_bytes: limit.bytes });
+                return Err(HttpError::TooLong { url: self.asked, limit_bytes: limit.bytes });
             }
         }
         let Some(coding) = coding else { return Ok(body) };

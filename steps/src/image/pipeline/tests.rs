@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ferric_hardware::units::{BlockSize, Bytes};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use crate::image::source::{Source, Terms};
 use crate::image::{Algorithm, Digest, ImageError, Location, Verify};
 use crate::options::Retries;
 use crate::progress::Progress;
+use crate::testing::server::{Server, answer};
 
 const DISK_BYTES: u64 = 5 << 20;
 const END: u64 = 1 << 20;
@@ -127,6 +129,35 @@ fn image() -> Vec<u8> {
     image
 }
 
+/// A disk that takes a while for every write between its ends.
+struct Slow(Arc<Memory>, Duration);
+impl Target for Slow {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn size(&self) -> Bytes {
+        self.0.size()
+    }
+    fn block(&self) -> BlockSize {
+        self.0.block()
+    }
+    fn write(&self, at: u64, data: &[u8]) -> std::io::Result<()> {
+        if !touches_an_end(&Call::Write(at, data.len() as u64)) {
+            std::thread::sleep(self.1);
+        }
+        self.0.write(at, data)
+    }
+    fn zero(&self, at: u64, len: u64) -> std::io::Result<()> {
+        self.0.zero(at, len)
+    }
+    fn read(&self, at: u64, into: &mut [u8]) -> std::io::Result<()> {
+        self.0.read(at, into)
+    }
+    fn sync(&self) -> std::io::Result<()> {
+        self.0.sync()
+    }
+}
+
 /// Writes `image` from a file to `target`; the expected digest is that of `promised`.
 fn write(
     target: &Arc<impl Target + 'static>,
@@ -136,6 +167,16 @@ fn write(
 ) -> Result<super::Written, ImageError> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(image).unwrap();
+    write_from(Location::File(file.path().into()), Retries::default(), target, promised, read_back)
+}
+
+fn write_from(
+    location: Location,
+    retries: Retries,
+    target: &Arc<impl Target + 'static>,
+    promised: &[u8],
+    read_back: bool,
+) -> Result<super::Outcome, ImageError> {
     let target = Arc::clone(target);
     let plan = Plan {
         verify: Verify::Digest(Digest::of(Algorithm::Sha256, promised)),
@@ -145,18 +186,19 @@ fn write(
         read_back,
         open: Box::new(move || Ok(Arc::clone(&target) as Arc<dyn Target>)),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let cancel = CancellationToken::new();
-    let locations = [Location::File(file.path().into())];
+    let locations = [location];
     let terms = Terms {
         http: HttpOptions::default(),
         login: None,
-        retries: Retries::default(),
+        retries,
         algorithm: Some(Algorithm::Sha256),
         progress: Progress::default(),
         cancel: cancel.clone(),
     };
     let open = || runtime.block_on(Source::open(&locations, &terms));
+    let _inside = runtime.enter();
     run(&plan, open().unwrap(), &open, &Progress::default(), &cancel, runtime.handle())
 }
 
@@ -184,6 +226,19 @@ fn the_ends_are_wiped_durably_first_and_written_last_over_durable_data() {
     assert_eq!(middle[commit - 1], Call::Sync, "the data are durable: {calls:?}");
     assert!(middle[commit..].iter().all(touches_an_end), "{calls:?}");
     assert!(middle.iter().any(|call| matches!(call, Call::Zero(at, _) if *at >= END)), "zeroes are not written");
+}
+
+#[test]
+fn a_server_is_not_silent_while_the_disk_keeps_us_from_reading() {
+    let image = "fresh\0bytes\0".repeat((DISK_BYTES / 12) as usize);
+    let server = Server::start(vec![answer("200 OK", "", &image)]);
+    // Several writes at a time: reading waits for the first of them, and the server's answer is not read to its end yet.
+    let (silence, pause) = (Duration::from_secs(1), Duration::from_millis(1500));
+    let disk = Arc::new(Slow(Memory::new(None), pause));
+    let retries = Retries { count: 0, timeout: silence, ..Retries::default() };
+    let outcome = write_from(Location::Http(server.url("/image")), retries, &disk, image.as_bytes(), false).unwrap();
+    assert_eq!(outcome.received.resumes, 0, "{:?}", outcome.received.notes);
+    assert!(disk.0.content().starts_with(image.as_bytes()));
 }
 
 #[test]
