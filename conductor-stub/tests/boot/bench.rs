@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::efi::efi_program;
+use crate::eventually::eventually;
 
 pub(crate) const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
 pub(crate) const MAC: &str = "52:54:00:aa:bb:01";
@@ -112,13 +113,11 @@ impl Bench {
 
     /// What firmware was told to fetch at the last start.
     pub(crate) async fn boot_url(&self) -> String {
-        loop {
+        let url = eventually("the machine boots", async || {
             let log = std::fs::read_to_string(self.folder.path().join("machine.log")).unwrap_or_default();
-            if let Some(url) = log.lines().rev().find_map(|line| line.strip_prefix("booted ")) {
-                return url.to_owned();
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            log.lines().rev().find_map(|line| line.strip_prefix("booted ")).map(str::to_owned)
+        });
+        url.await
     }
 
     /// The names of what is published for the node.

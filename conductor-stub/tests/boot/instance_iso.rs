@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, MAC, UUID};
 use crate::efi;
+use crate::eventually::eventually;
 use crate::live_iso::live_iso;
 use crate::stock::{extracted, said, stock_iso};
 
@@ -159,18 +160,23 @@ async fn an_iso_that_cannot_be_had_leaves_nothing_behind() {
     }
 }
 
+/// Waits until the machine is on or off, and its conductor has nothing more to do about that.
+async fn switched(bench: &Bench, power: &str) {
+    let is_so = async || {
+        let is_done = bench.at_rest("active").await["target_power_state"].is_null();
+        (is_done && bench.redfish("").await["PowerState"] == power).then_some(())
+    };
+    eventually(power, is_so).await;
+}
+
 /// Switches the machine off and on again; whether its BMC was told what to boot in between.
 async fn is_told_before_a_start(bench: &Bench) -> bool {
     bench.call(Method::PUT, "/v1/nodes/n1/states/power", Some(json!({"target": "power off"}))).await;
-    while bench.redfish("").await["PowerState"] != "Off"
-        || !bench.at_rest("active").await["target_power_state"].is_null()
-    {}
+    switched(bench, "Off").await;
     // A fault that does nothing, and is used up by being told.
     bench.fault(json!({"path": format!("Systems/{UUID}"), "method": "PATCH"})).await;
     bench.call(Method::PUT, "/v1/nodes/n1/states/power", Some(json!({"target": "power on"}))).await;
-    while bench.redfish("").await["PowerState"] != "On"
-        || !bench.at_rest("active").await["target_power_state"].is_null()
-    {}
+    switched(bench, "On").await;
     let url = format!("http://{}/faults", bench.bmc.address);
     let left = bench.client.get(url).basic_auth("admin", Some("secret")).send().await.unwrap();
     left.text().await.unwrap() == "[]"
@@ -318,9 +324,8 @@ async fn user_data_that_are_ignition_go_where_coreos_looks_for_them() {
 async fn media_go_by_themselves_when_their_time_has_come() {
     let (bench, iso) = available("redfish-virtual-media").await;
     deployed(&bench, json!({"boot_iso": iso, "boot_iso_detach_after": 1})).await;
-    while bench.redfish("/VirtualMedia/Cd").await["Inserted"] == true {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let is_out = async || (bench.redfish("/VirtualMedia/Cd").await["Inserted"] == false).then_some(());
+    eventually("the medium is out", is_out).await;
     let node = bench.at_rest("active").await;
     assert_eq!((&node["last_error"], &node["power_state"]), (&Value::Null, &json!("power on")));
     let system = bench.redfish("").await;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod efi;
+mod eventually;
 mod hosts;
 mod instance_iso;
 #[path = "../../load/live_iso.rs"]

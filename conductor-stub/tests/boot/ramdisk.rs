@@ -1,12 +1,11 @@
 //! What a node's ramdisk is told.
 
-use std::time::Duration;
-
 use conductor_stub::config::Config;
 use reqwest::Method;
 use serde_json::json;
 
 use crate::bench::{Bench, MAC};
+use crate::eventually::eventually;
 
 #[tokio::test]
 async fn a_node_boots_a_variant_of_its_own_and_the_override_names_it() {
@@ -16,13 +15,11 @@ async fn a_node_boots_a_variant_of_its_own_and_the_override_names_it() {
     // Once is used up by the start; held up, it can be seen.
     bench.fault(json!({"path": "ComputerSystem.Reset", "delay_ms": 1500})).await;
     bench.call(Method::PUT, "/v1/nodes/n1/states/provision", Some(json!({"target": "inspect"}))).await;
-    let boot = loop {
+    let boot = eventually("the override is set", async || {
         let boot = bench.redfish("").await["Boot"].take();
-        if boot["BootSourceOverrideTarget"] == "UefiHttp" {
-            break boot;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+        (boot["BootSourceOverrideTarget"] == "UefiHttp").then_some(boot)
+    });
+    let boot = boot.await;
     assert_eq!(boot["BootSourceOverrideEnabled"], "Once");
     let url = boot["HttpBootUri"].as_str().unwrap().to_owned();
     let served = bench.client.get(&url).send().await.unwrap().bytes().await.unwrap();

@@ -58,12 +58,14 @@ impl Stream {
     }
 
     async fn until(&mut self, fits: impl Fn(&Event) -> bool) -> Event {
-        loop {
+        // Other events may come for ever.
+        for _ in 0..10_000 {
             let event = self.next().await;
             if fits(&event) {
                 return event;
             }
         }
+        panic!("it was not told");
     }
 }
 

@@ -9,5 +9,7 @@ mod crash;
 #[path = "../boot/efi.rs"]
 mod efi;
 mod events;
+#[path = "../boot/eventually.rs"]
+mod eventually;
 mod life;
 mod trouble;

@@ -6,6 +6,7 @@ use conductor_stub::redfish::{RedfishError, System};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::eventually::eventually;
 use crate::replay::{Replay, file};
 
 const SYSTEM: &str = "/redfish/v1/Systems/System.Embedded.1";
@@ -103,10 +104,8 @@ async fn an_expired_session_is_opened_again_and_given_back_by_whoever_is_stopped
     let logins = bmc.bodies("POST", "SessionService/Sessions").len();
     assert_eq!(logins, 3);
     drop(client);
-    let deleted = |bmc: &Replay| bmc.log().iter().any(|request| request.method == "DELETE");
-    while !deleted(&bmc) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let deleted = async || bmc.log().iter().any(|request| request.method == "DELETE").then_some(());
+    eventually("the session is given back", deleted).await;
 }
 
 #[tokio::test]

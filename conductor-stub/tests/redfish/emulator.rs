@@ -12,6 +12,8 @@ use conductor_stub::redfish::virtual_media::{self, Kind};
 use conductor_stub::redfish::{Boot, Client, Enabled, RedfishError, Settings, System};
 use serde_json::{Value, json};
 
+use crate::eventually::eventually;
+
 const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
 
 struct Lab {
@@ -73,9 +75,7 @@ async fn a_one_time_boot_is_used_up_by_one_start() {
     assert_eq!(system.read().await.unwrap().body["Boot"]["HttpBootUri"], "http://192.0.2.1/agent.efi");
 
     system.set_power(true, LIMIT).await.unwrap();
-    while lab.starts() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("the machine starts", async || (lab.starts() > 0).then_some(())).await;
     assert_eq!(system.read().await.unwrap().body["Boot"]["BootSourceOverrideEnabled"], "Disabled");
 
     system.set_power(false, LIMIT).await.unwrap();
@@ -219,12 +219,11 @@ async fn events_come_as_a_stream() {
     System::find(&client).await.unwrap().set_power(true, LIMIT).await.unwrap();
     let mut seen = String::new();
     while !seen.contains("The machine is on") {
-        seen += &String::from_utf8_lossy(&stream.next().await.unwrap().unwrap());
+        let event = tokio::time::timeout(LIMIT, stream.next()).await.expect("an event");
+        seen += &String::from_utf8_lossy(&event.unwrap().unwrap());
     }
     drop(stream);
-    while subscriptions().await > 0 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("the subscription ends", async || (subscriptions().await == 0).then_some(())).await;
 }
 
 /// A self-signed certificate of somebody who calls himself an authority, as some BMCs have from the factory.

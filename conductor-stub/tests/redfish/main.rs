@@ -4,6 +4,8 @@
 
 mod distrust;
 mod emulator;
+#[path = "../boot/eventually.rs"]
+mod eventually;
 mod power;
 mod replay;
 mod vendors;

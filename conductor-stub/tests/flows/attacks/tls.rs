@@ -5,6 +5,7 @@ use reqwest::Certificate;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, config};
+use crate::eventually::eventually;
 
 #[tokio::test]
 async fn who_knows_the_authority_is_served_and_agents_are_told_it() {
@@ -28,12 +29,12 @@ async fn who_knows_the_authority_is_served_and_agents_are_told_it() {
         let request = trusting.put(format!("{url}/v1/nodes/n1/states/provision"));
         request.json(&json!({"target": target})).send()
     };
-    let reaches = async |state: &str| loop {
-        let node: Value = trusting.get(format!("{url}/v1/nodes/n1")).send().await.unwrap().json().await.unwrap();
-        if node["provision_state"] == state && node["reservation"].is_null() {
-            return node;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    let reaches = async |state: &'static str| {
+        let node = eventually(state, async || {
+            let node: Value = trusting.get(format!("{url}/v1/nodes/n1")).send().await.unwrap().json().await.unwrap();
+            (node["provision_state"] == state && node["reservation"].is_null()).then_some(node)
+        });
+        node.await
     };
     put("manage").await.unwrap();
     reaches("manageable").await;

@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use super::machine::{Machine, Memory};
 use crate::bench::MAC;
 use crate::efi::{efi_program, iso};
+use crate::eventually::eventually;
 
 const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -315,12 +316,12 @@ impl Lab {
 
     /// Asks, again while something else is done to the node; the conductor may die before it answers.
     async fn is_accepted(&self, method: &Method, path: &str, body: &Value) -> bool {
-        loop {
-            match self.call(method.clone(), path, body.clone()).await {
-                Ok((StatusCode::CONFLICT, _)) => tokio::time::sleep(Duration::from_millis(20)).await,
-                answer => return answer.is_ok_and(|(status, _)| status.is_success()),
-            }
-        }
+        let answer =
+            eventually("the node is free", async || match self.call(method.clone(), path, body.clone()).await {
+                Ok((StatusCode::CONFLICT, _)) => None,
+                answer => Some(answer.is_ok_and(|(status, _)| status.is_success())),
+            });
+        answer.await
     }
 
     /// Starts a conductor, which may be killed while it puts things right, and then another one, until the node is at rest.
