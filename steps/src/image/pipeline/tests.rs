@@ -176,7 +176,7 @@ fn write_from(
     target: &Arc<impl Target + 'static>,
     promised: &[u8],
     read_back: bool,
-) -> Result<super::Outcome, ImageError> {
+) -> Result<super::Written, ImageError> {
     let target = Arc::clone(target);
     let plan = Plan {
         verify: Verify::Digest(Digest::of(Algorithm::Sha256, promised)),
