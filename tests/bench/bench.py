@@ -221,7 +221,8 @@ class Disk:
 def box(device):
     """A prefix for commands of the Python agent: of all disks of this machine they see only `device`."""
     others = [f"/dev/{name}" for name in sorted(os.listdir("/sys/class/block")) if f"/dev/{name}" != device]
-    walls = " && ".join(f"mount --bind /dev/null {other}" for other in others if os.path.exists(other))
+    # One that has gone since needs no wall.
+    walls = " && ".join(f"{{ ! test -e {other} || mount --bind /dev/null {other}; }}" for other in others)
     return f"unshare --mount --pid --fork --kill-child --mount-proc bash -c '{walls or 'true'} && exec \"$@\"' box"
 
 
