@@ -32,6 +32,8 @@ def make_raw(path, size_mib):
         for at in (0, size_mib // 2, size_mib - 1):
             file.seek(at * MIB)
             file.write(os.urandom(MIB))
+        file.seek(bench.TABLE_AT)
+        file.write(bench.partition_table(size_mib))
 
 
 def digest(path):
