@@ -110,8 +110,20 @@ async fn it_follows_the_machine() {
     log.write_all(b"\nferric-agent: done, token=s3cret\n").unwrap();
     browser.until(&format!("{console}.includes('ferric-agent: done, token=******')")).await.unwrap();
 
+    fleet.struggles(3);
+    browser
+        .until("document.querySelector('#trouble').textContent.startsWith('connection refused, attempt 3')")
+        .await
+        .unwrap();
+    let devices = "[...document.querySelectorAll('#devices li')].map((line) => line.textContent).join()";
+    assert_eq!(
+        browser.run(&format!("return {devices}")).await.unwrap(),
+        "/dev/sda: erasing · 1.0 GiB of 4.0 GiB · 3 s left,/dev/sdb: waiting"
+    );
     fleet.progress(3, 3 << 30);
     browser.until("document.querySelector('#bar').value === 0.75").await.unwrap();
+    browser.until("document.querySelector('#trouble').hidden").await.unwrap();
+    assert_eq!(browser.run(&format!("return {devices}")).await.unwrap(), "");
     let detail = json!({"seconds": 8.0, "progress": {"done_bytes": 4_u64 << 30}});
     fleet.happens(3, "step", "write_image", detail).unwrap();
     fleet.node(3).unwrap().internal.plan = None;

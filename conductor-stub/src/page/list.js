@@ -143,6 +143,7 @@ function whatItDoes(machine) {
   if (machine.maintenance) return machine.maintenance_reason ?? '';
   if (!machine.step) return machine.target_provision_state ? `on the way to ${machine.target_provision_state}` : '';
   const progress = machine.progress;
+  if (progress?.trouble) return `${machine.step}: ${progress.trouble}`;
   if (!progress?.done_bytes) return machine.step;
   const total = progress.total_bytes ? ` of ${bytes(progress.total_bytes)}` : '';
   const left = progress.eta_seconds == null ? '' : `, ${whole(progress.eta_seconds)} left`;

@@ -103,6 +103,15 @@ function drawStep(node) {
   } else {
     setAttribute(bar, 'value', operation ? null : 0);
   }
+  setText(byId('amounts'), amounts(progress));
+  reconcile(byId('devices'), progress?.devices ?? [], ({ device }) => device, () => make('li', {}),
+    (line, device) => setText(line, `${device.device}: ${amounts(device)}`));
+  show(byId('trouble'), Boolean(progress?.trouble));
+  setText(byId('trouble'), progress?.trouble);
+}
+
+/** What is being done, how much of it is, how fast and for how long. */
+function amounts(progress) {
   const parts = [];
   if (progress?.activity) parts.push(progress.activity);
   if (progress?.done_bytes) {
@@ -110,7 +119,7 @@ function drawStep(node) {
   }
   if (progress?.rate_bytes_per_second) parts.push(`${bytes(progress.rate_bytes_per_second)}/s`);
   if (progress?.eta_seconds != null) parts.push(`${whole(progress.eta_seconds)} left`);
-  setText(byId('amounts'), parts.join(' · '));
+  return parts.join(' · ');
 }
 
 function drawMap(node) {
