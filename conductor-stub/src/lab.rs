@@ -14,7 +14,7 @@ use crate::bmc::server::{BmcServer, Setup};
 use crate::config::{Config, IMAGES};
 use crate::flow::journey;
 use crate::server::Server;
-use crate::urls::conductor_address;
+use crate::urls;
 
 /// The agent's image wants a disk of at least 4 GiB.
 const DISK_GIB: u64 = 5;
@@ -83,7 +83,8 @@ impl Lab {
         };
         let bmc = BmcServer::start(setup.clone()).await?;
         let bmc_url = format!("{}://{}", bmc.scheme, bmc.address);
-        let address = conductor_address()?;
+        let listener = urls::listen()?;
+        let address = listener.local_addr()?;
         let ramdisk = plan.ramdisk.map(std::path::absolute).transpose().context("the folder of the ramdisk")?;
         let ramdisk = |name: &str| {
             let file = ramdisk.as_ref().map(|folder| folder.join(name)).filter(|file| file.is_file());
@@ -100,7 +101,7 @@ impl Lab {
             bmc: Some(setup),
             ..Config::default()
         };
-        let server = Server::start(config, &folder.path().join("conductor"), address).await?;
+        let server = Server::start_on(config, &folder.path().join("conductor"), listener).await?;
         for machine in &machines {
             let enrolment = serde_json::from_value(machine.node(&bmc_url)).context("a node of the lab")?;
             journey::enrol(&server.conductor, &enrolment)?;

@@ -114,6 +114,9 @@ pub enum StartError {
         /// Why not.
         cause: std::io::Error,
     },
+    /// A socket that it was handed.
+    #[error("no listening socket: {0}")]
+    Socket(std::io::Error),
 }
 
 /// A running conductor. Dropping it ends the server.
@@ -139,13 +142,37 @@ impl Server {
     /// # Errors
     /// When the records cannot be opened or the address is taken.
     pub async fn start(config: Config, state_dir: &Path, address: SocketAddr) -> Result<Self, StartError> {
-        use_ring();
-        let is_open = config.auth_strategy == AuthStrategy::Noauth;
-        if is_open && !address.ip().is_loopback() && !config.allow_unauthenticated_access_from_the_network {
-            return Err(StartError::Unauthenticated(address));
-        }
+        check_access(&config, address)?;
         let state_dir = StateDir::open(state_dir)?;
         let (listener, address) = listen(address).await?;
+        Self::serve(config, state_dir, listener, address).await
+    }
+
+    /// As [`Server::start`], on a socket that listens already.
+    ///
+    /// # Errors
+    /// When the records cannot be opened or the socket is none.
+    pub async fn start_on(
+        config: Config,
+        state_dir: &Path,
+        listener: std::net::TcpListener,
+    ) -> Result<Self, StartError> {
+        let address = listener.local_addr().map_err(StartError::Socket)?;
+        check_access(&config, address)?;
+        let state_dir = StateDir::open(state_dir)?;
+        listener.set_nonblocking(true).map_err(StartError::Socket)?;
+        let listener = TcpListener::from_std(listener).map_err(StartError::Socket)?;
+        Self::serve(config, state_dir, listener, address).await
+    }
+
+    async fn serve(
+        config: Config,
+        state_dir: StateDir,
+        listener: TcpListener,
+        address: SocketAddr,
+    ) -> Result<Self, StartError> {
+        use_ring();
+        let is_open = config.auth_strategy == AuthStrategy::Noauth;
         let scheme = if config.enable_ssl_api { "https" } else { "http" };
         let own = format!("{scheme}://{address}");
         let files = match config.http_listen {
@@ -246,6 +273,15 @@ impl Server {
         if let Some(dhcp) = &self.services.dhcp {
             dhcp.stop().await;
         }
+    }
+}
+
+/// Nobody comes in from a network who is not asked for a password, unless that was said in so many words.
+fn check_access(config: &Config, address: SocketAddr) -> Result<(), StartError> {
+    let is_open = config.auth_strategy == AuthStrategy::Noauth;
+    match is_open && !address.ip().is_loopback() && !config.allow_unauthenticated_access_from_the_network {
+        true => Err(StartError::Unauthenticated(address)),
+        false => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where machines and BMCs reach this conductor.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 
 /// Where Ironic's clients look for it.
 const IRONIC_PORT: u16 = 6385;
@@ -46,11 +46,24 @@ impl Urls {
     }
 }
 
-/// Ironic's port of loopback where that is free, else another.
+/// A socket at Ironic's port of loopback where that is free, else at another.
 ///
 /// # Errors
 /// When no port is free.
-pub fn conductor_address() -> std::io::Result<SocketAddr> {
+pub fn listen() -> std::io::Result<TcpListener> {
     let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, IRONIC_PORT));
-    usual.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?.local_addr()
+    usual.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_has_a_port_of_their_own() {
+        let held: Vec<TcpListener> = (0..4).map(|_| listen().unwrap()).collect();
+        let ports: std::collections::BTreeSet<u16> =
+            held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        assert_eq!(ports.len(), held.len());
+    }
 }

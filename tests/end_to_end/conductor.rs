@@ -4,15 +4,8 @@ mod demo;
 mod lab;
 
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-/// Both the demo and the lab take Ironic's port where it is free: one after the other.
-fn alone() -> MutexGuard<'static, ()> {
-    static PORT: Mutex<()> = Mutex::new(());
-    PORT.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Fails when something of that kind is still there after a while; the kernel takes children away a moment after their parent.
 fn assert_nothing_left(prefix: &str) {

@@ -1,8 +1,10 @@
 //! `conductor-stub serve`.
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use tokio::task::JoinSet;
 
 use super::{download_coreos, stopped};
@@ -19,6 +21,9 @@ pub struct Arguments {
     /// http_basic, or allow_unauthenticated_access_from_the_network
     #[arg(long, value_name = "A:P", default_value = "127.0.0.1:6385")]
     pub listen: SocketAddr,
+    /// Listen on the socket that is standard input: who starts this program holds it already, and nobody else can take it
+    #[arg(long, hide = true, conflicts_with = "listen")]
+    pub listen_on_stdin: bool,
     /// Directory of the database and everything else that is kept; made if it is not there, closed to others (0700), and
     /// used by one conductor at a time
     #[arg(long, value_name = "DIR", default_value = "/var/lib/conductor-stub")]
@@ -47,7 +52,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(setup) => Some(BmcServer::start(setup).await?),
         None => None,
     };
-    let server = Server::start(config, &arguments.state_dir, arguments.listen).await?;
+    let server = match arguments.listen_on_stdin {
+        true => {
+            let socket = std::io::stdin().as_fd().try_clone_to_owned().context("taking the socket")?;
+            Server::start_on(config, &arguments.state_dir, socket.into()).await?
+        }
+        false => Server::start(config, &arguments.state_dir, arguments.listen).await?,
+    };
     println!("{}", server.url);
     let mut journeys = JoinSet::new();
     for node in nodes {

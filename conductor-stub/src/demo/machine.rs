@@ -1,5 +1,6 @@
 //! The conductor's process and the one node it has, through Ironic's own API.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -70,15 +71,15 @@ impl Machine {
             "--state-dir",
             memory,
         ]);
-        let listen = crate::urls::conductor_address()?.to_string();
+        let listener = crate::urls::listen()?;
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--"])
             .arg(&demo.conductor)
-            .args(["serve", "--listen", &listen, "--state-dir"])
+            .args(["serve", "--listen-on-stdin", "--state-dir"])
             .arg(work.join("conductor"))
             .arg("--config")
             .arg(work.join("config.json"))
-            .stdin(Stdio::null())
+            .stdin(OwnedFd::from(listener))
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&conductor_log)?)
             // Ctrl-C is for us: the conductor is told to end when everything else has been asked.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ferric_tests::process::{Process, program};
 
-use super::{alone, assert_nothing_left};
+use super::assert_nothing_left;
 
 const LIMIT: Duration = Duration::from_secs(170);
 
@@ -16,7 +16,6 @@ fn demo() -> Process {
 /// All cases in one test: they would see each other's leftovers.
 #[test]
 fn the_demo_deploys_and_leaves_nothing_behind() {
-    let _alone = alone();
     let mut whole = demo();
     let code = whole.wait(LIMIT).unwrap();
     let output = whole.log();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ferric_tests::peers;
 use ferric_tests::process::{Process, program};
 
-use super::{alone, assert_nothing_left, left_behind};
+use super::{assert_nothing_left, left_behind};
 
 const LIMIT: Duration = Duration::from_secs(170);
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/nodes.yaml");
@@ -36,15 +36,32 @@ impl Shell {
     }
 }
 
+fn start(machines: &str) -> Process {
+    Process::start(Command::new(program("conductor-stub")).args(["lab", "--machines", machines])).unwrap()
+}
+
+fn stop(lab: &mut Process) {
+    assert!(Command::new("kill").args(["-INT", &lab.id().to_string()]).status().unwrap().success());
+    assert_eq!(lab.wait(LIMIT).unwrap(), Some(0), "{}", lab.log());
+}
+
+/// The word behind `text`.
+fn after(log: &str, text: &str) -> String {
+    log.split(text).nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
+}
+
 #[test]
 fn a_lab_is_there_at_once_and_gone_afterwards() {
-    let _alone = alone();
-    let mut command = Command::new(program("conductor-stub"));
-    let mut lab = Process::start(command.args(["lab", "--machines", "2"])).unwrap();
+    // Two at the same time, and the demo beside them: Ironic's port is one's only.
+    let (mut lab, mut other) = (start("2"), start("1"));
     lab.wait_for("Ctrl-C ends the lab", LIMIT).unwrap();
+    other.wait_for("Ctrl-C ends the lab", LIMIT).unwrap();
     let log = lab.log();
-    let after = |text: &str| log.split(text).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-    let shell = Shell { endpoint: after("OS_ENDPOINT=") };
+    let shell = Shell { endpoint: after(&log, "OS_ENDPOINT=") };
+    let beside = Shell { endpoint: after(&other.log(), "OS_ENDPOINT=") };
+    assert_ne!(shell.endpoint, beside.endpoint);
+    assert_eq!(beside.value("node list -f value -c Name"), "machine-0");
+    stop(&mut other);
 
     assert_eq!(shell.value("node list -f value -c Name --sort name"), "machine-0\nmachine-1");
     shell.value("node manage machine-0 --wait");
@@ -66,10 +83,9 @@ fn a_lab_is_there_at_once_and_gone_afterwards() {
         assert!(shell.value("node inventory save machine-0").contains("/dev/nvme0n1"));
     }
 
-    let folder = after("console: ");
+    let folder = after(&log, "console: ");
     let folder = Path::new(&folder).parent().unwrap();
-    assert!(Command::new("kill").args(["-INT", &lab.id().to_string()]).status().unwrap().success());
-    assert_eq!(lab.wait(LIMIT).unwrap(), Some(0), "{}", lab.log());
+    stop(&mut lab);
     assert_nothing_left("ferric-lab-");
     assert!(!folder.exists(), "{} is left", folder.display());
 }
