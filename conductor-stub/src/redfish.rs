@@ -4,7 +4,7 @@
 //! - [`client`]: requests that survive busy firmware, expired sessions, tasks and pages (`transport` is one exchange with
 //!   the BMC, `certificate` whom it trusts, `session` who we are, `task` what the BMC finishes later)
 //! - [`system`]: which system is meant, and its power
-//! - [`boot`]: what it boots next, and in which mode
+//! - [`boot`]: what it boots next, and in which mode; [`boot_request`]: how that is asked of which BMC
 //! - [`secure_boot`]: whether with Secure Boot; [`bios`]: the settings of its firmware
 //! - [`virtual_media`]: inserting and ejecting, on every kind of BMC
 //! - [`quirks`]: what single vendors need
@@ -12,6 +12,7 @@
 
 pub mod bios;
 pub mod boot;
+pub mod boot_request;
 mod certificate;
 pub mod client;
 pub mod error;
@@ -24,7 +25,7 @@ mod task;
 mod transport;
 pub mod virtual_media;
 
-pub use boot::{Boot, Enabled, Mode};
+pub use boot_request::{Boot, Enabled, Mode};
 pub use client::Client;
 pub use error::RedfishError;
 pub use settings::Settings;
