@@ -1,16 +1,14 @@
 //! `/v1/nodes/{node}/bios`: the settings of a machine's firmware (ironic/api/controllers/v1/bios.py).
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
-use super::arguments::Arguments;
 use super::body::Answer;
 use super::fields::{Field, Wanted, field};
-use super::named::Named;
+use super::named::Question;
 use super::resource::links;
-use super::version::Version;
-use crate::conductor::{Conductor, Shared};
+use crate::conductor::Conductor;
 use crate::error::ApiError;
 use crate::node::{Object, Setting};
 use crate::store::settings::Settings;
@@ -47,12 +45,7 @@ fn view(conductor: &Conductor, ident: &str, settings: &Settings, setting: &Setti
 ///
 /// # Errors
 /// 400, 404, 406.
-pub async fn list(
-    State(conductor): State<Shared>,
-    version: Version,
-    Named { node, ident }: Named,
-    mut arguments: Arguments,
-) -> Answer {
+pub async fn list(Question { conductor, version, node, ident, mut arguments }: Question) -> Answer {
     version.knows(40)?;
     let wanted = match version.0 {
         ..74 => Wanted::of_names(SHORT),
@@ -71,11 +64,8 @@ pub async fn list(
 /// # Errors
 /// 404.
 pub async fn show(
-    State(conductor): State<Shared>,
-    version: Version,
-    Named { node, .. }: Named,
+    Question { conductor, version, node, arguments, .. }: Question,
     Path((_, name)): Path<(String, String)>,
-    arguments: Arguments,
 ) -> Answer {
     version.knows(40)?;
     arguments.end()?;

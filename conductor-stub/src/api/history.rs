@@ -1,19 +1,17 @@
 //! `/v1/nodes/{node}/history`: what happened to a node.
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::{Builder, Uuid, Variant, Version as UuidVersion};
 
-use super::arguments::Arguments;
 use super::body::Answer;
-use super::named::Named;
+use super::named::Question;
 use super::node_view::HOST;
 use super::paging::{Page, write_json};
 use super::version::Version;
-use crate::conductor::Shared;
 use crate::error::ApiError;
 use crate::store::history::HistoryEntry;
 
@@ -65,12 +63,7 @@ fn view(url: &str, node: Uuid, (number, entry): &Entry, version: Version, whole:
 ///
 /// # Errors
 /// 400, 404.
-pub async fn list(
-    State(conductor): State<Shared>,
-    version: Version,
-    Named { node, ident }: Named,
-    mut arguments: Arguments,
-) -> Answer {
+pub async fn list(Question { conductor, version, node, ident, mut arguments }: Question) -> Answer {
     version.knows(78)?;
     let whole = arguments.boolean("detail")?.unwrap_or_default();
     let page = Page::read(&mut arguments, version, &[])?;
@@ -95,9 +88,7 @@ fn missing(event: &str) -> ApiError {
 /// # Errors
 /// 404.
 pub async fn show(
-    State(conductor): State<Shared>,
-    version: Version,
-    Named { node, .. }: Named,
+    Question { conductor, version, node, .. }: Question,
     Path((_, event)): Path<(String, String)>,
 ) -> Answer {
     version.knows(78)?;

@@ -1,9 +1,10 @@
-//! The node that a path names.
+//! The node that a path names, and what is asked about it.
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use uuid::Uuid;
 
+use super::arguments::Arguments;
 use super::version::Version;
 use crate::conductor::{Conductor, Shared};
 use crate::error::ApiError;
@@ -17,6 +18,21 @@ pub struct Named {
     pub node: Node,
     /// What stands in the path.
     pub ident: String,
+}
+
+/// What is asked about the node at `{node}`.
+#[derive(Debug)]
+pub struct Question {
+    /// Who is asked.
+    pub conductor: Shared,
+    /// In which version.
+    pub version: Version,
+    /// The record.
+    pub node: Node,
+    /// What stands in the path.
+    pub ident: String,
+    /// The query.
+    pub arguments: Arguments,
 }
 
 /// The node with this UUID or, for clients that know names, this name.
@@ -42,5 +58,15 @@ impl FromRequestParts<Shared> for Named {
         let ident = params.iter().find(|(name, _)| *name == "node").map(|(_, value)| value.to_owned());
         let ident = ident.ok_or(ApiError::NoRoute)?;
         Ok(Self { node: find(conductor, Version::of(parts), &ident)?, ident })
+    }
+}
+
+impl FromRequestParts<Shared> for Question {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, conductor: &Shared) -> Result<Self, ApiError> {
+        let Named { node, ident } = Named::from_request_parts(parts, conductor).await?;
+        let arguments = Arguments::from_request_parts(parts, conductor).await?;
+        Ok(Self { conductor: Shared::clone(conductor), version: Version::of(parts), node, ident, arguments })
     }
 }

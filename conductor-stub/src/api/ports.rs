@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::arguments::Arguments;
 use super::body::{Answer, Json};
 use super::fields::{Field, Wanted, field, refuse_newer, sorted};
-use super::named::{Named, find as find_node};
+use super::named::{Question, find as find_node};
 use super::paging::{Page, beside, write_json};
 use super::patch::{self, Operation};
 use super::resource;
@@ -74,12 +74,7 @@ pub async fn detail(State(conductor): State<Shared>, version: Version, arguments
 ///
 /// # Errors
 /// As [`list`].
-pub async fn of_node(
-    State(conductor): State<Shared>,
-    version: Version,
-    Named { node, ident }: Named,
-    mut arguments: Arguments,
-) -> Answer {
+pub async fn of_node(Question { conductor, version, node, ident, mut arguments }: Question) -> Answer {
     let wanted = Wanted::read(&mut arguments, version, FIELDS, Some(SHORT))?;
     let path = format!("nodes/{ident}/ports");
     answer(&conductor, version, arguments, &wanted, &path, Some(node.uuid))

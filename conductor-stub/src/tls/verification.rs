@@ -1,4 +1,5 @@
-//! Whom a client believes. Who decides that says so about one certificate; the rest is the same for all.
+//! Whom a client believes. Who decides that says so about one certificate; the rest is the same for all. The agent has its
+//! own of this (`steps/src/http/tls.rs`): the two share no code, they meet on the wire only.
 
 use std::fmt::Debug;
 use std::sync::Arc;
