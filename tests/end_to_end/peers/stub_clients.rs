@@ -53,23 +53,95 @@ fn openstacksdk_and_the_baremetal_command_drive_a_life() {
     assert!(done.is_ok(), "{done:?}\n{logs}");
 }
 
+/// A conductor, and a BMC with one machine that never calls.
+struct Bench {
+    work: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+    conductor: Server,
+    bmc: BmcServer,
+}
+
+impl Bench {
+    fn start(config: Config) -> Self {
+        let work = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let machine = serde_json::json!({"uuid": "27946b59-9e44-4fa7-8e91-f3527a1ef094", "name": "machine-0",
+            "macs": ["52:54:00:aa:bb:01"], "process": {"command": ["sleep", "600"], "log": work.path().join("machine.log")}});
+        let machines = vec![serde_json::from_value(machine).unwrap()];
+        let any = ([127, 0, 0, 1], 0).into();
+        let setup = Setup { listen: any, account: None, tls: None, machines };
+        let (bmc, conductor) = runtime.block_on(async {
+            let bmc = BmcServer::start(setup).await.unwrap();
+            (bmc, Server::start(config, &work.path().join("conductor"), any).await.unwrap())
+        });
+        Self { work, runtime, conductor, bmc }
+    }
+
+    /// The conductor's URL and the BMC's.
+    fn urls(&self) -> [String; 2] {
+        [self.conductor.address, self.bmc.address].map(|address| format!("http://{address}"))
+    }
+
+    /// An ISO, as far as a BMC looks.
+    fn iso(&self) -> PathBuf {
+        let iso = self.work.path().join("instance.iso");
+        std::fs::write(&iso, vec![0; 1 << 20]).unwrap();
+        iso
+    }
+
+    /// Runs a client until it says that all is done.
+    fn runs(self, client: &mut Command) {
+        let mut client = Process::start(client).unwrap();
+        let done = client.wait_for("all done", Duration::from_secs(170));
+        self.runtime.block_on(async {
+            self.conductor.stop().await;
+            self.bmc.stop().await;
+        });
+        assert!(done.is_ok(), "{done:?}\n{}", client.log());
+    }
+}
+
+fn without_cleaning() -> Config {
+    Config { automated_clean: false, ..Config::default() }
+}
+
 #[test]
 fn openstacksdk_and_the_baremetal_command_find_what_they_look_for() {
-    let work = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let machine = serde_json::json!({"uuid": "27946b59-9e44-4fa7-8e91-f3527a1ef094", "name": "machine-0",
-        "macs": ["52:54:00:aa:bb:01"], "process": {"command": ["sleep", "600"], "log": work.path().join("machine.log")}});
-    let machines = vec![serde_json::from_value(machine).unwrap()];
-    let any = ([127, 0, 0, 1], 0).into();
-    let setup = Setup { listen: any, account: None, tls: None, machines };
-    let (bmc, conductor) = runtime.block_on(async {
-        let bmc = BmcServer::start(setup).await.unwrap();
-        (bmc, Server::start(Config::default(), &work.path().join("conductor"), any).await.unwrap())
-    });
+    let bench = Bench::start(Config::default());
     let mut script = Command::new(python("venv"));
-    script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/stub_api.py"));
-    script.args([format!("http://{}", conductor.address), format!("http://{}", bmc.address)]);
-    let mut script = Process::start(&mut script).unwrap();
-    let done = script.wait_for("all done", Duration::from_secs(170));
-    assert!(done.is_ok(), "{done:?}\n{}", script.log());
+    script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/stub_api.py")).args(bench.urls());
+    bench.runs(&mut script);
+}
+
+#[test]
+fn ansible_enrols_inspects_and_deploys() {
+    let bench = Bench::start(without_cleaning());
+    let program = python("ansible").with_file_name("ansible-playbook");
+    let collections = program.ancestors().nth(2).unwrap().join("collections");
+    let [url, bmc] = bench.urls();
+    let mut playbook = Command::new(program);
+    playbook.env("ANSIBLE_COLLECTIONS_PATH", collections).env("ANSIBLE_HOME", bench.work.path().join("ansible"));
+    playbook.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/stub_ansible.yaml"));
+    for (name, value) in [("url", url), ("bmc", bmc), ("iso", bench.iso().display().to_string())] {
+        playbook.arg("--extra-vars").arg(format!("{name}={value}"));
+    }
+    bench.runs(&mut playbook);
+}
+
+#[test]
+fn gophercloud_enrols_inspects_and_deploys() {
+    let bench = Bench::start(without_cleaning());
+    let program = bench.work.path().join("client");
+    let mut build = Command::new("go");
+    build
+        .args(["build", "-o"])
+        .arg(&program)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/stub_gophercloud"));
+    // As Debian packages it: no module is fetched.
+    build.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode").env("GOCACHE", bench.work.path().join("cache"));
+    let built = build.output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let mut client = Command::new(program);
+    client.args(bench.urls()).arg(bench.iso());
+    bench.runs(&mut client);
 }
