@@ -2,7 +2,7 @@
 //!
 //! - [`version`]: microversions and the headers on every answer
 //! - [`root`]: the documents about versions
-//! - [`nodes`], [`node_list`], [`node_patch`], and below a node [`states`], [`management`], [`maintenance`], [`history`], [`traits`], [`bios`], [`vifs`], [`vmedia`];
+//! - [`nodes`], [`node_list`], [`node_patch`], and below a node [`states`], [`management`], [`maintenance`], [`history`], [`traits`], [`bios`], [`firmware`], [`vifs`], [`vmedia`];
 //!   [`ports`], [`allocations`], [`drivers`], [`conductors`]: what clients call; [`absent`]: what there is not
 //! - [`arguments`], [`fields`], [`paging`], [`patch`], [`named`]: what requests say; [`resource`]: what is the same for all that they name; [`node_check`], [`node_view`]: what is true of nodes, and what is seen of them
 //! - [`ramdisk`]: what agents call
@@ -24,6 +24,7 @@ pub mod drivers;
 pub mod events;
 pub mod fault;
 pub mod fields;
+pub mod firmware;
 pub mod history;
 pub mod journal;
 pub mod maintenance;
@@ -150,6 +151,7 @@ fn resources() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/nodes/{node}/inventory", get(nodes::inventory)),
         ("/nodes/{node}/bios", get(bios::list)),
         ("/nodes/{node}/bios/{setting}", get(bios::show)),
+        ("/nodes/{node}/firmware", get(firmware::list)),
         ("/nodes/{node}/children", get(nodes::children)),
         ("/nodes/{node}/history", get(history::list)),
         ("/nodes/{node}/history/{event}", get(history::show)),

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 use crate::node::Node;
 use crate::ramdisk::Parameters;
@@ -40,6 +41,15 @@ pub struct Drive {
     pub media_types: Vec<String>,
     /// URL of the medium, if there is one.
     pub image: Option<String>,
+}
+
+/// A machine as it is seen from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inventory {
+    /// As an agent's.
+    pub inventory: Value,
+    /// Size of the smallest disk that is large enough to install on, in bytes.
+    pub disk_bytes: Option<u64>,
 }
 
 /// A hardware type.
@@ -82,6 +92,12 @@ pub trait Connection: Send + Sync + fmt::Debug {
     /// What reads and changes the settings of its firmware, when there are any.
     fn firmware(&mut self) -> Option<&mut dyn Firmware> {
         None
+    }
+
+    /// What is known of the machine without booting it, in the shape of an agent's inventory.
+    fn inspect<'a>(&'a mut self, node: &'a Node) -> DriverFuture<'a, Inventory> {
+        let text = format!("Driver {} does not support inspect (disabled or not implemented).", node.spec.driver);
+        Box::pin(std::future::ready(Err(DriverError(text))))
     }
 
     /// The next power-on boots the agent's ramdisk with these parameters.

@@ -2,11 +2,13 @@
 //!
 //! - [`spec`]: what clients set, [`flag`]: its booleans, [`interface`]: the parts of drivers
 //! - [`port`]: the machine's network interfaces, [`mac`]: their addresses; [`allocation`]: who asked for the machine
+//! - [`setting`], [`component`]: its firmware
 //! - [`internal`]: what the conductor remembers; [`plan`]: the steps of an operation, [`intent`]: what is done next,
-//!   [`progress`]: how far a step is
+//!   [`progress`]: how far a step is, [`update`]: an update of firmware that a step is at
 //! - [`summary`]: a line about the machine, for people
 
 pub mod allocation;
+pub mod component;
 pub mod flag;
 pub mod intent;
 pub mod interface;
@@ -18,6 +20,7 @@ pub mod progress;
 pub mod setting;
 pub mod spec;
 pub mod summary;
+pub mod update;
 
 use std::collections::BTreeSet;
 
@@ -30,6 +33,7 @@ use crate::mask;
 use crate::state::{BootMode, Flow, PowerState, ProvisionState};
 
 pub use allocation::Allocation;
+pub use component::{Component, Version};
 pub use intent::{BootStage, Intent, Switching};
 pub use internal::Internal;
 pub use mac::MacAddress;
@@ -39,6 +43,7 @@ pub use progress::Progress;
 pub use setting::Setting;
 pub use spec::{Object, Spec};
 pub use summary::Summary;
+pub use update::{Stage, Update};
 
 /// One machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -201,6 +206,24 @@ impl Node {
             _ => None,
         };
         find(&self.spec.instance_info).or_else(|| find(&self.spec.properties))
+    }
+
+    /// Adds a capability to the machine's properties, in the form that those there have.
+    pub fn add_capability(&mut self, name: &str, value: &str) {
+        let properties = &mut self.spec.properties;
+        let with = |mut map: Object| {
+            map.insert(name.into(), value.into());
+            Value::Object(map)
+        };
+        let all = match properties.get("capabilities") {
+            Some(Value::Object(map)) => with(map.clone()),
+            Some(Value::String(text)) if !text.is_empty() => match serde_json::from_str::<Object>(text) {
+                Ok(map) => with(map).to_string().into(),
+                Err(_) => format!("{text},{name}:{value}").into(),
+            },
+            _ => format!("{name}:{value}").into(),
+        };
+        properties.insert("capabilities".into(), all);
     }
 
     /// The whole record with Ironic's keys and without secrets. `reservation` names the holder of its lock.

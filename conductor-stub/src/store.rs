@@ -1,11 +1,12 @@
 //! The database: one SQLite file that survives a restart.
 //!
-//! - [`nodes`], [`inspection`], [`settings`], [`ports`], [`allocations`], [`history`], [`artefacts`]: what is in it; [`listing`]: parts of long lists
+//! - [`nodes`], [`inspection`], [`settings`], [`firmware`], [`ports`], [`allocations`], [`history`], [`artefacts`]: what is in it; [`listing`]: parts of long lists
 //! - `checkpoint`: what was written gets from the log into the file, while nobody waits for it
 
 pub mod allocations;
 pub mod artefacts;
 mod checkpoint;
+pub mod firmware;
 pub mod history;
 pub mod inspection;
 pub mod listing;
@@ -57,7 +58,7 @@ pub struct Store {
 }
 
 /// What makes a database of the last version one of this; the first step is also taken on those from before versions.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     "CREATE TABLE IF NOT EXISTS nodes (
         uuid TEXT PRIMARY KEY, name TEXT UNIQUE, provision_state TEXT NOT NULL, document TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS ports (
@@ -87,6 +88,8 @@ const MIGRATIONS: [&str; 8] = [
         node_uuid TEXT PRIMARY KEY REFERENCES nodes(uuid) ON DELETE CASCADE, document TEXT NOT NULL);",
     "CREATE INDEX nodes_detached ON nodes (json_extract(document, '$.internal.detach_at'))
         WHERE json_extract(document, '$.internal.detach_at') IS NOT NULL;",
+    "CREATE TABLE firmware (
+        node_uuid TEXT PRIMARY KEY REFERENCES nodes(uuid) ON DELETE CASCADE, document TEXT NOT NULL);",
 ];
 
 /// Statements that are kept ready.

@@ -63,6 +63,16 @@ settings = dict(list(row.values()) for row in cli("node", "bios", "setting", "li
 assert settings == {"Cores": "1", "BootMode": "Uefi", "AssetTag": ""}, settings
 assert cli("node", "bios", "setting", "show", "peer", "Cores", shows=True)["upper_bound"] == 16
 
+(bios, bmc_firmware) = [list(row.values()) for row in cli("node", "firmware", "list", "peer", shows=True)]
+assert bios[0] == "bios" and "1.0.0" in bios and bmc_firmware[0] == "bmc", (bios, bmc_firmware)
+assert {one["component"] for one in baremetal.list_node_firmware(node)["firmware"]} == {"bios", "bmc"}
+cli("node", "set", "peer", "--inspect-interface", "redfish")
+cli("node", "inspect", "peer", "--wait", "60")
+node = baremetal.get_node("peer")
+assert node.power_state == "power off" and node.properties["memory_mb"] == 1024, node.properties
+inventory = baremetal.get_node_inventory(node)["inventory"]
+assert inventory["system_vendor"]["manufacturer"] == "Ferric", inventory
+
 node = baremetal.set_node_provision_state(node, "provide", wait=True, timeout=60)
 assert node.provision_state == "available", node.provision_state
 allocation = baremetal.create_allocation(name="mine", resource_class="gold", traits=["CUSTOM_A"])

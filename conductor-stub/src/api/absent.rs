@@ -7,7 +7,7 @@ use crate::conductor::Shared;
 use crate::error::ApiError;
 
 /// Below `/v1`, and what it is.
-pub const ABSENT: [(&str, &str); 15] = [
+pub const ABSENT: [(&str, &str); 14] = [
     ("/chassis", "chassis"),
     ("/portgroups", "portgroups"),
     ("/volume", "volumes"),
@@ -18,7 +18,6 @@ pub const ABSENT: [(&str, &str); 15] = [
     ("/shards", "list of shards"),
     ("/nodes/{node}/portgroups", "portgroups"),
     ("/nodes/{node}/volume", "volumes"),
-    ("/nodes/{node}/firmware", "firmware components"),
     ("/nodes/{node}/vendor_passthru", "vendor passthru"),
     ("/nodes/{node}/management/indicators", "indicators"),
     ("/drivers/{name}/vendor_passthru", "vendor passthru"),

@@ -83,6 +83,20 @@ impl Wanted {
         Self::Some(names.iter().map(|name| (*name).to_owned()).collect())
     }
 
+    /// These as well.
+    #[must_use]
+    pub fn and(self, names: &[&str]) -> Self {
+        let Self::Some(mut fields) = self else { return Self::All };
+        fields.extend(
+            names
+                .iter()
+                .filter(|name| !fields.iter().any(|field| field == *name))
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>(),
+        );
+        Self::Some(fields)
+    }
+
     /// Where in stored documents everything is that was asked for; none when it is not all there.
     pub fn places(&self, known: &[Field]) -> Option<Vec<(&'static str, &'static str)>> {
         let Self::Some(fields) = self else { return None };

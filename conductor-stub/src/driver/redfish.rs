@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::firmware::Firmware;
 use super::management::Management;
-use super::{Connection, Drive, Driver, DriverError, DriverFuture};
+use super::{Connection, Drive, Driver, DriverError, DriverFuture, Inventory};
 use crate::crash;
 use crate::metrics::RedfishRequests;
 use crate::node::Node;
@@ -259,6 +259,13 @@ impl Connection for Bmc {
 
     fn firmware(&mut self) -> Option<&mut dyn Firmware> {
         Some(self)
+    }
+
+    fn inspect<'a>(&'a mut self, _node: &'a Node) -> DriverFuture<'a, Inventory> {
+        Box::pin(async move {
+            let (inventory, disk_bytes) = async { self.system().await?.inventory().await }.await.map_err(failed)?;
+            Ok(Inventory { inventory, disk_bytes })
+        })
     }
 
     fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> DriverFuture<'a, ()> {

@@ -1,118 +1,57 @@
-//! The settings of a machine's firmware: what they are, and the steps that change them.
+//! The firmware of a machine: what is known of it, and the steps that change it, which the conductor does itself.
 //!
-//! A change comes into force at the next start: the step has the machine booted, and runs once more to see whether it did.
+//! - [`settings`]: what it is set to, steps of the interface `bios`
+//! - [`update`]: its versions, steps of the interface `firmware`
 
-use serde_json::{Map, Value};
+pub mod settings;
+pub mod update;
 
-use crate::clock;
-use crate::crash;
-use crate::driver::DriverError;
-use crate::driver::firmware::Firmware;
 use crate::flow::error::FlowError;
 use crate::flow::steps::Started;
 use crate::flow::task::Task;
-use crate::node::{Node, Setting, Step, setting};
-use crate::store::settings::Settings;
-
-const INTERFACE: &str = "bios";
+use crate::node::{Node, Step};
 
 /// The steps that the conductor does itself for such a machine, in any family.
 pub fn steps(node: &Node) -> Vec<Step> {
-    if node.interface(INTERFACE).starts_with("no-") {
-        return Vec::new();
+    let mut steps = Vec::new();
+    if is_told(node, settings::INTERFACE) {
+        steps.extend(settings::steps());
     }
-    let own = |name: &str| Step { interface: INTERFACE.into(), ..Step::of_conductor(name, 0) };
-    let mut apply = own("apply_configuration");
-    apply.more.insert("argsinfo".into(), setting::argsinfo());
-    vec![apply, own("factory_reset")]
+    if is_told(node, update::INTERFACE) {
+        steps.push(update::step());
+    }
+    steps
 }
 
 /// Does one of them.
 ///
 /// # Errors
-/// When the BMC refuses, or the settings are not what they were to be after the start.
+/// When the BMC refuses, or what was to be is not.
 pub async fn run(task: &mut Task, step: &Step) -> Result<Started, FlowError> {
-    let is_second_look = task.node.internal.plan.as_ref().is_some_and(|plan| plan.is_second_look);
-    let settings = learn(task).await?;
-    match step.step.as_str() {
-        _ if step.interface != INTERFACE => Err(FlowError::Refused(format!("no such step: {}", step.step))),
-        "factory_reset" if is_second_look => Ok(Started::Done),
-        "factory_reset" => {
-            crash::point();
-            of(task)?.reset_settings().await?;
-            crash::point();
-            Ok(Started::NextBoot)
-        }
-        "apply_configuration" => {
-            let wanted = wanted(step, &settings)?;
-            let differs = |(name, value): &(&String, &Value)| {
-                settings.iter().find(|setting| setting.name == **name).is_none_or(|setting| !setting.is(value))
-            };
-            let missing: Vec<&str> = wanted.iter().filter(differs).map(|(name, _)| name.as_str()).collect();
-            match (missing.is_empty(), is_second_look) {
-                (true, _) => Ok(Started::Done),
-                (false, true) => {
-                    let text = format!("BIOS settings that are not in force after the start: {}", missing.join(", "));
-                    Err(FlowError::Refused(text))
-                }
-                (false, false) => {
-                    crash::point();
-                    of(task)?.change_settings(&wanted).await?;
-                    crash::point();
-                    Ok(Started::NextBoot)
-                }
-            }
-        }
-        other => Err(FlowError::Refused(format!("no such step: {INTERFACE}.{other}"))),
+    match step.interface.as_str() {
+        settings::INTERFACE => settings::run(task, step).await,
+        update::INTERFACE => update::run(task, step).await,
+        _ => Err(FlowError::Refused(format!("no such step: {}", step.step))),
     }
 }
 
-/// Asks for the settings and keeps them.
-///
-/// # Errors
-/// When the machine has none, or cannot be asked.
-pub async fn learn(task: &mut Task) -> Result<Vec<Setting>, FlowError> {
-    let list = of(task)?.settings().await?;
-    let (store, node) = (&task.conductor.store, task.node.uuid);
-    let before = store.settings(node)?;
-    let updated_at = before.is_some().then(clock::now);
-    let created_at = before.map_or_else(clock::now, |before| before.created_at);
-    store.save_settings(node, &Settings { created_at, updated_at, list: list.clone() })?;
-    Ok(list)
-}
-
-/// As [`learn`], where nothing depends on it.
+/// Asks for settings and versions, where the node's interfaces tell them, and keeps them; nothing depends on it.
 pub async fn learn_if_told(task: &mut Task) {
-    if task.node.interface(INTERFACE).starts_with("no-") {
-        return;
+    let mut known = Vec::new();
+    if is_told(&task.node, settings::INTERFACE) {
+        known.push(("settings", settings::learn(task).await.map(drop)));
     }
-    if let Err(error) = learn(task).await {
-        let text = task.node.without_secrets(&error.to_string());
-        tracing::info!(node = %task.node.label(), "the settings of the firmware are not known: {text}");
+    if is_told(&task.node, update::INTERFACE) {
+        known.push(("versions", update::learn(task).await.map(drop)));
+    }
+    for (what, known) in known {
+        if let Err(error) = known {
+            let text = task.node.without_secrets(&error.to_string());
+            tracing::info!(node = %task.node.label(), "the {what} of the firmware are not known: {text}");
+        }
     }
 }
 
-fn of(task: &mut Task) -> Result<&mut dyn Firmware, DriverError> {
-    let (machine, node) = task.machine()?;
-    let text = format!("Driver {} does not support bios (disabled or not implemented).", node.spec.driver);
-    machine.firmware().ok_or(DriverError(text))
-}
-
-/// What the step's arguments ask for, as the BMC wants it.
-fn wanted(step: &Step, known: &[Setting]) -> Result<Map<String, Value>, FlowError> {
-    let refused = |text: String| FlowError::Refused(format!("bios.apply_configuration: {text}"));
-    let list = step.more.get("args").and_then(|args| args.get("settings")).and_then(Value::as_array);
-    let list = list.ok_or_else(|| refused("settings must be a list of objects with name and value".into()))?;
-    let mut wanted = Map::new();
-    for asked in list {
-        let (Some(name), Some(value)) = (asked["name"].as_str(), asked.get("value")) else {
-            return Err(refused(format!("no setting with name and value: {asked}")));
-        };
-        let value = match known.iter().find(|setting| setting.name == name) {
-            Some(setting) => setting.admit(value).map_err(refused)?,
-            None => return Err(refused(format!("the machine has no setting {name}"))),
-        };
-        wanted.insert(name.to_owned(), value);
-    }
-    Ok(wanted)
+fn is_told(node: &Node, interface: &str) -> bool {
+    !node.interface(interface).starts_with("no-")
 }

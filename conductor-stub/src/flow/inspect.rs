@@ -1,16 +1,40 @@
-//! manageable → inspecting → inspect wait → manageable, with the agent's data in between.
+//! manageable → inspecting → inspect wait → manageable, with the agent's data in between; or straight back, with what the BMC
+//! knows.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::driver::Inventory;
 use crate::error::ApiError;
 use crate::flow::error::FlowError;
 use crate::flow::task::Task;
-use crate::flow::{fast_track, power};
+use crate::flow::{fast_track, firmware, power};
 use crate::node::{MacAddress, Node, Object, Port};
 use crate::state::Event;
+
+/// The interface that asks the BMC and leaves the machine as it is.
+const OUT_OF_BAND: &str = "redfish";
+
+/// Asks the BMC.
+async fn ask_bmc(task: &mut Task) -> Result<(), FlowError> {
+    task.node.inspection_started_at = Some(clock::now());
+    task.node.inspection_finished_at = None;
+    let (machine, node) = task.machine()?;
+    let Inventory { inventory, disk_bytes } = machine.inspect(node).await?;
+    add_ports(task, &inventory, &Object::new())?;
+    set_properties(&mut task.node, &inventory, Some(disk_bytes.unwrap_or_default()));
+    if !task.node.spec.properties.contains_key("memory_mb") {
+        let node = task.node.uuid;
+        let text = format!("Failed to discover the following properties: memory_mb on node {node}");
+        return Err(FlowError::Refused(text));
+    }
+    firmware::learn_if_told(task).await;
+    task.node.inspection_finished_at = Some(clock::now());
+    task.enter(Event::Done)?;
+    Ok(task.save_inspected(&json!({"inventory": inventory, "plugin_data": {}}))?)
+}
 
 /// Boots the agent and waits for its data.
 ///
@@ -33,6 +57,9 @@ async fn begin(task: &mut Task) -> Result<(), FlowError> {
 /// # Errors
 /// When the data are not good enough, or the machine cannot be switched.
 pub async fn go_on(task: &mut Task) -> Result<(), FlowError> {
+    if task.node.interface("inspect") == OUT_OF_BAND {
+        return ask_bmc(task).await;
+    }
     match task.conductor.store.received(task.node.uuid)? {
         Some(Value::Object(data)) => finish(task, data).await,
         _ => begin(task).await,
@@ -65,7 +92,8 @@ async fn finish(task: &mut Task, data: Object) -> Result<(), FlowError> {
     let mut data = data;
     let inventory = data.remove("inventory").unwrap_or_default();
     add_ports(task, &inventory, &data)?;
-    set_properties(&mut task.node, &inventory, &data);
+    let root_bytes = data.get("root_disk").and_then(|disk| disk.get("size")).and_then(Value::as_u64);
+    set_properties(&mut task.node, &inventory, root_bytes);
     fast_track::rest(task).await?;
     task.node.inspection_finished_at = Some(clock::now());
     task.enter(Event::Done)?;
@@ -102,23 +130,54 @@ fn add_ports(task: &Task, inventory: &Value, data: &Object) -> Result<(), FlowEr
 }
 
 /// cpu_arch, cpus, memory_mb, local_gb and the boot mode, as Ironic's default hooks set them.
-fn set_properties(node: &mut Node, inventory: &Value, data: &Object) {
-    let root_bytes = data.get("root_disk").and_then(|disk| disk.get("size")).and_then(Value::as_u64);
-    let mode = inventory.pointer("/boot/current_boot_mode").and_then(Value::as_str);
+fn set_properties(node: &mut Node, inventory: &Value, root_bytes: Option<u64>) {
+    let told = |place: &str| {
+        let fact = inventory.pointer(place).filter(|fact| !fact.is_null());
+        fact.filter(|fact| **fact != "" && **fact != 0).cloned()
+    };
+    if let Some(mode) = inventory.pointer("/boot/current_boot_mode").and_then(Value::as_str)
+        && node.capability("boot_mode").is_none()
+    {
+        node.add_capability("boot_mode", mode);
+    }
     let facts = [
-        ("cpu_arch", inventory.pointer("/cpu/architecture").cloned()),
-        ("cpus", inventory.pointer("/cpu/count").cloned()),
-        ("memory_mb", inventory.pointer("/memory/physical_mb").cloned()),
+        ("cpu_arch", told("/cpu/architecture")),
+        ("cpus", told("/cpu/count")),
+        ("memory_mb", told("/memory/physical_mb")),
         // One GiB is left for partitioning, as upstream does.
         ("local_gb", root_bytes.map(|bytes| json!((bytes >> 30).saturating_sub(1)))),
-        (
-            "capabilities",
-            mode.filter(|_| node.capability("boot_mode").is_none()).map(|mode| json!(format!("boot_mode:{mode}"))),
-        ),
     ];
     for (name, value) in facts {
-        if let Some(value) = value.filter(|value| !value.is_null()) {
+        if let Some(value) = value {
             node.spec.properties.insert(name.into(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Spec;
+
+    #[test]
+    fn what_is_known_of_a_machine_stays_beside_what_is_found() {
+        let properties = json!({"capabilities": "cpu_vt:true", "memory_mb": 512, "cpu_arch": "x86_64"});
+        let spec = Spec { properties: properties.as_object().unwrap().clone(), ..Spec::default() };
+        let mut node = Node::new(uuid::Uuid::new_v4(), spec);
+        let inventory = json!({"cpu": {"architecture": "", "count": 0}, "boot": {"current_boot_mode": "uefi"}});
+        set_properties(&mut node, &inventory, Some(0));
+        let found = json!({"capabilities": "cpu_vt:true,boot_mode:uefi", "memory_mb": 512, "cpu_arch": "x86_64", "local_gb": 0});
+        assert_eq!(json!(node.spec.properties), found);
+        set_properties(&mut node, &json!({"boot": {"current_boot_mode": "bios"}}), None);
+        assert_eq!(json!(node.spec.properties), found, "what its owner or an earlier look says of the mode stands");
+        for (before, after) in [
+            (json!({"a": "1"}), json!({"a": "1", "boot_mode": "uefi"})),
+            (json!(r#"{"a": "1"}"#), json!(r#"{"a":"1","boot_mode":"uefi"}"#)),
+            (json!(""), json!("boot_mode:uefi")),
+        ] {
+            node.spec.properties.insert("capabilities".into(), before);
+            set_properties(&mut node, &inventory, None);
+            assert_eq!(node.spec.properties["capabilities"], after);
         }
     }
 }

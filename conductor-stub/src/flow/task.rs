@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::agent_client::{Agent, AgentError};
 use crate::clock;
 use crate::conductor::Shared;
+use crate::driver::firmware::Firmware;
 use crate::driver::{Connection, Driver, DriverError};
 use crate::error::ApiError;
 use crate::flow::error::FlowError;
@@ -135,6 +136,16 @@ impl Task {
             None => self.conductor.drivers.of(&self.node)?.connect(&self.node)?,
         };
         Ok((self.connection.insert(connection).as_mut(), &mut self.node))
+    }
+
+    /// What reads and changes the firmware of the machine, for steps of `interface`.
+    ///
+    /// # Errors
+    /// When the hardware type has nothing that does.
+    pub fn firmware(&mut self, interface: &str) -> Result<&mut dyn Firmware, DriverError> {
+        let (machine, node) = self.machine()?;
+        let text = format!("Driver {} does not support {interface} (disabled or not implemented).", node.spec.driver);
+        machine.firmware().ok_or(DriverError(text))
     }
 
     /// The agent.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::spec::Object;
+use super::update::Update;
 
 /// One step: the agent's description of it, or the user's order of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,6 +108,9 @@ pub struct Plan {
     /// The machine was started anew for a step of the conductor's, which is to see then what became of it.
     #[serde(default)]
     pub is_second_look: bool,
+    /// The updates of firmware that the current step is at.
+    #[serde(default)]
+    pub updates: Vec<Update>,
 }
 
 impl Plan {
@@ -128,6 +132,7 @@ impl Plan {
             is_sending: false,
             in_doubt: false,
             is_second_look: false,
+            updates: Vec::new(),
         }
     }
 

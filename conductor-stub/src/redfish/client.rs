@@ -61,7 +61,7 @@ impl Client {
         Ok(Self { settings, transport, session: Mutex::new(Session::NotYet), pause: Duration::from_secs(3) })
     }
 
-    /// The same, with another pause between attempts (default 3 s).
+    /// The same, with another pause between attempts (default 3 s), and at most that between looks at a task (1 s).
     #[must_use]
     pub fn with_pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
@@ -128,6 +128,15 @@ impl Client {
     /// See [`RedfishError`].
     pub async fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, RedfishError> {
         self.change(&Question { method: Method::POST, path, body, etag: None }).await
+    }
+
+    /// Starts the action at `path`, and returns the task that the BMC makes of it, for whoever can wait longer.
+    ///
+    /// # Errors
+    /// See [`RedfishError`].
+    pub async fn start(&self, path: &str, body: &Value) -> Result<Option<Task>, RedfishError> {
+        let question = Question { method: Method::POST, path, body: Some(body), etag: None };
+        Ok(task::announced(&self.send(&question).await?, &question.method))
     }
 
     /// Changes `resource`, saying which version is meant. A BMC that does not recognise its own ETag gets it in other forms,
@@ -245,7 +254,8 @@ impl Client {
         let passing = match error {
             RedfishError::Unreachable { failure: Failure::NotSent, .. } => true,
             RedfishError::Unreachable { failure: Failure::NoAnswer, .. } => *method != Method::POST,
-            RedfishError::Refused { status, .. } => *status >= 500 && *method == Method::GET,
+            // What is not implemented will not be so shortly.
+            RedfishError::Refused { status, .. } => *status >= 500 && *status != 501 && *method == Method::GET,
             _ => false,
         };
         match error.busy() {
@@ -287,32 +297,17 @@ impl Client {
         }
     }
 
-    /// Watches a task to its end. One that has vanished is over; whether it did what it should is seen elsewhere.
+    /// Watches a task to its end.
     async fn follow(&self, mut task: Task) -> Result<Value, RedfishError> {
         let start = tokio::time::Instant::now();
         let mut trouble = 0;
         loop {
-            let pause = match self.attempt(&Question::get(&task.path)).await {
-                Ok(reply) => match task::progress(&reply) {
-                    Progress::Done => return Ok(reply.body),
-                    Progress::Failed { state, text } => {
-                        return Err(RedfishError::Task { url: reply.url.into(), state, text });
-                    }
-                    Progress::Running(pause) => pause,
-                },
-                Err(error) if matches!(error.status(), Some(404 | 410)) => match task.also.take() {
-                    Some(also) => {
-                        task.path = also;
-                        continue;
-                    }
-                    None => return Ok(Value::Null),
-                },
-                // A monitor's error is the outcome, except one of the BMC as a whole.
+            let pause = match self.look(&mut task).await {
+                Ok(Progress::Done(body)) => return Ok(body),
+                Ok(Progress::Running { pause, .. }) => pause,
                 Err(error) => {
-                    let passing = matches!(error, RedfishError::Unreachable { .. })
-                        || matches!(error.status(), Some(429 | 502..=504));
                     trouble += 1;
-                    if !passing || trouble >= ATTEMPTS {
+                    if !error.is_passing() || trouble >= ATTEMPTS {
                         return Err(error);
                     }
                     self.pause
@@ -323,6 +318,24 @@ impl Client {
                 return Err(RedfishError::Task { url: task.path, state: "Running".into(), text });
             }
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Looks at a task once. One that has vanished is over; whether it did what it should is seen elsewhere.
+    ///
+    /// # Errors
+    /// When it has failed: a monitor's error is the outcome, except a [passing](RedfishError::is_passing) one, of the BMC as a
+    /// whole.
+    pub async fn look(&self, task: &mut Task) -> Result<Progress, RedfishError> {
+        loop {
+            match self.attempt(&Question::get(&task.path)).await {
+                Ok(reply) => return task::progress(reply, self.pause.min(task::PAUSE)),
+                Err(error) if matches!(error.status(), Some(404 | 410)) => match task.also.take() {
+                    Some(also) => task.path = also,
+                    None => return Ok(Progress::Done(Value::Null)),
+                },
+                Err(error) => return Err(error),
+            }
         }
     }
 }

@@ -117,6 +117,11 @@ impl RedfishError {
         }
     }
 
+    /// Whether it is the BMC as a whole that does not answer, or not now.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. }) || matches!(self.status(), Some(429 | 502..=504))
+    }
+
     /// Whether the refusal mentions `word` anywhere, message ids and properties included.
     pub fn mentions(&self, word: &str) -> bool {
         match self {

@@ -6,19 +6,19 @@ use reqwest::header::LOCATION;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::error::text;
+use super::error::{RedfishError, text};
 use super::transport::Reply;
 
 /// Between two looks, when the BMC names no time.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where a task can be watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Task {
+pub struct Task {
     /// The monitor, or the task itself.
-    pub(super) path: String,
+    pub path: String,
     /// Another place, should the first one vanish.
-    pub(super) also: Option<String>,
+    pub also: Option<String>,
 }
 
 /// The task that an answer announces, in any of the ways that BMCs have: a monitor in `Location` with 202, the task as a
@@ -43,35 +43,50 @@ fn leads_to_task(path: &str) -> bool {
     ["/TaskService/", "/Tasks/", "/TaskMonitors/", "/JobService/", "/Jobs/"].iter().any(|part| path.contains(part))
 }
 
-/// How a task is doing.
+/// How a task that has not failed is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// Look again after this long.
-    Running(Duration),
-    Done,
-    Failed {
-        state: String,
-        text: String,
+pub enum Progress {
+    /// It is not over.
+    Running {
+        /// Look again after this long.
+        pause: Duration,
+        /// Its `TaskState`, where that is told.
+        state: Option<String>,
     },
+    /// It is over, with this outcome.
+    Done(Value),
 }
 
-/// Judges what monitor or task answered, which was no error.
-pub(super) fn progress(reply: &Reply) -> Progress {
-    let pause = reply.retry_after().unwrap_or(PAUSE);
+/// Judges what monitor or task answered, which was no error; `pause` is for a BMC that names none.
+pub(super) fn progress(reply: Reply, pause: Duration) -> Result<Progress, RedfishError> {
+    let pause = reply.retry_after().unwrap_or(pause);
     match reply.body["TaskState"].as_str() {
-        Some(state) => judge(state, &reply.body, pause),
-        None if reply.status == StatusCode::ACCEPTED => Progress::Running(pause),
-        None => Progress::Done,
+        Some(state) => match judge(state, &reply.body) {
+            Verdict::Running => Ok(Progress::Running { pause, state: Some(state.to_owned()) }),
+            Verdict::Done => Ok(Progress::Done(reply.body)),
+            Verdict::Failed => {
+                let (state, text) = (state.to_owned(), text(&reply.body, ""));
+                Err(RedfishError::Task { url: reply.url.into(), state, text })
+            }
+        },
+        None if reply.status == StatusCode::ACCEPTED => Ok(Progress::Running { pause, state: None }),
+        None => Ok(Progress::Done(reply.body)),
     }
 }
 
-fn judge(state: &str, task: &Value, pause: Duration) -> Progress {
-    let failed = || Progress::Failed { state: state.to_owned(), text: text(task, "") };
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Running,
+    Done,
+    Failed,
+}
+
+fn judge(state: &str, task: &Value) -> Verdict {
     match state {
-        "Completed" if task["TaskStatus"] == "Critical" => failed(),
-        "Completed" => Progress::Done,
-        "Exception" | "Killed" | "Cancelled" => failed(),
-        _ => Progress::Running(pause),
+        "Completed" if task["TaskStatus"] == "Critical" => Verdict::Failed,
+        "Completed" => Verdict::Done,
+        "Exception" | "Killed" | "Cancelled" => Verdict::Failed,
+        _ => Verdict::Running,
     }
 }
 
@@ -84,14 +99,12 @@ mod tests {
     #[test]
     fn every_state_is_judged() {
         for state in ["New", "Starting", "Running", "Suspended", "Pending", "Stopping", "Interrupted", "Cancelling"] {
-            assert_eq!(judge(state, &json!({}), PAUSE), Progress::Running(PAUSE), "{state}");
+            assert_eq!(judge(state, &json!({})), Verdict::Running, "{state}");
         }
-        assert_eq!(judge("Completed", &json!({"TaskStatus": "OK"}), PAUSE), Progress::Done);
-        assert_eq!(judge("Completed", &json!({"TaskStatus": "Warning"}), PAUSE), Progress::Done);
-        let task = json!({"TaskStatus": "Critical", "Messages": [{"Message": "cannot fetch the image"}]});
+        assert_eq!(judge("Completed", &json!({"TaskStatus": "OK"})), Verdict::Done);
+        assert_eq!(judge("Completed", &json!({"TaskStatus": "Warning"})), Verdict::Done);
         for state in ["Completed", "Exception", "Killed", "Cancelled"] {
-            let text = "cannot fetch the image".to_owned();
-            assert_eq!(judge(state, &task, PAUSE), Progress::Failed { state: state.to_owned(), text });
+            assert_eq!(judge(state, &json!({"TaskStatus": "Critical"})), Verdict::Failed, "{state}");
         }
     }
 }

@@ -45,12 +45,20 @@ const OFF: Ends = Ends {
     mode: "UEFI",
     secure_boot: false,
     cores: None,
+    fetches: 0..=0,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inspection() {
     let lab = Lab::manageable().await;
     survives(lab, provision(json!({"target": "inspect"})), OFF).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inspection_by_the_bmc() {
+    let lab = Lab::manageable().await;
+    lab.is_inspected_by("redfish").await;
+    survives(lab, provision(json!({"target": "inspect"})), Ends { boots: 0..=0, ..OFF }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,6 +85,18 @@ async fn cleaning_with_settings_of_firmware() {
         {"interface": "deploy", "step": "burnin_cpu"}]);
     let commands = &["execute_clean_step burnin_cpu"];
     let ends = Ends { commands, boots: 2..=4, cores: Some(4), ..OFF };
+    survives(lab, provision(json!({"target": "clean", "clean_steps": steps})), ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cleaning_with_an_update_of_firmware() {
+    let lab = Lab::manageable().await;
+    let settings = json!([{"component": "bios", "url": lab.firmware().await}]);
+    let steps = json!([{"interface": "firmware", "step": "update", "args": {"settings": settings}},
+        {"interface": "deploy", "step": "burnin_cpu"}]);
+    let commands = &["execute_clean_step burnin_cpu"];
+    // Again only where nobody can know whether the BMC has heard of it.
+    let ends = Ends { commands, boots: 2..=4, fetches: 1..=3, ..OFF };
     survives(lab, provision(json!({"target": "clean", "clean_steps": steps})), ends).await;
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error should stop at it")]
 
+mod contents;
 mod distrust;
 mod emulator;
 #[path = "../boot/eventually.rs"]

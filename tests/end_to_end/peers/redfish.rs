@@ -104,6 +104,10 @@ async fn drive(emulator: &Emulator) -> Result<()> {
     switch(false).await?;
     assert_eq!(system.power().await?, "Off");
 
+    let (inventory, disk) = system.inventory().await?;
+    let expected = json!([{"name": "00:5c:52:31:3a:9c", "mac_address": "00:5c:52:31:3a:9c"}]);
+    assert_eq!((&inventory["interfaces"], disk), (&expected, None), "{inventory}");
+
     let folder = tempfile::tempdir()?;
     for name in ["first.iso", "second.iso", "agent.iso"] {
         std::fs::write(folder.path().join(name), "a medium of no importance")?;

@@ -55,46 +55,72 @@ pub(super) async fn update(State(bmc): State<Bmc>, body: Bytes) -> Result<Respon
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("ImageURI", "only http and https"));
     }
-    let machine =
-        |target: &String| bmc.0.systems.keys().find(|id| target.contains(*id) && !target.contains("Managers"));
-    let machine = request.targets.iter().find_map(machine).cloned();
+    let named = |target: &String| bmc.0.systems.keys().find(|id| target.contains(*id) && !target.contains("Managers"));
+    let machine = request.targets.iter().find_map(named).cloned();
     let of_bmc = |target: &String| target.contains("Managers") || target.ends_with("/BMC");
     if machine.is_none() && !request.targets.iter().all(of_bmc) {
         return Err(wrong("Targets", "no such firmware"));
     }
     let id = bmc.0.tasks.open("Firmware update", "Running");
-    tokio::spawn(work(bmc, id, request.image_uri, machine));
+    tokio::spawn(async move {
+        let (outcome, text) = match work(&bmc, &request.image_uri, machine).await {
+            Ok(()) => (StatusCode::NO_CONTENT.into_response(), "The image was taken".to_owned()),
+            Err(reason) => (task::failure(&reason), reason),
+        };
+        bmc.0.tasks.close(id, outcome, &text);
+    });
     Ok(task::announce(id))
 }
 
-/// Fetches the image and takes as long as an update does; a machine's firmware comes into force at its next start.
-async fn work(bmc: Bmc, id: u64, url: String, machine: Option<String>) {
-    let head = match media::head(&bmc.0.client, &url, IMAGE_HEAD).await {
-        Ok(head) if !head.is_empty() => head,
-        Ok(_) => return bmc.0.tasks.close(id, task::failure("The image is empty"), "The image is empty"),
-        Err(failure) => return bmc.0.tasks.close(id, task::failure(&failure.to_string()), &failure.to_string()),
+/// Fetches the image and takes as long as an update does; a machine's firmware comes into force at its next start. What the
+/// image is for it says itself; where it does not, it is for what was named, else for the BMC.
+async fn work(bmc: &Bmc, url: &str, named: Option<String>) -> Result<(), String> {
+    let head = media::head(&bmc.0.client, url, IMAGE_HEAD).await.map_err(|failure| failure.to_string())?;
+    if head.is_empty() {
+        return Err("The image is empty".into());
+    }
+    let image = Image::read(&head);
+    let mut machines = bmc.0.systems.values();
+    let only = machines.next().filter(|_| machines.next().is_none());
+    let system = match (image.component.as_deref(), named) {
+        (Some("bios"), None) => Some(only.ok_or("Targets is needed: there are several machines")?),
+        (Some("bios") | None, Some(id)) => bmc.0.systems.get(&id),
+        (Some("bmc"), _) | (None, None) => None,
+        (Some(other), _) => return Err(format!("The image is for {other}, which there is not")),
     };
-    let system = machine.as_deref().and_then(|id| bmc.0.systems.get(id)).cloned();
-    let first = bmc.0.systems.values().next().cloned();
-    if let Some(system) = system.as_ref().or(first.as_ref()) {
+    if let Some(system) = system.or(bmc.0.systems.values().next()) {
         let ms = system.lock().await.definition.update_ms;
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
-    let version = version(&head);
     match system {
-        Some(system) => system.lock().await.firmware.1 = Some(version),
-        None => *bmc.firmware() = version,
+        Some(system) => system.lock().await.firmware.1 = Some(image.version),
+        None => *bmc.firmware() = image.version,
     }
     bmc.0.events.tell("ResourceChanged", "Firmware was updated", &format!("{ROOT}/UpdateService"));
-    bmc.0.tasks.close(id, StatusCode::NO_CONTENT.into_response(), "The image was taken");
+    Ok(())
 }
 
-/// What an image's first line says it is (`version: 2.1.0`), else a name for its content.
-fn version(head: &[u8]) -> String {
-    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let named = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix("version:")).map(str::trim);
-    let plain = |text: &&str| text.len() <= 32 && !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
-    named.filter(plain).map_or_else(|| hex::encode(&Sha256::digest(head)[..4]), str::to_owned)
+/// What an image says in its first lines.
+#[derive(Debug, PartialEq, Eq)]
+struct Image {
+    /// `version: 2.1.0`, else a name for its content.
+    version: String,
+    /// `component: bios`.
+    component: Option<String>,
+}
+
+impl Image {
+    fn read(head: &[u8]) -> Self {
+        let mut lines = head.split(|byte| *byte == b'\n').map_while(|line| std::str::from_utf8(line).ok()).take(2);
+        let mut said = |key: &str| {
+            let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)?;
+            let is_plain = value.len() <= 32 && !value.is_empty() && value.chars().all(|c| c.is_ascii_graphic());
+            is_plain.then(|| value.to_owned())
+        };
+        let version = said("version");
+        let component = said("component");
+        Self { version: version.unwrap_or_else(|| hex::encode(&Sha256::digest(head)[..4])), component }
+    }
 }
 
 #[cfg(test)]
@@ -102,9 +128,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_say_their_version() {
-        assert_eq!(version(b"version: 2.1.0\nrest"), "2.1.0");
-        assert_eq!(version(b"version: a\x1b[2J\n").len(), 8);
-        assert_eq!(version(b"\x7fELF").len(), 8);
+    fn images_say_what_they_are() {
+        let image = |version: &str, component: Option<&str>| Image {
+            version: version.into(),
+            component: component.map(str::to_owned),
+        };
+        assert_eq!(Image::read(b"version: 2.1.0\nrest"), image("2.1.0", None));
+        assert_eq!(Image::read(b"version: 2.1.0\ncomponent: bios\n\xff"), image("2.1.0", Some("bios")));
+        assert_eq!(Image::read(b"version: a\x1b[2J\n").version.len(), 8);
+        assert_eq!(Image::read(b"\x7fELF\xff").version.len(), 8);
     }
 }

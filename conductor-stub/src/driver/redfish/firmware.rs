@@ -1,12 +1,12 @@
-//! The settings of the firmware of a machine behind a BMC.
+//! The firmware of a machine behind a BMC: settings and versions.
 
 use serde_json::{Map, Value};
 
 use super::{Bmc, failed};
 use crate::driver::DriverFuture;
-use crate::driver::firmware::Firmware;
-use crate::node::Setting;
-use crate::redfish::RedfishError;
+use crate::driver::firmware::{Firmware, Progress};
+use crate::node::{Setting, Version};
+use crate::redfish::{self, RedfishError, Task};
 
 impl Firmware for Bmc {
     fn settings(&mut self) -> DriverFuture<'_, Vec<Setting>> {
@@ -32,5 +32,41 @@ impl Firmware for Bmc {
 
     fn reset_settings(&mut self) -> DriverFuture<'_, ()> {
         Box::pin(async move { async { self.system().await?.reset_settings().await }.await.map_err(failed) })
+    }
+
+    fn versions(&mut self) -> DriverFuture<'_, Vec<Version>> {
+        Box::pin(async move {
+            let found = async { self.system().await?.firmware().await }.await.map_err(failed)?;
+            let version = |found: redfish::firmware::Firmware| {
+                let redfish::firmware::Firmware { component, version, vendor, model, serial_number } = found;
+                Version { component, version, vendor, model, serial_number }
+            };
+            Ok(found.into_iter().map(version).collect())
+        })
+    }
+
+    fn update<'a>(&'a mut self, url: &'a str) -> DriverFuture<'a, Vec<String>> {
+        Box::pin(async move {
+            let task = async { self.system().await?.update(url).await }.await.map_err(failed)?;
+            Ok(task.into_iter().flat_map(|task| [Some(task.path), task.also]).flatten().collect())
+        })
+    }
+
+    fn look<'a>(&'a mut self, places: &'a mut Vec<String>) -> DriverFuture<'a, Progress> {
+        Box::pin(async move {
+            let Some(path) = places.first().cloned() else { return Ok(Progress::Done) };
+            let mut task = Task { path, also: places.get(1).cloned() };
+            let seen = self.client.look(&mut task).await;
+            *places = [Some(task.path), task.also].into_iter().flatten().collect();
+            match seen {
+                Ok(redfish::Progress::Done(_)) => Ok(Progress::Done),
+                Ok(redfish::Progress::Running { pause, state }) => match state.as_deref() {
+                    Some("Starting" | "Pending") => Ok(Progress::Waiting(pause)),
+                    _ => Ok(Progress::Running(pause)),
+                },
+                Err(error) if error.is_passing() => Ok(Progress::Silent(error.to_string())),
+                Err(error) => Err(failed(error)),
+            }
+        })
     }
 }

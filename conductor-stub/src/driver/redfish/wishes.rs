@@ -10,7 +10,7 @@ use crate::redfish::{Enabled, Mode};
 /// Keys of Ironic's redfish driver that mean nothing here, with what to do instead.
 const REFUSED: [(&str, &str); 10] = [
     ("redfish_tls_ciphers", "the ciphers are those of TLS 1.2 and 1.3 that are safe"),
-    ("firmware_update_unresponsive_bmc_wait", "firmware is not updated through this driver"),
+    ("firmware_update_unresponsive_bmc_wait", "a BMC that does not answer during an update is waited for"),
     ("config_via_removable", "the ramdisk carries its configuration"),
     ("config_via_floppy", "the ramdisk carries its configuration"),
     ("rescue_iso", "rescue boots the same ramdisk as everything else"),

@@ -38,6 +38,8 @@ pub(super) struct Ends {
     pub(super) secure_boot: bool,
     /// A setting of its firmware, where that is looked at.
     pub(super) cores: Option<u32>,
+    /// How often its firmware was fetched; what was fetched last is what runs.
+    pub(super) fetches: RangeInclusive<u32>,
 }
 
 /// Everything but the conductor lives in this process.
@@ -66,7 +68,7 @@ impl Lab {
         let running = path("running");
         let script = format!("echo $$ $BOOT_URL > {0}.new; mv {0}.new {0}; exec sleep 600", running.display());
         let machine = json!({"uuid": UUID, "name": "machine-0", "macs": [MAC],
-            "process": {"command": ["sh", "-c", script], "log": path("machine.log")}});
+            "update_ms": 30, "process": {"command": ["sh", "-c", script], "log": path("machine.log")}});
         let setup = Setup {
             listen: ([127, 0, 0, 1], 0).into(),
             account: None,
@@ -135,6 +137,27 @@ impl Lab {
             {"op": "add", "path": "/instance_info", "value": {"boot_iso": iso}},
         ]))
         .await;
+    }
+
+    /// Who is asked what the machine is.
+    pub(super) async fn is_inspected_by(&self, interface: &str) {
+        self.patch(json!([{"op": "add", "path": "/inspect_interface", "value": interface}])).await;
+    }
+
+    /// The URL of firmware that is another version each time that it is fetched.
+    pub(super) async fn firmware(&self) -> String {
+        let memory = Arc::clone(&self.memory);
+        let serve = move || {
+            let mut memory = memory.lock().unwrap();
+            memory.fetches += 1;
+            memory.version += 1;
+            std::future::ready(format!("version: {}\ncomponent: bios\n", memory.version))
+        };
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/bios.bin", listener.local_addr().unwrap());
+        let router = axum::Router::new().route("/bios.bin", axum::routing::get(serve));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
     }
 
     /// No agent calls.
@@ -261,7 +284,7 @@ impl Lab {
         }
         let mut memory = self.memory.lock().unwrap();
         memory.commands.clear();
-        memory.boots = 0;
+        (memory.boots, memory.fetches) = (0, 0);
     }
 
     async fn drive(&self) -> Value {
@@ -385,6 +408,10 @@ impl Lab {
         assert!(!media["published"].as_array().unwrap().iter().any(ours), "{media} {}", told());
         let memory = self.memory.lock().unwrap();
         assert_eq!(memory.commands, ends.commands, "{}", told());
+        assert!(ends.fetches.contains(&memory.fetches), "{} fetches, {}", memory.fetches, told());
+        if memory.fetches > 0 {
+            assert_eq!(system["BiosVersion"], memory.version.to_string(), "{}", told());
+        }
         assert!(ends.boots.contains(&memory.boots), "{} boots, {}", memory.boots, told());
     }
 }

@@ -26,6 +26,10 @@ pub(super) struct Memory {
     /// Commands of all agents that change something, in order.
     pub(super) commands: Vec<String>,
     pub(super) boots: u32,
+    /// How often its firmware was fetched.
+    pub(super) fetches: u32,
+    /// The version that was fetched last.
+    pub(super) version: u32,
     /// Whether nobody calls.
     pub(super) silent: bool,
     /// Whether the first step fails.
