@@ -15,6 +15,7 @@ use crate::document::{
     Contents, Document, File, Ignition, Link, Passwd, Proxy, Security, Storage, Systemd, Tls, Unit, User, VERSION,
     Verification,
 };
+use crate::kernel_arguments::KernelArgument;
 use crate::keyfile::Keyfile;
 use crate::specification;
 use crate::unit::{self, Container, Service};
@@ -68,6 +69,8 @@ pub struct Setup {
     pub hostname: Option<String>,
     /// Network connections of the live system; the agent also copies them to what it installs.
     pub network: Vec<Keyfile>,
+    /// The kernel argument `ip=…` of the systems that the agent installs.
+    pub ip_options: Option<KernelArgument>,
     /// For Ignition, podman and the agent.
     pub proxy: Proxy,
     /// Certificate authorities, PEM, that Ignition, podman, the agent and the host trust in addition to the usual ones.
@@ -257,6 +260,8 @@ impl Setup {
         if !self.network.is_empty() {
             environment.push(("IPA_COREOS_COPY_NETWORK", "true".to_owned()));
         }
+        environment
+            .extend(self.ip_options.as_ref().map(|argument| ("IPA_COREOS_IP_OPTIONS", argument.as_str().to_owned())));
         environment
     }
 

@@ -22,6 +22,7 @@
 //!     proxy: Proxy::default(),
 //!     certificates: None,
 //!     further: Further::default(),
+//!     ip_options: None,
 //! };
 //! let json = serde_json::to_value(setup.document()?).unwrap();
 //! assert_eq!(json["systemd"]["units"][0]["name"], "ferric-agent.service");

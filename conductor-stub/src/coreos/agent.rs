@@ -1,19 +1,23 @@
-//! The agent on CoreOS' live system, for a whole site: what every node's Ignition config says, and where the live system is
-//! (`IRONIC_USE_COREOS_IPA`, with the names that Metal3's images give its companions).
+//! The agent on CoreOS' live system, for a whole site: what every node's Ignition config says, and where the live system is.
 
-use std::env;
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ferric_ignition::agent_conf::AgentOption;
 use ferric_ignition::config::{Agent, ConfigError, Further, Setup};
-use ferric_ignition::document::Proxy;
+use ferric_ignition::document::{File, Proxy};
 use ferric_ignition::kernel_arguments::{KernelArgument, KernelArgumentError};
 use ferric_ignition::keyfile::Keyfile;
 use ferric_ignition::network_data::{self, NetworkDataError};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::node::{Node, flag};
+use crate::node::Node;
+
+/// Where podman looks for registries.
+const REGISTRIES_CONF: &str = "/etc/containers/registries.conf";
+const PUBLIC_MODE: u32 = 0o644;
 
 /// `coreos_ipa` of the configuration; the environment wins.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,10 +30,15 @@ pub struct CoreosIpa {
     /// Whether its registry may be without TLS or have an unknown certificate (`--tls-verify=false` in
     /// `IRONIC_AGENT_PODMAN_FLAGS`).
     pub insecure_registry: bool,
-    /// Credentials for it, a file as podman's `auth.json` (`IRONIC_AGENT_PULL_SECRET`).
+    /// Credentials for it, a file as podman's `auth.json`, or base64 of one (`IRONIC_AGENT_PULL_SECRET`).
     pub pull_secret: Option<PathBuf>,
+    /// The same from the environment, which has them themselves.
+    #[serde(skip)]
+    pub given_pull_secret: Option<String>,
     /// Places where the image may be, too.
     pub registry_mirrors: Vec<String>,
+    /// A file that becomes the live system's `registries.conf` (`REGISTRIES_CONF_PATH`).
+    pub registries_conf: Option<PathBuf>,
     /// A public key for the user `core` (`IRONIC_RAMDISK_SSH_KEY`).
     pub ssh_key: Option<String>,
     /// Proxies for Ignition, podman and the agent (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
@@ -40,6 +49,8 @@ pub struct CoreosIpa {
     pub no_proxy: Vec<String>,
     /// Options of the agent, `NAME=VALUE`.
     pub agent_options: Vec<String>,
+    /// The kernel argument `ip=…` of installed systems (`IP_OPTIONS`).
+    pub ip_options: Option<String>,
     /// Certificate authorities (PEM) that the live system believes besides the usual ones and the conductor's own.
     pub ca: Option<PathBuf>,
     /// Further kernel arguments (`IRONIC_KERNEL_PARAMS`).
@@ -58,12 +69,15 @@ impl Default for CoreosIpa {
             agent_image: String::new(),
             insecure_registry: false,
             pull_secret: None,
+            given_pull_secret: None,
             registry_mirrors: Vec::new(),
+            registries_conf: None,
             ssh_key: None,
             http_proxy: None,
             https_proxy: None,
             no_proxy: Vec::new(),
             agent_options: Vec::new(),
+            ip_options: None,
             ca: None,
             kernel_append_params: String::new(),
             images: "/shared/html/images".into(),
@@ -86,6 +100,9 @@ pub enum CoreosIpaError {
     /// There is no agent.
     #[error("coreos_ipa is enabled and names no agent_image (IRONIC_AGENT_IMAGE)")]
     NoImage,
+    /// The registry's credentials.
+    #[error("coreos_ipa: pull_secret {}: neither podman's auth.json nor the base64 of one", _0.display())]
+    PullSecret(PathBuf),
     /// A file.
     #[error("coreos_ipa: {}: {cause}", path.display())]
     File {
@@ -101,7 +118,7 @@ pub enum CoreosIpaError {
     #[error("coreos_ipa: agent_options: {0}")]
     Option(#[from] ferric_ignition::agent_conf::OptionError),
     /// Kernel arguments.
-    #[error("coreos_ipa: kernel_append_params: {0}")]
+    #[error("coreos_ipa: kernel_append_params or ip_options: {0}")]
     Argument(#[from] KernelArgumentError),
     /// The node's network.
     #[error("network_data of the node: {0}")]
@@ -109,52 +126,6 @@ pub enum CoreosIpaError {
 }
 
 impl CoreosIpa {
-    /// The same with what the environment says.
-    ///
-    /// # Errors
-    /// A variable that cannot be understood.
-    pub fn with_environment(self) -> Result<Self, CoreosIpaError> {
-        self.with_variables(|name| env::var(name).ok().filter(|value| !value.is_empty()))
-    }
-
-    fn with_variables(mut self, variable: impl Fn(&str) -> Option<String>) -> Result<Self, CoreosIpaError> {
-        let wrong = |name, problem: String| CoreosIpaError::Variable { name, problem };
-        if let Some(text) = variable("IRONIC_USE_COREOS_IPA") {
-            let read = flag::read(&Value::String(text));
-            self.enabled = read.map_err(|error| wrong("IRONIC_USE_COREOS_IPA", error.to_string()))?;
-        }
-        if let Some(image) = variable("IRONIC_AGENT_IMAGE") {
-            self.agent_image = image;
-        }
-        for word in variable("IRONIC_AGENT_PODMAN_FLAGS").unwrap_or_default().split_whitespace() {
-            match word {
-                "--tls-verify=false" => self.insecure_registry = true,
-                "--tls-verify=true" => self.insecure_registry = false,
-                other => {
-                    let problem = format!("{other}: only --tls-verify is understood");
-                    return Err(wrong("IRONIC_AGENT_PODMAN_FLAGS", problem));
-                }
-            }
-        }
-        if let Some(path) = variable("IRONIC_AGENT_PULL_SECRET") {
-            self.pull_secret = Some(path.into());
-        }
-        if let Some(key) = variable("IRONIC_RAMDISK_SSH_KEY") {
-            self.ssh_key = Some(key);
-        }
-        if let Some(words) = variable("IRONIC_KERNEL_PARAMS") {
-            self.kernel_append_params = words;
-        }
-        // Those of the conductor's environment are as well the machines', as in Metal3's images.
-        self.http_proxy = variable("HTTP_PROXY").or(self.http_proxy);
-        self.https_proxy = variable("HTTPS_PROXY").or(self.https_proxy);
-        if let Some(hosts) = variable("NO_PROXY") {
-            self.no_proxy =
-                hosts.split(',').map(|host| host.trim().to_owned()).filter(|host| !host.is_empty()).collect();
-        }
-        Ok(self)
-    }
-
     /// What every node's config has in common; `authority` is the conductor's own certificate, PEM.
     ///
     /// # Errors
@@ -166,6 +137,14 @@ impl CoreosIpa {
         let read = |path: &PathBuf| {
             std::fs::read_to_string(path).map_err(|cause| CoreosIpaError::File { path: path.clone(), cause })
         };
+        let pull_secret = match (&self.given_pull_secret, &self.pull_secret) {
+            (Some(given), _) => Some(given.clone()),
+            (None, Some(path)) => {
+                Some(pull_secret(&read(path)?).ok_or_else(|| CoreosIpaError::PullSecret(path.clone()))?)
+            }
+            (None, None) => None,
+        };
+        let registries_conf = self.registries_conf.as_ref().map(read).transpose()?;
         let own = self.ca.as_ref().map(read).transpose()?;
         let certificates: Vec<&str> = own.as_deref().into_iter().chain(authority).collect();
         let setup = Setup {
@@ -173,7 +152,7 @@ impl CoreosIpa {
             agent: Agent::Image {
                 reference: self.agent_image.clone(),
                 insecure_registry: self.insecure_registry,
-                pull_secret: self.pull_secret.as_ref().map(read).transpose()?,
+                pull_secret,
                 mirrors: self.registry_mirrors.clone(),
             },
             inspect: false,
@@ -181,19 +160,36 @@ impl CoreosIpa {
             ssh_keys: self.ssh_key.iter().map(|key| key.trim().to_owned()).collect(),
             hostname: None,
             network: Vec::new(),
+            ip_options: self.ip_options.as_deref().map(str::parse).transpose()?,
             proxy: Proxy {
                 http_proxy: self.http_proxy.clone(),
                 https_proxy: self.https_proxy.clone(),
                 no_proxy: self.no_proxy.clone(),
             },
             certificates: (!certificates.is_empty()).then(|| certificates.join("\n")),
-            further: Further::default(),
+            further: Further {
+                files: registries_conf
+                    .map(|text| File::inline(REGISTRIES_CONF, PUBLIC_MODE, text))
+                    .into_iter()
+                    .collect(),
+                ..Further::default()
+            },
         };
         // What is wrong for every node is said at the start.
         setup.document()?;
         let arguments = self.kernel_append_params.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
         Ok(Site { setup, arguments })
     }
+}
+
+/// podman's `auth.json`, which may come as base64.
+pub(super) fn pull_secret(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.starts_with('{') {
+        return Some(text.to_owned());
+    }
+    let decoded = STANDARD.decode(text.split_whitespace().collect::<String>()).ok()?;
+    String::from_utf8(decoded).ok().filter(|text| text.trim_start().starts_with('{'))
 }
 
 /// What every node has in common.
@@ -241,38 +237,15 @@ mod tests {
     use super::*;
     use crate::node::Spec;
 
-    fn variables(name: &str) -> Option<String> {
-        let value = match name {
-            "IRONIC_USE_COREOS_IPA" => "true",
-            "IRONIC_AGENT_IMAGE" => "registry.example:5000/ferric/agent:1",
-            "IRONIC_AGENT_PODMAN_FLAGS" => "--tls-verify=false",
-            "IRONIC_RAMDISK_SSH_KEY" => "ssh-ed25519 AAAA core@site\n",
-            "HTTPS_PROXY" => "http://proxy.example:3128",
-            "NO_PROXY" => "10.0.0.0/8, example",
-            "IRONIC_KERNEL_PARAMS" => "console=ttyS0 nofb",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    }
-
-    #[test]
-    fn the_environment_has_the_names_of_metal3s_images() {
-        assert!(!CoreosIpa::default().with_variables(|_| None).unwrap().enabled);
-        let ipa = CoreosIpa::default().with_variables(variables).unwrap();
-        assert!(ipa.enabled && ipa.insecure_registry);
-        let site = ipa.site("http://192.0.2.1:6385", None).unwrap();
-        let words: Vec<&str> = site.arguments().iter().map(KernelArgument::as_str).collect();
-        assert_eq!(words, ["console=ttyS0", "nofb"]);
-        let other = |name: &str| (name == "IRONIC_AGENT_PODMAN_FLAGS").then(|| "--pid=private".to_owned());
-        let error = CoreosIpa::default().with_variables(other).unwrap_err().to_string();
-        assert_eq!(error, "IRONIC_AGENT_PODMAN_FLAGS: --pid=private: only --tls-verify is understood");
-        let error = CoreosIpa::default().site("http://192.0.2.1:6385", None).unwrap_err().to_string();
-        assert!(error.contains("IRONIC_AGENT_IMAGE"), "{error}");
-    }
-
     #[test]
     fn a_nodes_config_has_the_conductor_and_the_nodes_network() {
-        let ipa = CoreosIpa::default().with_variables(variables).unwrap();
+        let ipa = CoreosIpa {
+            agent_image: "registry.example:5000/ferric/agent:1".into(),
+            ssh_key: Some("ssh-ed25519 AAAA core@site\n".into()),
+            https_proxy: Some("http://proxy.example:3128".into()),
+            no_proxy: vec!["10.0.0.0/8".into(), "example".into()],
+            ..CoreosIpa::default()
+        };
         let authority = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let site = ipa.site("https://192.0.2.1:6385", Some(authority)).unwrap();
         let network = json!({

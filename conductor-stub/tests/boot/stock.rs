@@ -267,3 +267,42 @@ async fn every_node_boots_coreos_with_an_ignition_config_of_its_own() {
     assert!(archive.get("init").is_some());
     assert_eq!(serde_json::from_slice::<Value>(archive.get("config.ign").unwrap()).unwrap(), config);
 }
+
+#[tokio::test]
+async fn an_ignition_config_for_which_there_is_no_room_fails_before_anything_boots() {
+    let images = tempfile::tempdir().unwrap();
+    fs::rename(live_iso(images.path(), 1).unwrap(), images.path().join("ironic-python-agent.iso")).unwrap();
+    // Nothing that can be compressed.
+    let mut state = 1_u64;
+    let noise = (0..600_000).map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + (state >> 58) as u8)
+    });
+    let registries = images.path().join("registries.conf");
+    fs::write(&registries, noise.collect::<String>()).unwrap();
+    let coreos_ipa = CoreosIpa {
+        enabled: true,
+        agent_image: "registry.example:5000/ferric/agent:1".into(),
+        registries_conf: Some(registries),
+        images: images.path().to_owned(),
+        ..CoreosIpa::default()
+    };
+    let bench = Bench::start(Config { coreos_ipa, ..Config::default() }).await;
+    bench.enrol("redfish-virtual-media", json!({"deploy_efi": ""})).await;
+    bench.verb("manage", "manageable").await;
+    let failed = bench.verb("inspect", "inspect failed").await;
+    assert!(failed["last_error"].as_str().unwrap().contains("the Ignition config is too large: "), "{failed}");
+    bench.assert_clear().await;
+
+    fs::copy(kernel(), images.path().join("ironic-python-agent.kernel")).unwrap();
+    for part in ["initramfs", "rootfs"] {
+        fs::write(images.path().join(format!("ironic-python-agent.{part}")), "x").unwrap();
+    }
+    bench.verb("manage", "manageable").await;
+    let interface = json!([{"op": "add", "path": "/boot_interface", "value": "redfish-https"}]);
+    bench.call(reqwest::Method::PATCH, "/v1/nodes/n1", Some(interface)).await;
+    let failed = bench.verb("inspect", "inspect failed").await;
+    let said = failed["last_error"].as_str().unwrap();
+    assert!(said.contains("the Ignition config has ") && said.contains(" and there is room for 262144"), "{failed}");
+    bench.assert_clear().await;
+}

@@ -6,6 +6,7 @@ use crate::agent_conf::AgentOption;
 use crate::config::{Agent, Further, Setup};
 use crate::directory;
 use crate::document::Proxy;
+use crate::kernel_arguments::KernelArgument;
 
 use super::{input, output, print};
 
@@ -48,6 +49,9 @@ pub(crate) struct Arguments {
     /// Directory of NetworkManager keyfiles (*.nmconnection) for the live system; install_coreos copies them on
     #[arg(long, value_name = "DIR", help_heading = "Live system")]
     network: Option<PathBuf>,
+    /// Kernel argument ip=… of what install_coreos installs
+    #[arg(long, value_name = "ARGUMENT", help_heading = "Live system")]
+    ip_options: Option<KernelArgument>,
     /// Directory laid out like the root of the live system: its files and symbolic links are added
     #[arg(long, value_name = "DIR", help_heading = "Live system")]
     files: Option<PathBuf>,
@@ -110,6 +114,7 @@ fn setup(arguments: &Arguments) -> anyhow::Result<Setup> {
         ssh_keys,
         hostname: arguments.hostname.clone(),
         network: arguments.network.as_deref().map(input::keyfiles).transpose()?.unwrap_or_default(),
+        ip_options: arguments.ip_options.clone(),
         proxy: Proxy {
             http_proxy: arguments.http_proxy.clone(),
             https_proxy: arguments.https_proxy.clone(),

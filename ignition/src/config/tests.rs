@@ -17,6 +17,7 @@ fn setup() -> Setup {
         proxy: Proxy::default(),
         certificates: None,
         further: Further::default(),
+        ip_options: None,
     }
 }
 
