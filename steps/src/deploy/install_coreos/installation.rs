@@ -39,6 +39,20 @@ pub(super) struct Installation {
     pub(super) pipe: Option<Pipe>,
 }
 
+/// Why there is no installation, and whether coreos-installer has left nothing of it.
+struct Unfinished {
+    error: StepError,
+    is_cleared: bool,
+}
+
+impl From<StepError> for Unfinished {
+    /// Where it failed by itself, it has cleared the disk.
+    fn from(error: StepError) -> Self {
+        let is_cleared = !matches!(error.kind, ErrorKind::Cancelled | ErrorKind::ImageChecksum);
+        Self { error, is_cleared }
+    }
+}
+
 impl Installation {
     /// Installs to the device that the node's hints choose, and returns it. Blocks.
     pub(super) fn run(&self, step: &Step) -> Result<EligibleDevice, StepError> {
@@ -48,9 +62,8 @@ impl Installation {
             ErrorKind::Deployment.error(format!("partitions of {} cannot be saved", device.name)).because(error)
         })?;
         drop(disk);
-        if let Err(error) = self.attempt(&device, step) {
-            // Where it failed by itself, it has cleared the disk.
-            if matches!(error.kind, ErrorKind::Cancelled | ErrorKind::ImageChecksum) {
+        if let Err(Unfinished { error, is_cleared }) = self.attempt(&device, step) {
+            if !is_cleared {
                 clear(step, &device, saved.as_ref());
             }
             return Err(error);
@@ -61,7 +74,7 @@ impl Installation {
         Ok(device)
     }
 
-    fn attempt(&self, device: &EligibleDevice, step: &Step) -> Result<(), StepError> {
+    fn attempt(&self, device: &EligibleDevice, step: &Step) -> Result<(), Unfinished> {
         let ignition = self.ignition.as_deref();
         let ignition_file = ignition.map(|text| SecretFile::create(&self.tool, "ign", text)).transpose()?;
         let network = self.network().map_err(|error| {
@@ -79,12 +92,15 @@ impl Installation {
             let Err(failure) = installer::run(&self.tool, &arguments, self.without(), step) else { break };
             let pause = self.pause(&failure, attempt).filter(|_| !step.cancel.is_cancelled());
             if let Some(error) = self.image_failure(device) {
-                return Err(error);
+                return Err(error.into());
             }
             let Some(pause) = pause else {
                 return Err(match failure.kind {
-                    FailureKind::Stopped => StepError::cancelled(failure.text),
-                    _ => ErrorKind::Deployment.error(failure.text),
+                    FailureKind::Stopped => StepError::cancelled(failure.text).into(),
+                    kind => Unfinished {
+                        error: ErrorKind::Deployment.error(failure.text),
+                        is_cleared: kind != FailureKind::Killed,
+                    },
                 });
             };
             tracing::warn!(attempt, reason = failure.text, ?pause, "coreos-installer failed, trying again");
@@ -95,11 +111,14 @@ impl Installation {
             }
         }
         match &self.pipe {
-            Some(pipe) if !pipe.is_verified() => Err(self.image_failure(device).unwrap_or_else(|| {
-                ErrorKind::ImageChecksum.error(
-                    "coreos-installer succeeded without reading the image to its end: its checksum could not be verified",
-                )
-            })),
+            Some(pipe) if !pipe.is_verified() => Err(self
+                .image_failure(device)
+                .unwrap_or_else(|| {
+                    ErrorKind::ImageChecksum.error(
+                        "coreos-installer succeeded without reading the image to its end: its checksum could not be verified",
+                    )
+                })
+                .into()),
             _ => Ok(()),
         }
     }
@@ -108,7 +127,7 @@ impl Installation {
     fn pause(&self, failure: &Failure, attempt: usize) -> Option<Duration> {
         match failure.kind {
             FailureKind::Lasting | FailureKind::Stopped => None,
-            FailureKind::Local => (attempt < ATTEMPTS).then_some(Duration::ZERO),
+            FailureKind::Local | FailureKind::Killed => (attempt < ATTEMPTS).then_some(Duration::ZERO),
             // What comes through the pipe was tried again already.
             FailureKind::Network if self.pipe.is_some() => (attempt < ATTEMPTS).then_some(Duration::ZERO),
             FailureKind::Network => {

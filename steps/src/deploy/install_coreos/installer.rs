@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use ferric_hardware::tool::{Tool, ToolError};
+use nix::errno::Errno;
 
 use crate::http::error::is_passing_status;
 use crate::progress::Progress;
@@ -45,6 +46,8 @@ pub(super) enum FailureKind {
     Network,
     /// Something on this machine, which may be over the next time.
     Local,
+    /// The same by a signal: it had no time to clear the disk.
+    Killed,
     /// It was stopped on request.
     Stopped,
 }
@@ -83,17 +86,20 @@ pub(super) fn run(tool: &Tool, arguments: &[String], without: &[&str], step: &St
         }
         Err(ToolError::Failed { status, .. }) => {
             // Its pages come from the live system's medium.
-            let medium = match status.as_str() {
-                BUS_ERROR => " (the medium of the live system cannot be read any more)",
-                _ => "",
-            };
+            let medium = if status == BUS_ERROR { MEDIUM_GONE } else { "" };
             let text = format!("coreos-installer was ended by {status}{medium}: {}", reason(&tail));
-            Err(Failure { text, kind: FailureKind::Local })
+            Err(Failure { text, kind: FailureKind::Killed })
+        }
+        Err(ToolError::Start { cause, .. }) if cause.raw_os_error() == Some(Errno::EIO as i32) => {
+            let text = format!("coreos-installer cannot be started{MEDIUM_GONE}: {cause}");
+            Err(Failure { text, kind: FailureKind::Lasting })
         }
         Err(error) => Err(Failure { text: error.to_string(), kind: FailureKind::Lasting }),
     }
 }
 
+/// As far as it can be told: what the program is read from was ejected, or its drive has failed.
+const MEDIUM_GONE: &str = " (the medium of the live system cannot be read any more)";
 /// SIGBUS: a page of the program or of its files cannot be read.
 const BUS_ERROR: &str = "signal 7";
 
