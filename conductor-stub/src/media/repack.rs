@@ -176,6 +176,8 @@ pub fn repack(from: &Path, to: &Path, drive: Option<&Path>) -> Result<Vec<Place>
     } else {
         let mut arguments: Vec<String> =
             ["-indev", &input, "-outdev", &output, "-boot_image", "any", "replay"].map(str::to_owned).to_vec();
+        // grub-mkrescue writes HFS+, too, for old Macs; xorriso 1.5.4 cannot write its partition beside those of a GPT again.
+        arguments.extend(["-hfsplus", "off"].map(str::to_owned));
         arguments.extend(maps);
         if let Some(drive) = drive {
             let number = free_partition(&input)?.to_string();
