@@ -60,6 +60,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         "list.js": JAVASCRIPT,
         "live.js": JAVASCRIPT,
         "machine.js": JAVASCRIPT,
+        "media.js": JAVASCRIPT,
         "timeline.js": JAVASCRIPT,
     };
     let mut assets: Vec<Asset> =

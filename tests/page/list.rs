@@ -1,5 +1,6 @@
 //! The list of machines: what it shows, how it is used, and that it stands still while everything changes.
 
+use conductor_stub::media::Making;
 use conductor_stub::state::ProvisionState as S;
 use serde_json::json;
 use thirtyfour::Key;
@@ -49,6 +50,20 @@ async fn what_is_looked_for_stands_in_the_url() {
     let states = "return document.querySelector('[data-group=busy] .detail').textContent";
     let states = browser.run(states).await.unwrap();
     assert!(states.as_str().unwrap().contains("2 clean wait"), "{states}");
+
+    // Below the machines, what is kept for them; their names are text, too.
+    let making = Making { origin: "an ISO of <b>two</b> parts".into(), bytes: 3, one_shot: false };
+    let made = fleet.server.conductor.media.make(making, |part| {
+        std::fs::write(part, "abc").map_err(|error| error.to_string())?;
+        Ok(json!(null))
+    });
+    let made = made.await.unwrap();
+    browser.find("#media summary").await.unwrap().click().await.unwrap();
+    let columns =
+        "[...document.querySelectorAll('#media-files li > span')].map((column) => column.textContent).join('|')";
+    browser.until(&format!("{columns} === 'an ISO of <b>two</b> parts|3 B|in use|now'")).await.unwrap();
+    browser.until("document.querySelector('#media-sum').textContent.startsWith('3 B of ')").await.unwrap();
+    drop(made);
     browser.is_content(&[]).await.unwrap();
     browser.quit().await.unwrap();
     fleet.server.stop().await;

@@ -5,6 +5,7 @@ import { isBusy, makeChip, setChip, tone } from './chip.js';
 import { byId, make, reconcile, setAttribute, setText, show } from './dom.js';
 import { bytes, roughly, whole } from './format.js';
 import { follow, learnTime, now } from './live.js';
+import { watchMedia } from './media.js';
 
 const GROUPS = [
   { id: 'all', label: 'All', has: () => true },
@@ -216,6 +217,7 @@ function keys(event) {
 
 listen();
 draw();
+watchMedia(now);
 setInterval(tick, 10_000);
 follow('/stub/events', async () => {
   const body = await get('/stub/nodes');
