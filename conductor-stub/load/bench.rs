@@ -16,7 +16,8 @@ use conductor_stub::config::Config;
 use conductor_stub::coreos::agent::CoreosIpa;
 use conductor_stub::media::Medium;
 use conductor_stub::node::{Node, Spec};
-use conductor_stub::ramdisk::{ByConfiguration, Coreos, Ramdisk, Ramdisks};
+use conductor_stub::ramdisk::sources::Sources;
+use conductor_stub::ramdisk::{ByConfiguration, Ramdisk, Ramdisks};
 use conductor_stub::server::Server;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -246,13 +247,8 @@ async fn variants(machines: u32) -> Result<()> {
     let ipa = CoreosIpa { agent_image: "registry.example:5000/ferric/agent:1".into(), ..CoreosIpa::default() };
     let site = ipa.site(&server.url, None)?;
     let media = Arc::clone(&server.conductor.media);
-    let ramdisks = Ramdisks {
-        named: ByConfiguration::default(),
-        arguments: String::new(),
-        coreos: Some(Coreos { images: "/none".into(), site }),
-        artefacts,
-        media,
-    };
+    let sources = Sources { named: ByConfiguration::default(), coreos: None, media };
+    let ramdisks = Ramdisks { sources, arguments: String::new(), coreos: Some(site), artefacts };
     let base = Ramdisk::live_iso(Medium::of_host(iso));
     let client = Client::new();
     let mut times = Vec::new();

@@ -3,12 +3,23 @@
 use std::fmt;
 use std::str::FromStr;
 
-use url::Url;
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
 
 /// A URL of a file that somebody else fetches. It stands as it is in lines of dnsmasq, iPXE and GRUB: there is nothing in
 /// it that ends a line or a word, or that any of them acts on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct BootUrl(String);
+
+/// A version of the Internet Protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
 
 /// Why a text is no such URL.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -25,6 +36,30 @@ impl BootUrl {
     /// The URL.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a machine that has only addresses of this family could reach its host. Names are believed to have all kinds.
+    pub fn is_for(&self, family: Family) -> bool {
+        !matches!((self.host(), family), (Some(Host::Ipv4(_)), Family::V6) | (Some(Host::Ipv6(_)), Family::V4))
+    }
+
+    /// Its host.
+    pub fn host(&self) -> Option<Host<String>> {
+        Url::parse(&self.0).ok()?.host().map(|host| host.to_owned())
+    }
+}
+
+impl TryFrom<String> for BootUrl {
+    type Error = BootUrlError;
+
+    fn try_from(text: String) -> Result<Self, BootUrlError> {
+        text.parse()
+    }
+}
+
+impl From<BootUrl> for String {
+    fn from(url: BootUrl) -> Self {
+        url.0
     }
 }
 
@@ -53,6 +88,18 @@ impl fmt::Display for BootUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_for_machines_of_its_family() {
+        for (url, v4, v6) in [
+            ("http://192.0.2.1/a", true, false),
+            ("http://[2001:db8::1]:6385/a", false, true),
+            ("http://conductor.example/a", true, true),
+        ] {
+            let url: BootUrl = url.parse().unwrap();
+            assert_eq!((url.is_for(Family::V4), url.is_for(Family::V6)), (v4, v6), "{url}");
+        }
+    }
 
     #[test]
     fn a_url_is_one_word_of_any_configuration() {

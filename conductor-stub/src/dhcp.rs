@@ -1,102 +1,44 @@
 //! The DHCP server of the machines' network: a dnsmasq that is configured, watched and started again here.
 //!
-//! Only ports of nodes are answered. UEFI HTTP boot (vendor class `HTTPClient`, UEFI specification 24.7.3) gets its class
-//! back in option 60 and the URL of the node's own boot file in option 67, as long as the node is to boot it: firmware
-//! that has its URL from the BMC does not take an address that comes with the class and without a URL.
+//! Only ports of nodes are answered. UEFI HTTP boot (vendor class `HTTPClient`) gets its class back and the URL of the node's
+//! own boot file, as long as the node is to boot it: firmware that has its URL from the BMC does not take an address that comes
+//! with the class and without a URL. PXE gets iPXE by TFTP, and iPXE its node's script.
+//!
+//! - `daemon`: one dnsmasq; `configuration`: what it is told; `settings`: what we are told; `loader`: iPXE's programs;
+//!   `error`: why there is none
 
-use std::collections::BTreeMap;
+mod configuration;
+mod daemon;
+mod error;
+mod loader;
+mod settings;
+
 use std::io::Write;
-use std::net::Ipv4Addr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use nix::unistd::{User, geteuid};
-use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, Command};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::boot_url::BootUrl;
 use crate::node::Port;
 use crate::state_dir::{private_file, private_folder};
+use configuration::Offers;
+use daemon::Daemon;
 
-/// How long dnsmasq may take to answer for its configuration.
-const START_LIMIT: Duration = Duration::from_secs(10);
-/// Pause before a dnsmasq that has ended is started again.
-const PAUSE: Duration = Duration::from_secs(1);
-/// What dnsmasq says when it has bound its sockets.
-const READY: &str = "started, version";
-/// A log that is larger is begun anew; one older one is kept.
-const LOG_LIMIT_BYTES: u64 = 4 << 20;
+pub use configuration::Offer;
+pub use error::DhcpError;
+pub use loader::Loader;
+pub use settings::Settings;
 
-/// Where addresses are given out.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// The interface of the machines' network; no other one is answered.
-    pub interface: String,
-    /// First and last address for machines.
-    pub range: (Ipv4Addr, Ipv4Addr),
-    /// The network namespace that has the interface; by default the conductor's own.
-    #[serde(default)]
-    pub namespace: Option<String>,
-    /// Who dnsmasq runs as when the conductor is root; Debian's package makes `dnsmasq`.
-    #[serde(default = "default_user")]
-    pub user: String,
-}
-
-fn default_user() -> String {
-    "dnsmasq".into()
-}
-
-/// Why there is no DHCP server.
-#[derive(Debug, thiserror::Error)]
-pub enum DhcpError {
-    /// Its folder, program or files.
-    #[error("DHCP server: {}: {cause}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        cause: std::io::Error,
-    },
-    /// Nobody is called so.
-    #[error("DHCP server: there is no user {name} to run dnsmasq as")]
-    User {
-        /// The name.
-        name: String,
-    },
-    /// dnsmasq does not take its configuration.
-    #[error("dnsmasq ended at once: {0}")]
-    Refused(String),
-    /// It says nothing.
-    #[error("dnsmasq was not ready after {seconds} s: {last_words}")]
-    Silent {
-        /// How long was waited.
-        seconds: u64,
-        /// Its last line.
-        last_words: String,
-    },
-}
-
-/// A running DHCP server.
+/// A running DHCP server, and the TFTP server beside it.
 #[derive(Debug)]
 pub struct Dhcp {
-    program: Program,
-    /// URL of the boot file of every node that is to boot one.
-    boots: tokio::sync::Mutex<BTreeMap<Uuid, BootUrl>>,
-    process: Process,
-    renewals: mpsc::Sender<oneshot::Sender<Result<(), DhcpError>>>,
-    watch: JoinHandle<()>,
+    settings: Settings,
+    folder: PathBuf,
+    server: Daemon,
+    /// From the first offer on that needs it.
+    tftp: tokio::sync::Mutex<Option<Daemon>>,
+    /// What every node that is to boot something is told.
+    offers: tokio::sync::Mutex<Offers>,
 }
-
-/// Process id, while there is a process.
-type Process = Arc<Mutex<Option<u32>>>;
 
 impl Dhcp {
     /// Starts dnsmasq with its files in `folder`, and returns when it answers for `ports`.
@@ -104,15 +46,32 @@ impl Dhcp {
     /// # Errors
     /// When it cannot be started, or refuses its configuration.
     pub async fn start(settings: Settings, folder: &Path, ports: &[Port]) -> Result<Self, DhcpError> {
-        let program = Program::new(settings, folder)?;
+        settings.check()?;
+        private_folder(folder).map_err(|cause| DhcpError::File { path: folder.to_owned(), cause })?;
         // Machines may be waiting for what the last conductor offered.
-        let boots = program.offers();
-        program.configure(ports, &boots)?;
-        let child = program.start().await?;
-        let process = Process::default();
-        let (renewals, requests) = mpsc::channel(1);
-        let watch = tokio::spawn(watch(program.clone(), child, Arc::clone(&process), requests));
-        Ok(Self { program, boots: tokio::sync::Mutex::new(boots), process, renewals, watch })
+        let offers = kept(folder);
+        let configuration = configuration::dhcp(&settings, ports, &offers);
+        let server = Daemon::start(&settings, folder, "dnsmasq", &configuration).await?;
+        let needs_tftp = offers.values().any(Offer::needs_tftp);
+        let offers = tokio::sync::Mutex::new(offers);
+        let dhcp = Self { settings, folder: folder.to_owned(), server, tftp: tokio::sync::Mutex::default(), offers };
+        if needs_tftp {
+            dhcp.start_tftp().await?;
+        }
+        Ok(dhcp)
+    }
+
+    async fn start_tftp(&self) -> Result<(), DhcpError> {
+        let mut tftp = self.tftp.lock().await;
+        if tftp.is_none() {
+            let path = &self.settings.ipxe_folder;
+            if !path.is_dir() {
+                return Err(DhcpError::NoLoader { path: path.clone() });
+            }
+            let configuration = configuration::tftp(&self.settings);
+            *tftp = Some(Daemon::start(&self.settings, &self.folder, "tftp", &configuration).await?);
+        }
+        Ok(())
     }
 
     /// From now on `ports` get addresses.
@@ -120,17 +79,23 @@ impl Dhcp {
     /// # Errors
     /// When dnsmasq does not take that.
     pub async fn admit(&self, ports: &[Port]) -> Result<(), DhcpError> {
-        self.renew(ports, &*self.boots.lock().await).await
+        self.renew(ports, &*self.offers.lock().await).await
     }
 
-    /// From now on the machine of `node` is told to boot `url`.
+    /// From now on the machine of `node` is told to boot `offer`.
     ///
     /// # Errors
-    /// When dnsmasq does not take that.
-    pub async fn offer(&self, node: Uuid, url: &BootUrl, ports: &[Port]) -> Result<(), DhcpError> {
-        let mut boots = self.boots.lock().await;
-        boots.insert(node, url.clone());
-        self.renew(ports, &boots).await
+    /// When dnsmasq does not take that, or has nobody to say it to.
+    pub async fn offer(&self, node: Uuid, offer: Offer, ports: &[Port]) -> Result<(), DhcpError> {
+        if !offer.needs_tftp() && self.settings.proxy.is_some() && self.settings.ipv6_range.is_none() {
+            return Err(DhcpError::Settings("with `proxy`, machines can only boot by PXE (boot interface ipxe)"));
+        }
+        if offer.needs_tftp() {
+            self.start_tftp().await?;
+        }
+        let mut offers = self.offers.lock().await;
+        offers.insert(node, offer);
+        self.renew(ports, &offers).await
     }
 
     /// From now on the machine of `node` gets an address and nothing to boot.
@@ -138,258 +103,48 @@ impl Dhcp {
     /// # Errors
     /// When dnsmasq does not take that.
     pub async fn withdraw(&self, node: Uuid, ports: &[Port]) -> Result<(), DhcpError> {
-        let mut boots = self.boots.lock().await;
-        boots.remove(&node);
-        self.renew(ports, &boots).await
+        let mut offers = self.offers.lock().await;
+        offers.remove(&node);
+        self.renew(ports, &offers).await
     }
 
-    /// Every other machine notices nothing: leases are in a file, and a question without an answer is asked again.
-    /// (dnsmasq can read parts of its configuration anew while it runs; 2.90 crashes at options that have gone.)
-    async fn renew(&self, ports: &[Port], boots: &BTreeMap<Uuid, BootUrl>) -> Result<(), DhcpError> {
-        if !self.program.configure(ports, boots)? {
-            return Ok(());
-        }
-        let (reply, answer) = oneshot::channel();
-        // Both only fail after `stop`.
-        let _ = self.renewals.send(reply).await;
-        answer.await.unwrap_or(Ok(()))
+    async fn renew(&self, ports: &[Port], offers: &Offers) -> Result<(), DhcpError> {
+        keep(&self.folder, offers)?;
+        self.server.renew(&configuration::dhcp(&self.settings, ports, offers)).await
     }
 
-    /// dnsmasq's process id; none while it is started again.
+    /// iPXE as a file, for UEFI HTTP boot.
+    ///
+    /// # Errors
+    /// [`DhcpError::NoLoader`].
+    pub fn loader(&self, loader: Loader) -> Result<PathBuf, DhcpError> {
+        loader.path(&self.settings)
+    }
+
+    /// The process id of the dnsmasq that gives out addresses; none while it is started again.
     pub fn process(&self) -> Option<u32> {
-        *guard(&self.process)
+        self.server.process()
     }
 
-    /// Ends dnsmasq.
+    /// Ends it.
     pub async fn stop(&self) {
-        // With the task goes the process: it is killed on drop.
-        self.watch.abort();
-        while !self.watch.is_finished() {
-            tokio::task::yield_now().await;
+        self.server.stop().await;
+        if let Some(tftp) = &*self.tftp.lock().await {
+            tftp.stop().await;
         }
     }
 }
 
-impl Drop for Dhcp {
-    fn drop(&mut self) {
-        self.watch.abort();
-    }
+/// What was offered last.
+fn kept(folder: &Path) -> Offers {
+    let written = std::fs::read(folder.join("offers.json")).unwrap_or_default();
+    serde_json::from_slice(&written).unwrap_or_default()
 }
 
-/// Starts dnsmasq again when it is to read a new configuration; and whenever it ends, and says so.
-async fn watch(
-    program: Program,
-    mut child: Child,
-    process: Process,
-    mut requests: mpsc::Receiver<oneshot::Sender<Result<(), DhcpError>>>,
-) {
-    loop {
-        *guard(&process) = child.id();
-        let status = tokio::select! {
-            ended = child.wait() => ended.map_or_else(|error| error.to_string(), |status| status.to_string()),
-            request = requests.recv() => {
-                let Some(reply) = request else { return };
-                // Fails when it has just ended by itself.
-                let _ = child.kill().await;
-                match program.start().await {
-                    Ok(renewed) => {
-                        child = renewed;
-                        let _ = reply.send(Ok(()));
-                        continue;
-                    }
-                    Err(error) => {
-                        let text = error.to_string();
-                        let _ = reply.send(Err(error));
-                        text
-                    }
-                }
-            }
-        };
-        *guard(&process) = None;
-        tracing::warn!(status, last_words = *guard(&program.last_words), "dnsmasq ended; it is started again");
-        child = loop {
-            tokio::time::sleep(PAUSE).await;
-            match program.start().await {
-                Ok(child) => break child,
-                Err(error) => tracing::error!("{error}"),
-            }
-        };
-    }
-}
-
-/// dnsmasq and its files.
-#[derive(Debug, Clone)]
-struct Program {
-    settings: Settings,
-    folder: PathBuf,
-    /// Who it runs as, when that is not us.
-    user: Option<User>,
-    last_words: Arc<Mutex<String>>,
-}
-
-impl Program {
-    /// Makes its folders. dnsmasq writes into one that is its own, and no file of ours is there.
-    fn new(settings: Settings, folder: &Path) -> Result<Self, DhcpError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |cause| DhcpError::File { path, cause }
-        };
-        let user = match (geteuid().is_root(), User::from_name(&settings.user)) {
-            (false, _) => None,
-            (true, Ok(Some(user))) => Some(user),
-            (true, _) => return Err(DhcpError::User { name: settings.user }),
-        };
-        let leases = folder.join("leases");
-        private_folder(&leases).map_err(failed(&leases))?;
-        if let Some(user) = &user {
-            std::os::unix::fs::chown(&leases, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-                .map_err(failed(&leases))?;
-        }
-        Ok(Self { settings, folder: folder.to_owned(), user, last_words: Arc::default() })
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    /// What was offered last.
-    fn offers(&self) -> BTreeMap<Uuid, BootUrl> {
-        let written = std::fs::read(self.file("offers.json")).unwrap_or_default();
-        let offers: BTreeMap<Uuid, String> = serde_json::from_slice(&written).unwrap_or_default();
-        offers.into_iter().filter_map(|(node, url)| Some((node, url.parse().ok()?))).collect()
-    }
-
-    /// Keeps what is offered, for a conductor that is started again.
-    fn keep_offers(&self, boots: &BTreeMap<Uuid, BootUrl>) -> std::io::Result<()> {
-        let offers: BTreeMap<Uuid, &str> = boots.iter().map(|(node, url)| (*node, url.as_str())).collect();
-        let new = self.file("offers.new");
-        private_file(&new)?.write_all(&serde_json::to_vec(&offers)?)?;
-        std::fs::rename(new, self.file("offers.json"))
-    }
-
-    /// Writes the configuration; false when it was the same before.
-    fn configure(&self, ports: &[Port], boots: &BTreeMap<Uuid, BootUrl>) -> Result<bool, DhcpError> {
-        self.keep_offers(boots).map_err(|cause| DhcpError::File { path: self.file("offers.json"), cause })?;
-        let path = self.file("dnsmasq.conf");
-        let content = configuration(&self.settings, ports, boots);
-        if std::fs::read_to_string(&path).is_ok_and(|now| now == content) {
-            return Ok(false);
-        }
-        let written = private_file(&path).and_then(|mut file| file.write_all(content.as_bytes()));
-        written.map_err(|cause| DhcpError::File { path, cause })?;
-        Ok(true)
-    }
-
-    /// Starts it and returns when it has bound its sockets.
-    async fn start(&self) -> Result<Child, DhcpError> {
-        let failed = |path: PathBuf| move |cause| DhcpError::File { path, cause };
-        let configuration = self.file("dnsmasq.conf");
-        let configuration = std::fs::File::open(&configuration).map_err(failed(configuration))?;
-        let mut command = self.command();
-        // It cannot look into our folders: it gets its configuration as input, and its leases where it stands.
-        command.current_dir(self.file("leases")).stdin(configuration).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.kill_on_drop(true).spawn().map_err(failed("dnsmasq".into()))?;
-        let (ready, is_ready) = oneshot::channel();
-        if let Some(output) = child.stderr.take() {
-            tokio::spawn(keep_log(output, self.file("log"), Arc::clone(&self.last_words), ready));
-        }
-        let outcome = tokio::time::timeout(START_LIMIT, is_ready).await;
-        let last_words = || match guard(&self.last_words).as_str() {
-            "" => "it said nothing".to_owned(),
-            words => words.to_owned(),
-        };
-        match outcome {
-            Ok(Ok(())) => Ok(child),
-            // Its output ended.
-            Ok(Err(_)) => Err(DhcpError::Refused(last_words())),
-            Err(_) => Err(DhcpError::Silent { seconds: START_LIMIT.as_secs(), last_words: last_words() }),
-        }
-    }
-
-    /// setpriv takes everything away that dnsmasq does not need, and makes the kernel end it with us, also when we are
-    /// killed; the process id stays the same.
-    fn command(&self) -> Command {
-        let mut words: Vec<String> = Vec::new();
-        if let Some(namespace) = &self.settings.namespace {
-            words.extend(["ip", "netns", "exec", namespace].map(str::to_owned));
-        }
-        words.extend(["setpriv", "--pdeathsig", "KILL", "--no-new-privs"].map(str::to_owned));
-        if let Some(user) = &self.user {
-            let needed = "-all,+net_admin,+net_raw,+net_bind_service";
-            words.extend([format!("--reuid={}", user.uid), format!("--regid={}", user.gid), "--clear-groups".into()]);
-            words.extend(["inh-caps", "ambient-caps", "bounding-set"].map(|set| format!("--{set}={needed}")));
-        }
-        words.extend(["--", "dnsmasq", "--keep-in-foreground", "--conf-file=-"].map(str::to_owned));
-        let mut command = Command::new(&words[0]);
-        // Debian keeps it where a plain user's PATH does not look.
-        command.args(&words[1..]).env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()));
-        command
-    }
-}
-
-/// Writes what dnsmasq says into a file, of which there are two that are not too large, and says when it is ready.
-async fn keep_log(output: ChildStderr, file: PathBuf, last_words: Arc<Mutex<String>>, ready: oneshot::Sender<()>) {
-    let mut ready = Some(ready);
-    let mut lines = BufReader::new(output).split(b'\n');
-    while let Ok(Some(line)) = lines.next_segment().await {
-        let line = String::from_utf8_lossy(&line).trim().to_owned();
-        if line.is_empty() {
-            continue;
-        }
-        if let Err(error) = append(&file, &line) {
-            tracing::warn!("{}: {error}", file.display());
-        }
-        let is_ready = line.contains(READY);
-        *guard(&last_words) = line;
-        if is_ready && let Some(ready) = ready.take() {
-            // Fails when nobody waits any more.
-            let _ = ready.send(());
-        }
-    }
-}
-
-fn append(file: &Path, line: &str) -> std::io::Result<()> {
-    if std::fs::metadata(file).is_ok_and(|metadata| metadata.len() > LOG_LIMIT_BYTES) {
-        std::fs::rename(file, file.with_extension("old"))?;
-    }
-    let mut log = std::fs::File::options().create(true).append(true).mode(0o600).open(file)?;
-    writeln!(log, "{line}")
-}
-
-fn configuration(settings: &Settings, ports: &[Port], boots: &BTreeMap<Uuid, BootUrl>) -> String {
-    let Settings { interface, range: (first, last), .. } = settings;
-    let mut text = format!(
-        "# No name service.
-port=0
-interface={interface}
-bind-interfaces
-pid-file=
-log-facility=-
-log-dhcp
-dhcp-range={first},{last},12h
-dhcp-leasefile=leases
-# Only we give out these addresses: nobody has to be asked first.
-dhcp-authoritative
-no-ping
-dhcp-ignore=tag:!known
-dhcp-vendorclass=set:httpclient,HTTPClient
-"
-    );
-    for port in ports {
-        text += &format!("dhcp-host={},set:{}\n", port.address, tag(port.node_uuid));
-    }
-    for (node, url) in boots {
-        let firmware = format!("tag:{},tag:httpclient", tag(*node));
-        text += &format!("dhcp-option-force={firmware},option:vendor-class,HTTPClient\n");
-        text += &format!("dhcp-option-force={firmware},option:bootfile-name,{url}\n");
-    }
-    text
-}
-
-fn tag(node: Uuid) -> String {
-    format!("node-{}", node.simple())
-}
-
-fn guard<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// Keeps what is offered, for a conductor that is started again.
+fn keep(folder: &Path, offers: &Offers) -> Result<(), DhcpError> {
+    let (new, path) = (folder.join("offers.new"), folder.join("offers.json"));
+    let written = serde_json::to_vec(offers).map_err(std::io::Error::other);
+    let written = written.and_then(|bytes| private_file(&new)?.write_all(&bytes));
+    written.and_then(|()| std::fs::rename(new, &path)).map_err(|cause| DhcpError::File { path, cause })
 }

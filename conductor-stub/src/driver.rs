@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::node::Node;
 use crate::ramdisk::Parameters;
+use crate::ramdisk::sources::Linux;
 use crate::state::PowerState;
 use firmware::Firmware;
 use management::Management;
@@ -108,6 +109,11 @@ pub trait Connection: Send + Sync + fmt::Debug {
 
     /// Every power-on from now on boots the ISO at `url`.
     fn prepare_iso<'a>(&'a mut self, node: &'a mut Node, _url: &'a str) -> DriverFuture<'a, ()> {
+        no_media(node)
+    }
+
+    /// Every power-on from now on boots this kernel.
+    fn prepare_kernel<'a>(&'a mut self, node: &'a mut Node, _linux: &'a Linux) -> DriverFuture<'a, ()> {
         no_media(node)
     }
 

@@ -20,7 +20,7 @@
 //!   written into the configuration of others
 //! - [`program`]: programs that make files
 //! - [`media`]: what machines boot and write, every file once; [`coreos`]: CoreOS' own artefacts, and the agent on them
-//! - [`urls`], [`artefacts`], [`ramdisk`], [`dhcp`]: what a machine boots and where it is told so;
+//! - [`urls`], [`artefacts`], [`ipxe`], [`ramdisk`], [`dhcp`]: what a machine boots and where it is told so;
 //!   [`services`]: all of that for drivers
 //! - [`redfish`]: the Redfish client
 //! - [`driver`]: power and boot of a machine
@@ -62,6 +62,7 @@ pub mod files;
 pub mod flow;
 pub mod host;
 pub mod http;
+pub mod ipxe;
 pub mod journal;
 pub mod lab;
 pub mod lock;

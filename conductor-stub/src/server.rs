@@ -25,7 +25,7 @@ use crate::clock;
 use crate::conductor::{Conductor, Running, Shared};
 use crate::config::{AuthStrategy, Config, IMAGES};
 use crate::consoles::Consoles;
-use crate::coreos::agent::CoreosIpaError;
+use crate::coreos::agent::{CoreosIpaError, Site};
 use crate::dhcp::{Dhcp, DhcpError};
 use crate::driver::fake::Fake;
 use crate::driver::local_process::LocalProcess;
@@ -40,7 +40,8 @@ use crate::media::shelf::{Shelf, ShelfError};
 use crate::media::source::SourceError;
 use crate::media::{self, Media, Wanted};
 use crate::metrics::Metrics;
-use crate::ramdisk::{ByConfiguration, Coreos, Ramdisks};
+use crate::ramdisk::sources::Sources;
+use crate::ramdisk::{ByConfiguration, Ramdisks};
 use crate::services::BootServices;
 use crate::state_dir::{StateDir, StateDirError};
 use crate::store::{Store, StoreError};
@@ -202,18 +203,21 @@ impl Server {
         };
         let media = Arc::new(media(&config, &state_dir, &store, &allowed)?);
         let ramdisks = Arc::new(Ramdisks {
-            named: ByConfiguration {
-                efi: configured(&config.ramdisk_efi)?,
-                iso: configured(&config.ramdisk_iso)?,
-                kernel: configured(&config.deploy_kernel)?,
-                initramfs: configured(&config.deploy_ramdisk)?,
-                boot_loader: configured(&config.bootloader)?,
-                coreos: config.coreos_ipa.enabled,
+            sources: Sources {
+                named: ByConfiguration {
+                    efi: configured(&config.ramdisk_efi)?,
+                    iso: configured(&config.ramdisk_iso)?,
+                    kernel: configured(&config.deploy_kernel)?,
+                    initramfs: configured(&config.deploy_ramdisk)?,
+                    boot_loader: configured(&config.bootloader)?,
+                    coreos: config.coreos_ipa.enabled,
+                },
+                coreos: config.coreos_ipa.enabled.then(|| config.coreos_ipa.images.clone()),
+                media: Arc::clone(&media),
             },
             arguments: config.kernel_append_params.clone(),
             coreos: coreos(&config, &urls, tls.as_ref())?,
             artefacts: Arc::clone(&artefacts),
-            media: Arc::clone(&media),
         });
         let services = Arc::new(BootServices {
             ramdisks: Arc::clone(&ramdisks),
@@ -291,15 +295,14 @@ fn configured(ramdisk: &Option<String>) -> Result<Option<Wanted>, StartError> {
 }
 
 /// CoreOS' live system, where it is asked for; what is wrong with its Ignition config is said now.
-fn coreos(config: &Config, urls: &Urls, tls: Option<&Tls>) -> Result<Option<Coreos>, StartError> {
+fn coreos(config: &Config, urls: &Urls, tls: Option<&Tls>) -> Result<Option<Site>, StartError> {
     let ipa = &config.coreos_ipa;
     if !ipa.enabled {
         return Ok(None);
     }
     let decoded = tls.and_then(|tls| STANDARD.decode(tls.authority.as_ref()?).ok());
     let authority = decoded.and_then(|pem| String::from_utf8(pem).ok());
-    let site = ipa.site(urls.public(), authority.as_deref())?;
-    Ok(Some(Coreos { images: ipa.images.clone(), site }))
+    Ok(Some(ipa.site(urls.public(), authority.as_deref())?))
 }
 
 fn media(

@@ -1,12 +1,15 @@
-//! `redfish`: a machine behind a BMC. It boots the agent's ramdisk in one of three ways, by the node's `boot_interface`:
+//! `redfish`: a machine behind a BMC. It boots the agent's ramdisk in one of these ways, by the node's `boot_interface`:
 //!
 //! - `redfish-https` (the default): UEFI firmware loads the EFI program or the ISO itself, from a URL that the BMC hands it
 //! - `redfish-virtual-media`: the BMC presents the ISO as a CD
 //! - `http`: as the first, but the URL comes from our DHCP server
+//! - `ipxe` and `pxe`: the network card loads iPXE by TFTP, and iPXE what its node's script says
+//! - `http-ipxe`: UEFI firmware loads iPXE over HTTP
 //!
 //! Each way the node gets a variant of its own, with its parameters and its token on the kernel command line. A user's ISO
 //! is booted the same ways, as it is.
 
+mod boot_interface;
 mod firmware;
 mod management;
 mod wishes;
@@ -14,6 +17,7 @@ mod wishes;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferric_ignition::archive::Archive;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
@@ -21,15 +25,22 @@ use super::firmware::Firmware;
 use super::management::Management;
 use super::{Connection, Drive, Driver, DriverError, DriverFuture, Inventory};
 use crate::crash;
+use crate::dhcp::{Loader, Offer};
+use crate::ipxe;
 use crate::metrics::RedfishRequests;
 use crate::node::Node;
-use crate::ramdisk::{self, Parameters};
+use crate::ramdisk::sources::{Base, Linux};
+use crate::ramdisk::{self, Form, Parameters};
 use crate::redfish::virtual_media::{self, Kind};
 use crate::redfish::{Boot, Client, Enabled, Mode, RedfishError, Reset, Settings, System};
 use crate::services::BootServices;
 use crate::state::PowerState;
 use crate::token;
+use boot_interface::{BootInterface, needs_signature, no_dhcp};
 use wishes::Wishes;
+
+/// The name under which firmware finds iPXE.
+const LOADER: &str = "ipxe.efi";
 
 /// Machines behind BMCs.
 #[derive(Debug)]
@@ -48,11 +59,14 @@ impl Driver for Redfish {
     fn validate(&self, node: &Node) -> Result<(), DriverError> {
         settings(node)?;
         let wishes = Wishes::of(node)?;
-        let by_http = boot_interface(node)? != BootInterface::VirtualMedia;
-        match by_http && wishes.mode == Some(Mode::Legacy) {
-            true => Err(DriverError("HTTP boot needs UEFI, and the capability boot_mode is bios".into())),
-            false => Ok(()),
+        let interface = BootInterface::of(node)?;
+        if interface.is_uefi_http() && wishes.mode == Some(Mode::Legacy) {
+            return Err(DriverError("HTTP boot needs UEFI, and the capability boot_mode is bios".into()));
         }
+        if interface.is_ipxe() && needs_signature(node) {
+            return Err(DriverError("iPXE is not signed, and the capability secure_boot is true".into()));
+        }
+        Ok(())
     }
 
     fn connect(&self, node: &Node) -> Result<Box<dyn Connection>, DriverError> {
@@ -63,25 +77,6 @@ impl Driver for Redfish {
 
     fn is_machine(&self) -> bool {
         true
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BootInterface {
-    Https,
-    VirtualMedia,
-    /// By DHCP.
-    Http,
-}
-
-fn boot_interface(node: &Node) -> Result<BootInterface, DriverError> {
-    match node.spec.boot_interface.as_deref().unwrap_or("redfish-https") {
-        "redfish-https" => Ok(BootInterface::Https),
-        "redfish-virtual-media" => Ok(BootInterface::VirtualMedia),
-        "http" => Ok(BootInterface::Http),
-        other => Err(DriverError(format!(
-            "boot interface {other} is not supported by driver redfish, only redfish-https, redfish-virtual-media and http"
-        ))),
     }
 }
 
@@ -118,7 +113,7 @@ impl Bmc {
     /// Has the machine boot what is at `url`, in the node's way.
     async fn present(&mut self, node: &mut Node, url: &str, enabled: Enabled) -> Result<(), DriverError> {
         let wishes = Wishes::of(node)?;
-        let mut interface = boot_interface(node)?;
+        let mut interface = BootInterface::of(node)?;
         if interface == BootInterface::Https && self.services.dhcp.is_some() {
             let takes_url = async { self.system().await?.takes_url().await };
             if !takes_url.await.map_err(failed)? {
@@ -127,21 +122,18 @@ impl Bmc {
             }
         }
         let ports = self.services.ports().map_err(failed)?;
-        match &self.services.dhcp {
-            Some(dhcp) if interface == BootInterface::Http => {
-                dhcp.offer(node.uuid, &url.parse().map_err(failed)?, &ports).await.map_err(failed)?
-            }
-            Some(dhcp) => dhcp.admit(&ports).await.map_err(failed)?,
-            None if interface == BootInterface::Http => {
-                return Err(DriverError("boot interface http needs `dhcp` in the conductor's configuration".into()));
-            }
-            None => {}
+        match (&self.services.dhcp, self.offer(node, interface, url)?) {
+            (Some(dhcp), Some(offer)) => dhcp.offer(node.uuid, offer, &ports).await.map_err(failed)?,
+            (Some(dhcp), None) => dhcp.admit(&ports).await.map_err(failed)?,
+            (None, Some(_)) => return Err(no_dhcp(node)),
+            (None, None) => {}
         }
         let urls = &self.services.urls;
         let seen_by_bmc = wishes.seen_by_bmc(url, urls.public()).unwrap_or_else(|| urls.seen_by_bmc(url));
         let boot = match interface {
             BootInterface::Https => Boot::UefiHttp(Some(url.to_owned())),
-            BootInterface::Http => Boot::UefiHttp(None),
+            BootInterface::Http | BootInterface::HttpIpxe => Boot::UefiHttp(None),
+            BootInterface::Ipxe => Boot::Pxe,
             BootInterface::VirtualMedia => Boot::VirtualCd,
         };
         let lasting = wishes.lasting(enabled);
@@ -161,10 +153,27 @@ impl Bmc {
         Ok(())
     }
 
+    /// What DHCP says, where it has to say something.
+    fn offer(&self, node: &Node, interface: BootInterface, url: &str) -> Result<Option<Offer>, DriverError> {
+        let url = || url.parse().map_err(failed);
+        Ok(match interface {
+            BootInterface::Https | BootInterface::VirtualMedia => None,
+            BootInterface::Http => Some(Offer::Http(url()?)),
+            BootInterface::Ipxe => Some(Offer::Ipxe { script: url()?, loader: None }),
+            BootInterface::HttpIpxe => {
+                let dhcp = self.services.dhcp.as_ref().ok_or_else(|| no_dhcp(node))?;
+                let loader = Loader::of(node.spec.properties.get("cpu_arch").and_then(Value::as_str));
+                let file = dhcp.loader(loader).map_err(failed)?;
+                let loader = self.services.artefacts.publish(node.uuid, LOADER, &file).map_err(failed)?;
+                Some(Offer::Ipxe { script: url()?, loader: Some(loader.parse().map_err(failed)?) })
+            }
+        })
+    }
+
     /// Takes back what [`Self::present`] has set: nothing of ours boots any more.
     async fn restore(&mut self, node: &mut Node) -> Result<(), RedfishError> {
         let wishes = Wishes::of(node).ok();
-        let media = boot_interface(node).is_ok_and(|interface| interface == BootInterface::VirtualMedia);
+        let media = BootInterface::of(node).is_ok_and(|interface| interface == BootInterface::VirtualMedia);
         let lasting = wishes.as_ref().map_or(Enabled::Continuous, |wishes| wishes.lasting(Enabled::Continuous));
         let system = self.system().await?;
         let mut ejected = if media { virtual_media::eject(&system, Kind::Cd).await } else { Ok(()) };
@@ -271,9 +280,14 @@ impl Connection for Bmc {
     fn prepare_ramdisk<'a>(&'a mut self, node: &'a mut Node, parameters: &'a Parameters) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             let ramdisks = &self.services.ramdisks;
-            let base = match boot_interface(node)? {
-                BootInterface::Https | BootInterface::Http => ramdisks.for_http(node).await,
-                BootInterface::VirtualMedia => ramdisks.for_media(node).await,
+            let interface = BootInterface::of(node)?;
+            let base = match interface {
+                BootInterface::Https | BootInterface::Http => ramdisks.sources.for_http(node).await.map(Base::File),
+                BootInterface::VirtualMedia => ramdisks.sources.for_media(node).await.map(Base::File),
+                BootInterface::Ipxe | BootInterface::HttpIpxe => {
+                    let bios = Wishes::of(node)?.mode == Some(Mode::Legacy);
+                    ramdisks.sources.for_ipxe(node, bios).await
+                }
             };
             let base = base.map_err(failed)?;
             let mac = self.services.boot_address(node.uuid).map_err(failed)?;
@@ -283,7 +297,11 @@ impl Connection for Bmc {
                 parameters.insert("ipa-agent-token".into(), token::pregenerate(node));
             }
             let arguments = ramdisk::arguments(node, &parameters, mac.as_ref(), &ramdisks.arguments).map_err(failed)?;
-            let url = ramdisks.issue(node, base, arguments).await.map_err(failed)?;
+            let url = match base {
+                Base::File(ramdisk) if !interface.is_ipxe() => ramdisks.issue(node, ramdisk, arguments).await,
+                base => ramdisks.issue_script(node, base, arguments).await,
+            };
+            let url = url.map_err(failed)?;
             self.present(node, &url, Enabled::Once).await
         })
     }
@@ -291,6 +309,7 @@ impl Connection for Bmc {
     fn prepare_instance<'a>(&'a mut self, node: &'a mut Node) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             self.services.ramdisks.withdraw(node.uuid).map_err(failed)?;
+            self.services.artefacts.withdraw(node.uuid, LOADER).map_err(failed)?;
             if let Some(dhcp) = &self.services.dhcp {
                 dhcp.withdraw(node.uuid, &self.services.ports().map_err(failed)?).await.map_err(failed)?;
             }
@@ -299,7 +318,35 @@ impl Connection for Bmc {
     }
 
     fn prepare_iso<'a>(&'a mut self, node: &'a mut Node, url: &'a str) -> DriverFuture<'a, ()> {
-        Box::pin(self.present(node, url, Enabled::Continuous))
+        Box::pin(async move {
+            if !BootInterface::of(node)?.is_ipxe() {
+                return self.present(node, url, Enabled::Continuous).await;
+            }
+            let boot = ipxe::Boot::Disk(url.parse().map_err(failed)?);
+            let script = self.services.ramdisks.script(node.uuid, &boot).await.map_err(failed)?;
+            self.present(node, &script, Enabled::Continuous).await
+        })
+    }
+
+    fn prepare_kernel<'a>(&'a mut self, node: &'a mut Node, linux: &'a Linux) -> DriverFuture<'a, ()> {
+        Box::pin(async move {
+            let ramdisks = &self.services.ramdisks;
+            let form = match BootInterface::of(node)? {
+                BootInterface::Ipxe | BootInterface::HttpIpxe => None,
+                BootInterface::Https | BootInterface::Http if !needs_signature(node) => Some(Form::Efi),
+                _ => Some(Form::Iso),
+            };
+            let base = ramdisks.sources.of_instance(linux, form).await.map_err(failed)?;
+            let arguments = linux.arguments.clone();
+            let url = match base {
+                Base::File(ramdisk) => {
+                    let name = if form == Some(Form::Efi) { "instance.efi" } else { "instance.iso" };
+                    ramdisks.publish(node.uuid, name, ramdisk, arguments, Archive::default()).await
+                }
+                base => ramdisks.issue_script(node, base, arguments).await,
+            };
+            self.present(node, &url.map_err(failed)?, Enabled::Continuous).await
+        })
     }
 
     fn insert_stick<'a>(&'a mut self, node: &'a mut Node, url: &'a str) -> DriverFuture<'a, bool> {

@@ -1,4 +1,5 @@
-//! Deploy interface `ramdisk`: the instance is a user's ISO, which the machine boots at every start; no agent, no disk.
+//! Deploy interface `ramdisk`: the instance is a user's ISO, or kernel and initramfs, which the machine boots at every start; no
+//! agent, no disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,10 +17,13 @@ use crate::files::AllowedFolders;
 use crate::flow::error::FlowError;
 use crate::flow::task::Task;
 use crate::flow::{configdrive, image, power};
+use crate::media::iso::{self, Content, NotBootable};
 use crate::media::source::Source;
-use crate::media::{Making, Medium, Wanted, iso};
+use crate::media::{Making, Medium, Wanted};
 use crate::node::{Node, flag};
 use crate::ramdisk::RamdiskError;
+use crate::ramdisk::sources::Linux;
+use crate::state::PowerState;
 
 /// The deploy interface's name.
 pub const INTERFACE: &str = "ramdisk";
@@ -29,8 +33,10 @@ const NAME: &str = "instance.iso";
 const DOWNLOAD_SOURCE: &str = "ramdisk_image_download_source";
 /// Kernel arguments, by the proposals' key and by Ironic's.
 const ARGUMENTS: [&str; 2] = ["kernel_append_params", "ramdisk_kernel_arguments"];
-/// After how many seconds the media are taken away.
+/// When the media are taken away: after so many seconds, or [`POWER_OFF`].
 const DETACH_AFTER: &str = "boot_iso_detach_after";
+/// As soon as the machine is off for the first time.
+const POWER_OFF: &str = "power off";
 /// What a BMC sees of a config drive.
 const DRIVE: &str = "configdrive.img";
 /// Whether the ISO goes from here as soon as no machine boots it.
@@ -41,57 +47,108 @@ pub fn is_instance(node: &Node) -> bool {
     node.spec.deploy_interface.as_deref() == Some(INTERFACE)
 }
 
-fn source(node: &Node) -> Option<&str> {
-    image::text(&node.spec.instance_info, "boot_iso")
-}
-
 /// What the instance is to be.
 #[derive(Debug)]
 struct Instance {
-    iso: Wanted,
-    /// Whether the conductor hands its URL on.
-    is_handed_on: bool,
+    system: System,
     /// Kernel arguments.
     arguments: Vec<KernelArgument>,
-    /// After how long the media go.
-    detach_after: Option<f64>,
+    /// When the media go.
+    detach: Option<Detach>,
 }
 
-/// What `instance_info` says of it; nothing without an ISO.
-fn instance(node: &Node) -> Result<Option<Instance>, FlowError> {
-    let Some(source) = source(node) else { return Ok(None) };
-    let info = &node.spec.instance_info;
-    let refused = |key: &str, problem: String| FlowError::Refused(format!("instance_info/{key}: {problem}"));
-    let mut iso = Wanted::new(source, image::text(info, "boot_iso_checksum"))
-        .map_err(|error| refused("boot_iso", error.to_string()))?;
-    if let Some(value) = info.get(ONE_SHOT).filter(|value| !value.is_null()) {
-        iso.one_shot = flag::read(value).map_err(|error| refused(ONE_SHOT, error.to_string()))?;
+/// What boots.
+#[derive(Debug)]
+enum System {
+    Iso {
+        iso: Wanted,
+        /// Whether the conductor hands its URL on.
+        is_handed_on: bool,
+    },
+    Kernel {
+        kernel: Wanted,
+        initramfs: Wanted,
+    },
+}
+
+impl System {
+    fn files(&self) -> Vec<&Wanted> {
+        match self {
+            Self::Iso { iso, .. } => vec![iso],
+            Self::Kernel { kernel, initramfs } => vec![kernel, initramfs],
+        }
     }
-    let is_handed_on = match image::text(info, DOWNLOAD_SOURCE).unwrap_or("local") {
-        "local" => false,
-        "http" => matches!(iso.source, Source::Url(_)),
-        other => return Err(refused(DOWNLOAD_SOURCE, format!("{other}: must be local or http"))),
-    };
+}
+
+/// When the media of an instance go.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Detach {
+    /// So many seconds after the start.
+    After(f64),
+    /// When the machine is off.
+    PowerOff,
+}
+
+fn refused(key: &str, problem: &dyn std::fmt::Display) -> FlowError {
+    FlowError::Refused(format!("instance_info/{key}: {problem}"))
+}
+
+/// A file that `instance_info` names, and what it must be.
+fn named(node: &Node, key: &str) -> Result<Option<Wanted>, FlowError> {
+    let info = &node.spec.instance_info;
+    let Some(source) = image::text(info, key) else { return Ok(None) };
+    let wanted = Wanted::new(source, image::text(info, &format!("{key}_checksum")));
+    wanted.map(Some).map_err(|error| refused(key, &error))
+}
+
+fn system(node: &Node) -> Result<System, FlowError> {
+    let info = &node.spec.instance_info;
+    match (named(node, "boot_iso")?, named(node, "kernel")?, named(node, "ramdisk")?) {
+        (Some(mut iso), None, None) => {
+            if let Some(value) = info.get(ONE_SHOT).filter(|value| !value.is_null()) {
+                iso.one_shot = flag::read(value).map_err(|error| refused(ONE_SHOT, &error))?;
+            }
+            let is_handed_on = match image::text(info, DOWNLOAD_SOURCE).unwrap_or("local") {
+                "local" => false,
+                "http" => matches!(iso.source, Source::Url(_)),
+                other => return Err(refused(DOWNLOAD_SOURCE, &format_args!("{other}: must be local or http"))),
+            };
+            Ok(System::Iso { iso, is_handed_on })
+        }
+        (None, Some(kernel), Some(initramfs)) => Ok(System::Kernel { kernel, initramfs }),
+        (None, None, None) => Err(FlowError::Refused(
+            "deploy interface ramdisk needs instance_info/boot_iso, or instance_info/kernel and ramdisk".into(),
+        )),
+        (Some(_), _, _) => Err(refused("boot_iso", &"kernel and ramdisk are another system")),
+        (None, _, _) => Err(refused("kernel", &"kernel and ramdisk are needed together")),
+    }
+}
+
+fn instance(node: &Node) -> Result<Instance, FlowError> {
+    let (info, system) = (&node.spec.instance_info, system(node)?);
     let mut arguments = Vec::new();
     for key in ARGUMENTS {
         for word in
             image::text(info, key).unwrap_or_default().split(' ').filter(|word| !["", "%default%"].contains(word))
         {
-            let argument = word.parse::<KernelArgument>().map_err(|error| refused(key, error.to_string()))?;
+            let argument = word.parse::<KernelArgument>().map_err(|error| refused(key, &error))?;
             arguments.push(argument);
         }
     }
+    let is_handed_on = matches!(system, System::Iso { is_handed_on: true, .. });
     if is_handed_on && (!arguments.is_empty() || drive(node).is_some()) {
-        return Err(refused(DOWNLOAD_SOURCE, "kernel arguments and a config drive need local".into()));
+        return Err(refused(DOWNLOAD_SOURCE, &"kernel arguments and a config drive need local"));
     }
-    let detach_after = match info.get(DETACH_AFTER).filter(|value| !value.is_null()) {
+    let detach = match info.get(DETACH_AFTER).filter(|value| !value.is_null()) {
         None => None,
+        Some(value) if *value == POWER_OFF => Some(Detach::PowerOff),
         Some(value) => {
             let seconds = value.as_f64().or_else(|| value.as_str()?.parse().ok()).filter(|seconds| *seconds >= 0.0);
-            Some(seconds.ok_or_else(|| refused(DETACH_AFTER, format!("{value}: must be seconds")))?)
+            let wrong = || refused(DETACH_AFTER, &format_args!("{value}: must be seconds, or \"{POWER_OFF}\""));
+            Some(Detach::After(seconds.ok_or_else(wrong)?))
         }
     };
-    Ok(Some(Instance { iso, is_handed_on, arguments, detach_after }))
+    Ok(Instance { system, arguments, detach })
 }
 
 fn drive(node: &Node) -> Option<&Value> {
@@ -110,15 +167,15 @@ fn ignition(node: &Node) -> Result<Option<Vec<u8>>, FlowError> {
     Ok(Some(config.document().to_string().into_bytes()))
 }
 
-/// Whether `instance_info` names an ISO, and only that.
+/// Whether `instance_info` names a system to boot, and only that.
 ///
 /// # Errors
 /// What is missing or too much.
 pub fn validate(node: &Node, allowed: &AllowedFolders) -> Result<(), FlowError> {
-    let instance = instance(node)?
-        .ok_or_else(|| FlowError::Refused("deploy interface ramdisk needs instance_info/boot_iso".into()))?;
-    if let Source::File(file) = &instance.iso.source {
-        allowed.file(file)?;
+    for wanted in instance(node)?.system.files() {
+        if let Source::File(file) = &wanted.source {
+            allowed.file(file)?;
+        }
     }
     if image::text(&node.spec.instance_info, "image_source").is_some() {
         return Err(FlowError::Refused(
@@ -128,56 +185,79 @@ pub fn validate(node: &Node, allowed: &AllowedFolders) -> Result<(), FlowError> 
     Ok(())
 }
 
-/// Has the machine boot the ISO from now on. It is had here and published, unless its URL is to be handed on.
+/// Has the machine boot its system from now on. It is had here and published, unless the URL of an ISO is to be handed on.
 ///
 /// # Errors
-/// When the ISO is not there, cannot be told what it is to be told, or the machine refuses.
+/// When the system is not there, cannot be told what it is to be told, or the machine refuses.
 pub async fn prepare(task: &mut Task) -> Result<(), FlowError> {
-    let instance = instance(&task.node)?.ok_or_else(|| FlowError::Refused("instance_info has no boot_iso".into()))?;
+    let Instance { system, arguments, detach } = instance(&task.node)?;
     let hints = [&task.node.spec.instance_info, &task.node.spec.properties];
     if hints.iter().any(|object| object.get("root_device").is_some_and(|hints| !hints.is_null())) {
-        task.note("boot", "root device hints are ignored: an ISO is booted, and no disk is written", &Value::Null);
+        task.note("boot", "root device hints are ignored: no disk is written", &Value::Null);
     }
-    let url = match &instance.iso.source {
-        Source::Url(url) if instance.is_handed_on => {
-            image::check_url(url.as_str()).await?;
-            url.to_string()
+    match system {
+        System::Iso { iso, is_handed_on } => {
+            let url = match &iso.source {
+                Source::Url(url) if is_handed_on => {
+                    image::check_url(url.as_str()).await?;
+                    url.to_string()
+                }
+                _ => publish(task, &iso, arguments).await?,
+            };
+            crash::point();
+            let (machine, node) = task.machine()?;
+            machine.prepare_iso(node, &url).await?;
         }
-        _ => publish(task, &instance).await?,
-    };
+        System::Kernel { kernel, initramfs } => {
+            if let Some(drive) = drive(&task.node).cloned()
+                && insert(task, &drive).await?.is_some()
+            {
+                return Err(FlowError::Refused("the machine has no virtual USB stick for the config drive".into()));
+            }
+            crash::point();
+            let (machine, node) = task.machine()?;
+            machine.prepare_kernel(node, &Linux { kernel, initramfs, arguments }).await?;
+        }
+    }
     crash::point();
-    let (machine, node) = task.machine()?;
-    machine.prepare_iso(node, &url).await?;
-    crash::point();
-    task.node.internal.detach_at = instance.detach_after.map(|seconds| clock::seconds() + seconds);
+    let internal = &mut task.node.internal;
+    internal.detach_when_off = detach == Some(Detach::PowerOff);
+    internal.detach_at = detach.map(|detach| match detach {
+        Detach::After(seconds) => clock::seconds() + seconds,
+        // It is looked every time that waiting nodes are looked after.
+        Detach::PowerOff => clock::seconds(),
+    });
     Ok(())
 }
 
 /// Publishes the ISO with what this machine is told by it: kernel arguments, and the config drive, in the Ignition area, in a
 /// second medium, or in a partition.
-async fn publish(task: &mut Task, instance: &Instance) -> Result<String, FlowError> {
-    let medium = task.conductor.media.get(&instance.iso).await?;
-    iso::check(&medium.path).map_err(|error| FlowError::Refused(error.to_string()))?;
+async fn publish(task: &mut Task, iso: &Wanted, arguments: Vec<KernelArgument>) -> Result<String, FlowError> {
+    let medium = task.conductor.media.get(iso).await?;
+    let no_iso = |error: NotBootable| FlowError::Refused(error.to_string());
+    let content = iso::check(&medium.path).map_err(no_iso)?;
+    match &iso.source {
+        // Of a download, zeroes are what did not come.
+        Source::Url(_) => content.written(&medium.path).map_err(no_iso)?,
+        Source::File(_) if content == Content::Blank => {
+            task.note("boot", "boot_iso is blank: it is inserted as it is, and nothing starts from it", &Value::Null);
+        }
+        Source::File(_) => {}
+    }
     let ramdisks = Arc::clone(&task.conductor.ramdisks);
     let refused = |error: RamdiskError| FlowError::Refused(error.to_string());
-    let has_areas = ramdisks.has_areas(&medium).await.map_err(refused)?;
+    let has_areas = ramdisks.sources.has_areas(&medium).await.map_err(refused)?;
     let mut files = Archive::default();
     let mut left = drive(&task.node).cloned();
     if has_areas && let Some(config) = ignition(&task.node)? {
         files.insert(Customization::CONFIG, config);
         left = None;
     }
-    let mut partition = None;
-    if let Some(drive) = left {
-        let stick = config_drive(task, &drive).await?;
-        let url = task.conductor.artefacts.publish(task.node.uuid, DRIVE, &stick.path)?;
-        let (machine, node) = task.machine()?;
-        if !machine.insert_stick(node, &url).await? {
-            task.conductor.artefacts.withdraw(task.node.uuid, DRIVE)?;
-            partition = Some(stick);
-        }
-    }
-    if instance.arguments.is_empty() && files.is_empty() && partition.is_none() {
+    let partition = match left {
+        Some(drive) => insert(task, &drive).await?,
+        None => None,
+    };
+    if arguments.is_empty() && files.is_empty() && partition.is_none() {
         return Ok(task.conductor.artefacts.publish(task.node.uuid, NAME, &medium.path)?);
     }
     let base = match partition {
@@ -186,14 +266,26 @@ async fn publish(task: &mut Task, instance: &Instance) -> Result<String, FlowErr
                 "the machine has no virtual USB stick for the config drive, and this ISO takes only an Ignition config as user data".into(),
             ));
         }
-        Some(drive) => ramdisks.repacked(&medium, Some(&drive)).await.map_err(refused)?,
-        None => ramdisks.with_room(medium).await.map_err(refused)?,
+        Some(drive) => ramdisks.sources.repacked(&medium, Some(&drive)).await.map_err(refused)?,
+        None => ramdisks.sources.with_room(medium).await.map_err(refused)?,
     };
-    if let Some(reason) = base.refusal().filter(|_| !instance.arguments.is_empty()) {
+    if let Some(reason) = base.refusal().filter(|_| !arguments.is_empty()) {
         return Err(FlowError::Refused(format!("kernel_append_params: {reason}")));
     }
-    let published = ramdisks.publish(task.node.uuid, NAME, base, instance.arguments.clone(), files);
+    let published = ramdisks.publish(task.node.uuid, NAME, base, arguments, files);
     published.await.map_err(refused)
+}
+
+/// Has the config drive in a virtual USB stick; it is returned where the machine has none.
+async fn insert(task: &mut Task, drive: &Value) -> Result<Option<Medium>, FlowError> {
+    let stick = config_drive(task, drive).await?;
+    let url = task.conductor.artefacts.publish(task.node.uuid, DRIVE, &stick.path)?;
+    let (machine, node) = task.machine()?;
+    if machine.insert_stick(node, &url).await? {
+        return Ok(None);
+    }
+    task.conductor.artefacts.withdraw(task.node.uuid, DRIVE)?;
+    Ok(Some(stick))
 }
 
 /// The config drive as a file, which goes with the instance.
@@ -208,11 +300,20 @@ async fn config_drive(task: &Task, drive: &Value) -> Result<Medium, FlowError> {
     Ok(task.conductor.media.make(making, make).await?)
 }
 
-/// Takes the media of the running instance away; what the machine starts next is its disk.
+/// Takes the media of the running instance away; what the machine starts next is its disk. Where they are to go when the machine
+/// is off, one that is on is looked at again later.
 ///
 /// # Errors
 /// When the machine refuses.
 pub async fn take_away(task: &mut Task) -> Result<(), FlowError> {
+    if task.node.internal.detach_when_off {
+        // A BMC that does not answer now may do so the next time.
+        let is_off = power::state(task).await.is_ok_and(|state| state == PowerState::Off);
+        if !is_off {
+            return Ok(());
+        }
+        task.node.internal.detach_when_off = false;
+    }
     // Once, whatever comes of it: the reason is in `last_error`.
     task.node.internal.detach_at = None;
     task.save()?;

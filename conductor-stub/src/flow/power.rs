@@ -52,6 +52,7 @@ pub async fn tear_down(task: &mut Task) -> Result<(), FlowError> {
     // A machine that does not switch off must not keep the ramdisk either.
     let cleared = boot_disk(task).await;
     task.node.internal.detach_at = None;
+    task.node.internal.detach_when_off = false;
     withdraw(task)?;
     task.save()?;
     off?;

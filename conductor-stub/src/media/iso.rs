@@ -27,6 +27,12 @@ pub enum NotBootable {
         /// The file.
         path: PathBuf,
     },
+    /// Zeroes: of a transfer that came to nothing.
+    #[error("{}: not an ISO 9660 image, it is blank", path.display())]
+    Blank {
+        /// The file.
+        path: PathBuf,
+    },
     /// It cannot be read.
     #[error("{}: {cause}", path.display())]
     File {
@@ -37,17 +43,38 @@ pub enum NotBootable {
     },
 }
 
-/// Looks at its volume descriptors. A medium on which nothing is written is let through, as Ironic lets everything: whoever
-/// tries a BMC inserts one.
+/// What is in a file that may be inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// An ISO with a boot loader.
+    Iso,
+    /// A medium on which nothing is written. Ironic hands every file on, and whoever tries a BMC inserts one of these.
+    Blank,
+}
+
+impl Content {
+    /// Takes no medium on which nothing is written.
+    ///
+    /// # Errors
+    /// [`NotBootable::Blank`].
+    pub fn written(self, path: &Path) -> Result<(), NotBootable> {
+        match self {
+            Self::Iso => Ok(()),
+            Self::Blank => Err(NotBootable::Blank { path: path.to_owned() }),
+        }
+    }
+}
+
+/// Looks at its volume descriptors.
 ///
 /// # Errors
-/// When it cannot boot.
-pub fn check(path: &Path) -> Result<(), NotBootable> {
+/// When it is something else, or not whole, or cannot boot.
+pub fn check(path: &Path) -> Result<Content, NotBootable> {
     let failed = |cause| NotBootable::File { path: path.to_owned(), cause };
     let mut file = File::open(path).map_err(failed)?;
     if let Err(cause) = Iso9660::open(&file) {
         return if is_blank(&mut file).map_err(failed)? {
-            Ok(())
+            Ok(Content::Blank)
         } else {
             Err(NotBootable::Iso { path: path.to_owned(), cause })
         };
@@ -55,7 +82,7 @@ pub fn check(path: &Path) -> Result<(), NotBootable> {
     let mut record = vec![0; BOOT_RECORD.len()];
     let read = file.seek(SeekFrom::Start(BOOT_RECORD_SECTOR * SECTOR_BYTES)).and_then(|_| file.read_exact(&mut record));
     read.map_err(failed)?;
-    if record == BOOT_RECORD { Ok(()) } else { Err(NotBootable::NoBootLoader { path: path.to_owned() }) }
+    if record == BOOT_RECORD { Ok(Content::Iso) } else { Err(NotBootable::NoBootLoader { path: path.to_owned() }) }
 }
 
 /// Whether there is something, and nothing in it where ISOs and disks say what they are.
@@ -71,11 +98,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_says_that_it_is_something_else_is_refused_and_a_blank_medium_is_not() {
+    fn what_says_that_it_is_something_else_is_refused_and_a_blank_medium_is_told_from_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(check(file.path()).is_err());
         std::fs::write(file.path(), vec![0; 1 << 20]).unwrap();
-        check(file.path()).unwrap();
+        assert_eq!(check(file.path()).unwrap(), Content::Blank);
         for start in ["<html>not found</html>", "QFI\u{1}", "\u{1f}x"] {
             let mut bytes = start.as_bytes().to_vec();
             bytes.resize(1 << 20, 0);

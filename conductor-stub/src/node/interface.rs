@@ -26,7 +26,7 @@ pub fn implementations(hardware_type: &str, kind: &str) -> &'static [&'static st
     match kind {
         "bios" if redfish => &["redfish", "no-bios"],
         "bios" => &["no-bios"],
-        "boot" if redfish => &["redfish-https", "redfish-virtual-media", "http"],
+        "boot" if redfish => &["redfish-https", "redfish-virtual-media", "http", "http-ipxe", "ipxe", "pxe"],
         "boot" => &["fake"],
         "console" => &["no-console"],
         "deploy" => &["direct", "custom-agent", "ramdisk"],
@@ -108,8 +108,8 @@ mod tests {
     #[test]
     fn what_is_not_there_is_told_from_what_is_for_others() {
         assert_eq!(check("redfish", "boot", "http"), Ok(()));
-        let error = check("fake-hardware", "boot", "pxe").unwrap_err().to_string();
-        assert!(error.contains("entrypoint: pxe. Valid interfaces are ['fake', 'http', 'redfish"), "{error}");
+        let error = check("fake-hardware", "boot", "ilo").unwrap_err().to_string();
+        assert!(error.contains("entrypoint: ilo. Valid interfaces are ['fake', 'http', 'http-ipxe'"), "{error}");
         let error = check("redfish", "boot", "fake").unwrap_err().to_string();
         assert_eq!(error, "boot interface implementation 'fake' is not supported by hardware type redfish.");
     }

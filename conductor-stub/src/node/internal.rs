@@ -52,6 +52,9 @@ pub struct Internal {
     /// When the media of the instance are to go, seconds since the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detach_at: Option<f64>,
+    /// Whether they go only if the machine is off then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub detach_when_off: bool,
     /// The steps of the operation that runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
@@ -74,7 +77,16 @@ impl Internal {
     /// With Ironic's keys.
     pub fn view(&self) -> Object {
         let Ok(Value::Object(mut view)) = serde_json::to_value(self) else { return Object::new() };
-        for ours in ["plan", "intent", "agent_looked_up", "boot_retried", "config_drive_inserted", "detach_at"] {
+        const OURS: [&str; 7] = [
+            "plan",
+            "intent",
+            "agent_looked_up",
+            "boot_retried",
+            "config_drive_inserted",
+            "detach_at",
+            "detach_when_off",
+        ];
+        for ours in OURS {
             view.shift_remove(ours);
         }
         view.extend(self.plan.iter().flat_map(Plan::view));

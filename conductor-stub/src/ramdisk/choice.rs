@@ -93,6 +93,7 @@ impl ByConfiguration {
         match (by_us(&self.kernel), by_us(&self.initramfs)) {
             (Some(kernel), Some(initramfs)) => Ok(Choice::Kernel(Box::new(Parts { kernel, initramfs, boot_loader }))),
             _ => Err(RamdiskError::Unknown(match keys {
+                [] => "driver_info/deploy_kernel and deploy_ramdisk",
                 [_] => "driver_info/deploy_iso, or deploy_kernel and deploy_ramdisk",
                 _ => "driver_info/deploy_efi or deploy_iso, or deploy_kernel and deploy_ramdisk",
             })),

@@ -8,6 +8,7 @@ use ferric_ignition::kernel_arguments::KernelArgumentError;
 use ferric_ignition::live_iso::LiveIsoError;
 use ferric_ignition::uki::UkiError;
 
+use crate::boot_url::BootUrlError;
 use crate::coreos::agent::CoreosIpaError;
 use crate::media::MediaError;
 use crate::media::areas::PlaceError;
@@ -53,6 +54,9 @@ pub enum RamdiskError {
     /// The work was cut off.
     #[error("reading the ramdisk: {0}")]
     Aborted(#[from] tokio::task::JoinError),
+    /// The URL under which it is published cannot stand in a script.
+    #[error(transparent)]
+    Url(#[from] BootUrlError),
     /// It cannot be published.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -11,7 +11,7 @@ use crate::media::uki;
 /// Room for files of the initramfs, as in CoreOS' live ISO.
 const ARCHIVE_BYTES: u64 = 256 << 10;
 /// What makes CoreOS' initramfs a live system with Ignition.
-const ARGUMENTS: &str = "ignition.firstboot ignition.platform.id=metal";
+pub(super) const ARGUMENTS: &str = "ignition.firstboot ignition.platform.id=metal";
 /// Room for kernel arguments.
 const ROOM_BYTES: usize = 2048;
 

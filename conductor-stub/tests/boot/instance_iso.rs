@@ -142,8 +142,12 @@ async fn an_iso_that_cannot_be_had_leaves_nothing_behind() {
     };
     let whole = efi::iso();
     let silent = [&whole[..17 * 2048], &whole[18 * 2048..], &[0; 2048]].concat();
+    let blank = file("blank.iso", &[0; 1 << 20]);
+    let elsewhere = uuid::Uuid::new_v4();
+    let download = bench.server.conductor.artefacts.publish(elsewhere, "elsewhere.iso", blank.as_ref()).unwrap();
     for (source, fault, reason) in [
         (dead, None, "404"),
+        (download, None, "it is blank"),
         (file("truncated.iso", &whole[..whole.len() - 1]), None, "is incomplete"),
         (file("text.iso", b"not an ISO"), None, "not an ISO 9660 image"),
         (file("silent.iso", &silent), None, "has no boot loader"),
@@ -158,6 +162,12 @@ async fn an_iso_that_cannot_be_had_leaves_nothing_behind() {
         assert!(error.as_str().unwrap().contains(reason), "{error}");
         bench.assert_clear().await;
     }
+
+    // One's own file is inserted as it is, and that is said.
+    patch(&bench, "/instance_info/boot_iso", json!(blank)).await;
+    bench.verb("active", "active").await;
+    let history = bench.call(Method::GET, "/v1/nodes/n1/history", None).await.to_string();
+    assert!(history.contains("boot_iso is blank"), "{history}");
 }
 
 /// Waits until the machine is on or off, and its conductor has nothing more to do about that.
@@ -330,4 +340,30 @@ async fn media_go_by_themselves_when_their_time_has_come() {
     assert_eq!((&node["last_error"], &node["power_state"]), (&Value::Null, &json!("power on")));
     let system = bench.redfish("").await;
     assert_eq!((&system["PowerState"], &system["Boot"]["BootSourceOverrideTarget"]), (&json!("On"), &json!("Hdd")));
+}
+
+#[tokio::test]
+async fn media_go_when_the_machine_has_switched_itself_off() {
+    let (bench, iso) = available("redfish-virtual-media").await;
+    deployed(&bench, json!({"boot_iso": iso, "boot_iso_detach_after": "power off"})).await;
+    assert_eq!(bench.redfish("/VirtualMedia/Cd").await["Inserted"], true);
+    // Behind the conductor's back.
+    let url = format!("http://{}/redfish/v1/Systems/{UUID}/Actions/ComputerSystem.Reset", bench.bmc.address);
+    let off = bench.client.post(url).basic_auth("admin", Some("secret")).json(&json!({"ResetType": "ForceOff"}));
+    assert!(off.send().await.unwrap().status().is_success());
+    for _ in 0..600 {
+        if bench.redfish("/VirtualMedia/Cd").await["Inserted"] == false {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let node = bench.at_rest("active").await;
+    assert_eq!(node["last_error"], Value::Null);
+    assert_eq!(bench.redfish("").await["Boot"]["BootSourceOverrideTarget"], "Hdd");
+    assert_eq!(bench.redfish("/VirtualMedia/Cd").await["Inserted"], false);
+    let wrong = json!([{"op": "add", "path": "/instance_info/boot_iso_detach_after", "value": "soon"}]);
+    let wrong = bench.call(Method::PATCH, "/v1/nodes/n1", Some(wrong)).await;
+    assert!(wrong["error_message"].is_null(), "it is looked at when it is used: {wrong}");
+    let refused = bench.call(Method::PUT, "/v1/nodes/n1/states/provision", Some(json!({"target": "rebuild"}))).await;
+    assert!(refused["error_message"].as_str().unwrap().contains("must be seconds, or"), "{refused}");
 }

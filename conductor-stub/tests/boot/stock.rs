@@ -56,6 +56,27 @@ fn commands(config: &str) -> Vec<&str> {
     config.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect()
 }
 
+/// The script by which iPXE boots what the node names, and what stands behind the URLs in it.
+async fn scripted(bench: &Bench, bios: bool) -> (String, Vec<Vec<u8>>) {
+    let conductor = &bench.server.conductor;
+    let node = conductor.find("n1").unwrap();
+    let base = conductor.ramdisks.sources.for_ipxe(&node, bios).await.unwrap();
+    let url = conductor.ramdisks.issue_script(&node, base, vec!["one=1".parse().unwrap()]).await.unwrap();
+    let fetch = async |url: &str| bench.client.get(url).send().await.unwrap().bytes().await.unwrap().to_vec();
+    let script = String::from_utf8(fetch(&url).await).unwrap();
+    let mut files = Vec::new();
+    for line in script
+        .lines()
+        .filter(|line| ["kernel ", "initrd ", "chain ", "sanboot "].iter().any(|command| line.starts_with(command)))
+    {
+        files.push(fetch(line.split(' ').find(|word| word.starts_with("http://")).unwrap()).await);
+    }
+    conductor.ramdisks.withdraw(node.uuid).unwrap();
+    conductor.media.shelf().tidy().unwrap();
+    assert_eq!(bench.client.get(&url).send().await.unwrap().status().as_u16(), 404);
+    (script, files)
+}
+
 fn assert_told(line: &str, bench: &Bench) {
     let callback = format!("ipa-inspection-callback-url=http://{}/v1/continue_inspection", bench.server.address);
     for word in [callback.as_str(), "BOOTIF=01-52-54-00-aa-bb-01", "ipa-agent-token="] {
@@ -104,6 +125,18 @@ async fn a_kernel_and_an_initramfs_become_a_program_and_an_iso_once() {
     let sources: Vec<&str> =
         kept["kept"].as_array().unwrap().iter().map(|entry| entry["source"].as_str().unwrap()).collect();
     assert_eq!(sources.len(), 4, "two files, and what was made of them: {sources:?}");
+    // iPXE boots them as they are, and an EFI program where it can.
+    for bios in [false, true] {
+        let (script, files) = scripted(&bench, bios).await;
+        assert!(script.contains("/agent.kernel initrd=main one=1 || goto failed\n"), "{script}");
+        assert_eq!(files, [fs::read(kernel()).unwrap(), vec![7; 100_000]]);
+    }
+    bench.driver_info("deploy_efi", bench.folder.path().join("ramdisk.efi").to_str().unwrap()).await;
+    let (script, files) = scripted(&bench, false).await;
+    assert!(script.contains("\nchain --timeout 60000 http://"), "{script}");
+    assert!(Uki::read(Cursor::new(&files[0])).unwrap().kernel_arguments().ends_with(" one=1"));
+    assert!(scripted(&bench, true).await.0.contains("/agent.kernel "), "a BIOS starts no EFI program");
+    bench.driver_info("deploy_efi", "").await;
     // One alone is a mistake.
     bench.driver_info("deploy_ramdisk", "").await;
     let failed = bench.verb("inspect", "inspect failed").await;
@@ -264,6 +297,20 @@ async fn every_node_boots_coreos_with_an_ignition_config_of_its_own() {
     let initrd = &program[section.offset as usize..][..section.length as usize];
     assert!(initrd.starts_with(&initramfs));
     let archive = Archive::decode(initrd).unwrap();
+    assert!(archive.get("init").is_some());
+    assert_eq!(serde_json::from_slice::<Value>(archive.get("config.ign").unwrap()).unwrap(), config);
+
+    // So does iPXE, with the config in front of the initramfs, which begins where the kernel looks for it.
+    let (script, files) = scripted(&bench, false).await;
+    assert!(
+        script.contains("/agent.kernel initrd=config initrd=main ignition.firstboot ignition.platform.id=metal one=1 "),
+        "{script}"
+    );
+    assert!(script.contains("/rootfs.img rd.neednet=1 ip=dhcp || goto failed\n"), "{script}");
+    let [booted, archive, main] = &files[..] else { panic!("{script}") };
+    assert_eq!((booted, main), (&fs::read(kernel()).unwrap(), &initramfs));
+    assert_eq!(archive.len() % 4, 0);
+    let archive = Archive::decode(&[&archive[..], main].concat()).unwrap();
     assert!(archive.get("init").is_some());
     assert_eq!(serde_json::from_slice::<Value>(archive.get("config.ign").unwrap()).unwrap(), config);
 }

@@ -9,7 +9,8 @@ use conductor_stub::config::Config;
 use conductor_stub::coreos::agent::CoreosIpa;
 use conductor_stub::media::Medium;
 use conductor_stub::node::{Node, Spec};
-use conductor_stub::ramdisk::{ByConfiguration, Coreos, Ramdisk, Ramdisks};
+use conductor_stub::ramdisk::sources::Sources;
+use conductor_stub::ramdisk::{ByConfiguration, Ramdisk, Ramdisks};
 use ferric_ignition::kernel_arguments::KernelArgument;
 use ferric_ignition::live_iso::LiveIso;
 use ferric_ignition::patch;
@@ -43,13 +44,9 @@ async fn a_thousand_variants_are_one_iso_on_the_disk() {
     let state = bench.folder.path().join("conductor");
     let ipa = CoreosIpa { agent_image: "registry.example:5000/ferric/agent:1".into(), ..CoreosIpa::default() };
     let site = ipa.site(&bench.server.url, None).unwrap();
-    let ramdisks = Ramdisks {
-        named: ByConfiguration::default(),
-        arguments: String::new(),
-        coreos: Some(Coreos { images: "/none".into(), site: site.clone() }),
-        artefacts: bench.server.conductor.artefacts.clone(),
-        media: bench.server.conductor.media.clone(),
-    };
+    let (artefacts, media) = (bench.server.conductor.artefacts.clone(), bench.server.conductor.media.clone());
+    let sources = Sources { named: ByConfiguration::default(), coreos: None, media };
+    let ramdisks = Ramdisks { sources, arguments: String::new(), coreos: Some(site.clone()), artefacts };
     let base = Ramdisk::live_iso(Medium::of_host(iso.clone()));
     let before = disk_use(&state);
     let mut variants = Vec::new();

@@ -1,5 +1,6 @@
 //! One blank machine in a network of its own boots in every other way: its firmware loads the ramdisk's ISO from the URL
-//! that the BMC names, then the EFI program from the URL that DHCP names, and in the end the live system of its user.
+//! that the BMC names, then the EFI program from the URL that DHCP names, its network card iPXE and that the ramdisk's kernel, and
+//! in the end the live systems of its users.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -42,7 +43,7 @@ impl Lab {
             "ramdisk_efi": artefact::ramdisk("ferric.efi")?, "ramdisk_iso": artefact::ramdisk("ferric.iso")?,
             // A network of its own, without anybody else.
             "allow_unauthenticated_access_from_the_network": true, "journal_kib": 8192,
-            "file_url_allowed_paths": [folder.path(), artefact::ramdisk("ferric.iso")?.parent()],
+            "file_url_allowed_paths": [folder.path(), artefact::ramdisk("ferric.iso")?.parent(), "/boot"],
             "heartbeat_timeout_seconds": 30, "callback_timeout_seconds": BOOT.as_secs(),
             "dhcp": {"interface": BRIDGE, "range": ["172.31.77.100", "172.31.77.150"]},
             "bmc": {"account": {"user": "admin", "password": "secret"}, "machines": [
@@ -61,7 +62,11 @@ impl Lab {
     }
 
     fn provision(&mut self, target: &str) -> Result<()> {
-        let outcome = self.client.provision("node-0", target, json!({}));
+        self.provision_with(target, json!({}))
+    }
+
+    fn provision_with(&mut self, target: &str, arguments: Value) -> Result<()> {
+        let outcome = self.client.provision("node-0", target, arguments);
         outcome.with_context(|| format!("--- conductor\n{}\n--- console\n{}", self.conductor.log(), self.console()))
     }
 
@@ -125,7 +130,7 @@ fn content(disk: &Path) -> Result<(Vec<u8>, u64)> {
 /// Ends the conductor's dnsmasq and waits until it is said that another one is started.
 fn kill_dnsmasq(lab: &mut Lab) -> Result<()> {
     let parent = lab.conductor.id().to_string();
-    let found = Command::new("pgrep").args(["--parent", &parent, "--exact", "dnsmasq"]).output()?;
+    let found = Command::new("pgrep").args(["--parent", &parent, "--oldest", "--exact", "dnsmasq"]).output()?;
     let process = String::from_utf8(found.stdout)?;
     ensure!(!process.trim().is_empty(), "there is no dnsmasq\n{}", lab.conductor.log());
     assert!(Command::new("kill").args(["-KILL", process.trim()]).status()?.success());
@@ -133,7 +138,7 @@ fn kill_dnsmasq(lab: &mut Lab) -> Result<()> {
 }
 
 #[test]
-fn a_machine_boots_an_iso_over_http_then_by_dhcp_then_a_live_system() -> Result<()> {
+fn a_machine_boots_an_iso_over_http_then_by_dhcp_and_ipxe_then_live_systems() -> Result<()> {
     let mut lab = Lab::start()?;
     let credentials = json!({"redfish_address": "http://127.0.0.1:8000", "redfish_username": "admin",
         "redfish_password": "secret", "deploy_iso": artefact::ramdisk("ferric.iso")?});
@@ -156,23 +161,68 @@ fn a_machine_boots_an_iso_over_http_then_by_dhcp_then_a_live_system() -> Result<
     kill_dnsmasq(&mut lab)?;
     lab.provision("provide")?;
     assert!(lab.fetched()?.contains("/agent.efi"), "the firmware did not fetch the EFI program");
-    let dnsmasq = fs::read_to_string(lab.folder.path().join("conductor/dhcp/log"))?;
+    let dnsmasq = fs::read_to_string(lab.folder.path().join("conductor/dhcp/dnsmasq.log"))?;
     assert!(dnsmasq.contains("vendor class: HTTPClient:Arch:00016"), "{dnsmasq}");
 
-    // A live system of the user's, from a virtual CD; the disk is not its business.
-    let iso = live_iso::make(lab.folder.path(), LIVE)?;
-    lab.patch("/boot_interface", json!("redfish-virtual-media"))?;
-    lab.patch("/deploy_interface", json!("ramdisk"))?;
+    // Its network card loads iPXE by TFTP, and iPXE a kernel and an initramfs as anybody may have made them.
+    lab.provision("manage")?;
+    lab.patch("/boot_interface", json!("ipxe"))?;
+    lab.patch("/driver_info/deploy_kernel", json!(artefact::ramdisk("ironic-python-agent.kernel")?))?;
+    lab.patch("/driver_info/deploy_ramdisk", json!(artefact::ramdisk("ironic-python-agent.initramfs")?))?;
+    lab.provision("inspect")?;
+    assert!(lab.fetched()?.contains("/agent.initramfs"), "iPXE did not fetch the initramfs");
+    let tftp = fs::read_to_string(lab.folder.path().join("conductor/dhcp/tftp.log"))?;
+    assert!(tftp.contains("sent /usr/lib/ipxe/snponly.efi"), "{tftp}");
+
+    // A live system of a user's, without any medium: a kernel and an initramfs. The disk is not its business.
+    let (kernel, initrd) = live_iso::parts(lab.folder.path(), LIVE)?;
     lab.patch("/automated_clean", json!(false))?;
-    lab.patch("/instance_info/boot_iso", json!(iso))?;
+    lab.provision("provide")?;
+    lab.patch("/boot_interface", json!("http-ipxe"))?;
+    lab.patch("/deploy_interface", json!("ramdisk"))?;
+    lab.patch(
+        "/instance_info",
+        json!({"kernel": kernel, "ramdisk": initrd, "ramdisk_kernel_arguments": "told=one quiet"}),
+    )?;
     mark(&lab.disk())?;
     let before = content(&lab.disk())?;
     lab.provision("active")?;
     lab.wait_until("the live system is up", |lab| Ok(lab.console().contains(LIVE)))?;
-    assert_eq!(lab.redfish("/VirtualMedia/Cd")?["Inserted"], true);
+    lab.wait_until("it was told so", |lab| Ok(lab.console().contains(" told=one quiet end of line")))?;
+    assert!(lab.fetched()?.contains("/ipxe.efi"), "the firmware did not fetch iPXE");
+    lab.provision("deleted")?;
+
+    // Another one from a virtual CD, an ISO that is repacked so that its kernel can be told something, with a config drive beside it.
+    let iso = live_iso::make(&lab.folder.path().join("cd"), LIVE)?;
+    lab.patch("/boot_interface", json!("redfish-virtual-media"))?;
+    lab.patch(
+        "/instance_info",
+        json!({"boot_iso": iso, "kernel_append_params": "told=two", "boot_iso_detach_after": "power off"}),
+    )?;
+    let drive = json!({"meta_data": {"name": "node-0"}, "user_data": "#cloud-config"});
+    lab.provision_with("active", json!({"config_drive": drive}))?;
+    lab.wait_until("the live system is up", |lab| Ok(lab.console().contains(LIVE)))?;
+    lab.wait_until("it was told so", |lab| Ok(lab.console().contains("told=two end of line")))?;
+    for medium in ["/VirtualMedia/Cd", "/VirtualMedia/Usb"] {
+        assert_eq!(lab.redfish(medium)?["Inserted"], true, "{medium}");
+    }
     lab.client.call("detach_media", json!({"node": node}))?;
     lab.wait_until("the medium is out", |lab| Ok(lab.redfish("/VirtualMedia/Cd")?["Inserted"] == false))?;
     assert_eq!(lab.redfish("")?["PowerState"], "On", "the live system goes on without it");
+    // It ends by itself; from then on the disk is what boots.
+    let off = format!("http://127.0.0.1:8000/redfish/v1/Systems/{UUID}/Actions/ComputerSystem.Reset");
+    let mut curl = lab.namespace.command("curl");
+    curl.args([
+        "-sSf",
+        "-u",
+        "admin:secret",
+        "-H",
+        "Content-Type: application/json",
+        "-d",
+        r#"{"ResetType": "ForceOff"}"#,
+    ]);
+    ensure!(curl.arg(&off).output()?.status.success(), "the BMC does not switch it off");
+    lab.wait_until("the config drive is out", |lab| Ok(lab.redfish("/VirtualMedia/Usb")?["Inserted"] == false))?;
     lab.provision("deleted")?;
     let system = lab.redfish("")?;
     assert_eq!((&system["PowerState"], &system["Boot"]["BootSourceOverrideTarget"]), (&json!("Off"), &json!("Hdd")));
