@@ -91,12 +91,13 @@ async fn cleaning_with_settings_of_firmware() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cleaning_with_an_update_of_firmware() {
     let lab = Lab::manageable().await;
-    let settings = json!([{"component": "bios", "url": lab.firmware().await}]);
+    let [bmc, bios] = lab.firmware().await;
+    let settings = json!([{"component": "bmc", "url": bmc}, {"component": "bios", "url": bios}]);
     let steps = json!([{"interface": "firmware", "step": "update", "args": {"settings": settings}},
         {"interface": "deploy", "step": "burnin_cpu"}]);
     let commands = &["execute_clean_step burnin_cpu"];
     // Again only where nobody can know whether the BMC has heard of it.
-    let ends = Ends { commands, boots: 2..=4, fetches: 1..=3, ..OFF };
+    let ends = Ends { commands, boots: 2..=4, fetches: 2..=4, ..OFF };
     survives(lab, provision(json!({"target": "clean", "clean_steps": steps})), ends).await;
 }
 

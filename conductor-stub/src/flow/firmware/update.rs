@@ -109,9 +109,9 @@ async fn finish(task: &mut Task, number: usize) -> Result<bool, FlowError> {
                 let may_start = update.needs_start() && !update.is_restarted;
                 let pause = match progress {
                     Progress::Done => {
-                        reach(task, number, Stage::Done)?;
                         tokio::time::sleep(Duration::from_secs(update.wait)).await;
                         return_of_bmc(task, &update).await?;
+                        reach(task, number, Stage::Done)?;
                         continue;
                     }
                     Progress::Waiting(_) if may_start => return Ok(false),

@@ -144,20 +144,22 @@ impl Lab {
         self.patch(json!([{"op": "add", "path": "/inspect_interface", "value": interface}])).await;
     }
 
-    /// The URL of firmware that is another version each time that it is fetched.
-    pub(super) async fn firmware(&self) -> String {
-        let memory = Arc::clone(&self.memory);
-        let serve = move || {
-            let mut memory = memory.lock().unwrap();
-            memory.fetches += 1;
-            memory.version += 1;
-            std::future::ready(format!("version: {}\ncomponent: bios\n", memory.version))
+    /// The URLs of firmware for the BMC and for the machine; the latter is another version each time that it is fetched.
+    pub(super) async fn firmware(&self) -> [String; 2] {
+        let serve = |component: &'static str| {
+            let memory = Arc::clone(&self.memory);
+            axum::routing::get(move || {
+                let mut memory = memory.lock().unwrap();
+                memory.fetches += 1;
+                memory.version += u32::from(component == "bios");
+                std::future::ready(format!("version: {}\ncomponent: {component}\n", memory.version))
+            })
         };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("http://{}/bios.bin", listener.local_addr().unwrap());
-        let router = axum::Router::new().route("/bios.bin", axum::routing::get(serve));
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = axum::Router::new().route("/bmc.bin", serve("bmc")).route("/bios.bin", serve("bios"));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        url
+        ["bmc", "bios"].map(|component| format!("{url}/{component}.bin"))
     }
 
     /// No agent calls.
