@@ -1,6 +1,7 @@
 //! A machine finds what it is to run: firmware, DHCP, virtual media, our ramdisk, a live system, the container.
 
 mod container;
+mod coreos;
 mod deployed_disk;
 mod dhcp;
 mod ironic;

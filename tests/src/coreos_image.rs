@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::disk_image::{compressed, run};
 
@@ -23,12 +23,44 @@ const PLATFORMS: &str = r#"{"metal": {"kernel_arguments": []}, "qemu": {
 /// The kernel arguments before the installation.
 pub const KERNEL_ARGUMENTS: &str = "ignition.platform.id=metal $ignition_firstboot root=LABEL=root";
 
-/// Makes the image in `folder`, compressed by xz as it is published.
+/// Makes the image `coreos.raw.xz` in `folder`, compressed as it is published.
 ///
 /// # Errors
 /// When a tool fails or the folder cannot be written.
 pub fn metal_image(folder: &Path) -> Result<PathBuf> {
-    let boot = folder.join("boot");
+    made(folder, "coreos", &[])
+}
+
+/// The same as `full.raw.xz`, with a boot partition on which there is no room for another file.
+///
+/// # Errors
+/// As [`metal_image`].
+pub fn full_metal_image(folder: &Path) -> Result<PathBuf> {
+    /// As many files as fit into one block of inodes or two.
+    const INODES: [&str; 4] = ["-b", "4096", "-N", "32"];
+    let image = made(folder, "full", &INODES)?;
+    let offset = (BOOT.0 * MIB).to_string();
+    let raw = folder.join("full.raw").display().to_string();
+    let file_system = tempfile::NamedTempFile::new()?;
+    let copy = file_system.path().display().to_string();
+    run(
+        "dd",
+        &[&format!("if={raw}"), &format!("of={copy}"), "bs=1M", &format!("skip={}", BOOT.0), "count=40", "status=none"],
+    )?;
+    let free = run("dumpe2fs", &["-h", &copy])?;
+    let free = free.lines().find_map(|line| line.strip_prefix("Free inodes:")).unwrap_or_default().trim().parse()?;
+    for number in 0..free {
+        fs::write(folder.join("full-boot").join(format!("filler{number}")), "")?;
+    }
+    let (source, length) = (folder.join("full-boot").display().to_string(), format!("{}M", BOOT.1));
+    let arguments = ["-q", "-F", "-E", &format!("offset={offset}"), "-L", "boot", "-d", &source];
+    run("mkfs.ext4", &[&arguments[..], &INODES[..], &[&raw, &length]].concat())?;
+    fs::remove_file(image)?;
+    compressed(&folder.join("full.raw"), "xz")
+}
+
+fn made(folder: &Path, name: &str, boot_arguments: &[&str]) -> Result<PathBuf> {
+    let boot = folder.join(format!("{name}-boot"));
     for (name, content) in [
         ("ignition.firstboot", String::new()),
         (
@@ -43,7 +75,7 @@ pub fn metal_image(folder: &Path) -> Result<PathBuf> {
         fs::create_dir_all(file.parent().unwrap_or(&boot))?;
         fs::write(file, content)?;
     }
-    let image = folder.join("coreos.raw");
+    let image = folder.join(format!("{name}.raw"));
     File::create(&image)?.set_len(SIZE_MIB * MIB)?;
     let name = image.display().to_string();
     let mut partitions = vec!["-U".to_string(), UNINITIALISED.to_string()];
@@ -65,7 +97,8 @@ pub fn metal_image(folder: &Path) -> Result<PathBuf> {
     run("sgdisk", &partitions.iter().map(String::as_str).collect::<Vec<_>>())?;
     run("mformat", &["-i", &format!("{name}@@{}M", LAYOUT[1].0), "-T", "32768", "-v", "EFI-SYSTEM", "::"])?;
     let source = boot.display().to_string();
-    for ((start, length), arguments) in [(BOOT, vec!["-L", "boot", "-d", &source]), (LAYOUT[3], vec!["-L", "root"])] {
+    let boot = [&["-L", "boot", "-d", &source], boot_arguments].concat();
+    for ((start, length), arguments) in [(BOOT, boot), (LAYOUT[3], vec!["-L", "root"])] {
         let offset = format!("offset={}", start * MIB);
         run("mkfs.ext4", &[&["-q", "-E", &offset], &arguments[..], &[&name, &format!("{length}M")]].concat())?;
     }
@@ -85,13 +118,19 @@ impl BootPartition {
     /// When the disk is too short or no copy can be made.
     pub fn of_disk(disk: &Path) -> Result<Self> {
         let file_system = tempfile::NamedTempFile::new()?;
-        let (start, length) = BOOT;
+        let table =
+            run("partx", &["--raw", "--noheadings", "--output", "NAME,START,SECTORS", &disk.display().to_string()])?;
+        let boot: Vec<&str> = table
+            .lines()
+            .find_map(|line| line.strip_prefix("boot "))
+            .context("no boot partition")?
+            .split(' ')
+            .collect();
         let copy = [
             format!("if={}", disk.display()),
             format!("of={}", file_system.path().display()),
-            "bs=1M".to_string(),
-            format!("skip={start}"),
-            format!("count={length}"),
+            format!("skip={}", boot[0]),
+            format!("count={}", boot[1]),
             "status=none".to_string(),
         ];
         run("dd", &copy.iter().map(String::as_str).collect::<Vec<_>>())?;

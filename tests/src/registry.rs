@@ -22,7 +22,7 @@ pub const USER: &str = "user";
 /// By this word.
 pub const PASSWORD: &str = "open sesame";
 /// [`PASSWORD`] for the registry.
-const HTPASSWD: &str = "user:$2b$05$sGwrjogF34BH2QFTfvyIs.N0HQLyklxd9e2Xn1aWvodgj9XAYR02i\n";
+const HASH: &str = "$2b$05$sGwrjogF34BH2QFTfvyIs.N0HQLyklxd9e2Xn1aWvodgj9XAYR02i";
 
 impl Registry {
     /// Serves the images in `directory` on `port` of 127.0.0.1.
@@ -33,13 +33,13 @@ impl Registry {
         Self::start_with(directory, port, "", "")
     }
 
-    /// The same by TLS, to those who know the password.
+    /// The same by TLS, to this user, who knows the password.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn start_secure(directory: &Path, port: u16, certificate: &Path, key: &Path) -> Result<Self> {
+    pub fn start_secure(directory: &Path, port: u16, certificate: &Path, key: &Path, user: &str) -> Result<Self> {
         let users = directory.join("htpasswd");
-        std::fs::write(&users, HTPASSWD)?;
+        std::fs::write(&users, format!("{user}:{HASH}\n"))?;
         let tls = format!(", tls: {{certificate: {}, key: {}}}", certificate.display(), key.display());
         let auth = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", users.display());
         Self::start_with(directory, port, &tls, &auth)

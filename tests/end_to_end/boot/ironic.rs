@@ -31,7 +31,7 @@ fn a_machine_lives_by_virtual_media() -> Result<()> {
         lab.patch(&[("/inspect_interface", json!("redfish"))])?;
         lab.provision("inspect", json!({}))?;
         let found = &lab.node()?["properties"];
-        assert_eq!((&found["memory_mb"], &found["cpu_arch"]), (&json!(1024), &json!("x86_64")));
+        assert_eq!((&found["memory_mb"], &found["cpu_arch"]), (&json!(2048), &json!("x86_64")));
         lab.patch(&[("/inspect_interface", json!("agent"))])?;
 
         lab.fast_life("redfish-virtual-media", image)?;
@@ -63,4 +63,9 @@ fn a_machine_lives_by_its_network() -> Result<()> {
         }
         Ok(())
     })
+}
+
+#[test]
+fn a_machine_becomes_coreos_by_its_step() -> Result<()> {
+    in_lab(|lab, _| lab.coreos_life())
 }

@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use anyhow::Result;
 use ferric_tests::disk_image::run;
 use ferric_tests::fault_server::{Behaviour, Fault, FaultServer};
-use ferric_tests::process::program;
+use ferric_tests::network::free_port;
+use ferric_tests::process::{Process, program};
 use serde_json::{Value, json};
 
 const NAMES: [&str; 4] = ["kernel", "initramfs", "rootfs", "iso"];
@@ -81,5 +83,45 @@ fn a_release_is_downloaded_resumed_verified_and_switched_to() -> Result<()> {
     let next = metadata(folder.path(), &server, "3.0", &good)?;
     assert!(download(&next, folder.path())?.status.success());
     assert_eq!(fs::read_link(images.join("coreos-x86_64"))?, Path::new("coreos-x86_64-3.0"));
+    Ok(())
+}
+
+/// A conductor that is to boot CoreOS by this stream.
+fn conductor(folder: &Path, stream: &str) -> Result<Process> {
+    let port = free_port()?;
+    let config = folder.join("conductor.json");
+    fs::write(&config, json!({"coreos_ipa": {"images": folder.join("images"), "stream": stream}}).to_string())?;
+    let mut command = Command::new(program("conductor-stub"));
+    command.env_remove("IPA_ARCH").env_remove("CURL_INSECURE");
+    command.env("IRONIC_USE_COREOS_IPA", "true").env("IRONIC_AGENT_IMAGE", "registry.example/agent:1");
+    command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--state-dir"]).arg(folder.join("state"));
+    let mut conductor = Process::start(command.arg("--config").arg(config))?;
+    conductor.wait_for(&format!("http://127.0.0.1:{port}\n"), Duration::from_secs(60))?;
+    Ok(conductor)
+}
+
+#[test]
+fn a_conductor_downloads_what_its_nodes_boot_when_it_starts_and_starts_without_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let images = folder.path().join("images");
+    let content = content();
+    let server = FaultServer::start(content.clone(), Behaviour::default(), vec![Fault::Drop(2_000_000)])?;
+
+    // What it does not get keeps nobody from being managed.
+    let wrong = metadata(folder.path(), &server, "1.0", &"0".repeat(64))?;
+    let conductor_without = conductor(folder.path(), &wrong)?;
+    assert!(conductor_without.log().contains("CoreOS is not here: "), "{}", conductor_without.log());
+    drop(conductor_without);
+    assert!(!images.join("ironic-python-agent.iso").exists());
+
+    let stream = metadata(folder.path(), &server, "2.0", &sha256(&content)?)?;
+    for asks in [true, false] {
+        let asked = server.journal().len();
+        let conductor = conductor(folder.path(), &stream)?;
+        for name in NAMES {
+            assert_eq!(fs::read(images.join(format!("ironic-python-agent.{name}")))?, content, "{name}");
+        }
+        assert_eq!(server.journal().len() > asked, asks, "{}", conductor.log());
+    }
     Ok(())
 }

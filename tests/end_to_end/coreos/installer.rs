@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ferric_tests::conductor::{Conductor, NODE, TOKEN};
-use ferric_tests::coreos_image::{BootPartition, KERNEL_ARGUMENTS, metal_image};
-use ferric_tests::disk_image::digest;
+use ferric_tests::coreos_image::{BootPartition, KERNEL_ARGUMENTS, full_metal_image, metal_image};
+use ferric_tests::disk_image::{compressed, digest, run};
+use ferric_tests::fault_server::{Behaviour, Fault, FaultServer};
 use ferric_tests::file_server::FileServer;
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::network::free_port;
@@ -115,6 +116,27 @@ impl Lab {
         Ok(fs::write(self.disk.path(), OLD.repeat(1000))?)
     }
 
+    /// A table with one partition, which a failed installation must not leave.
+    fn make_partitioned(&self) -> Result<()> {
+        let disk = self.disk.path().display().to_string();
+        run("sgdisk", &["--zap-all", &disk]).or_else(|_| run("sgdisk", &["--clear", &disk]))?;
+        run("sgdisk", &["--new", "1:1M:+8M", &disk]).map(drop)
+    }
+
+    fn has_partitions(&self) -> Result<bool> {
+        let shown = Command::new("partx").args(["--show", "--noheadings"]).arg(self.disk.path()).output()?;
+        Ok(!shown.stdout.is_empty())
+    }
+
+    /// The coreos-installer that the agent runs now.
+    fn installer(&self) -> Option<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.agent.id())).ok()?.flatten();
+        let children: String = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect();
+        let is_it =
+            |id: &&str| fs::read(format!("/proc/{id}/comm")).is_ok_and(|name| name.starts_with(b"coreos-install"));
+        children.split_whitespace().find(is_it).map(str::to_owned)
+    }
+
     fn is_old(&self) -> Result<bool> {
         Ok(self.disk.read()?.starts_with(&OLD.repeat(1000)))
     }
@@ -181,5 +203,62 @@ fn the_real_installer_puts_ignition_and_kernel_arguments_on_the_boot_partition()
     assert!(lab.disk.read()?[..1 << 20].iter().all(|byte| *byte == 0), "something bootable stayed");
     let left: Vec<_> = fs::read_dir(&lab.host_tmp)?.collect();
     assert!(left.is_empty(), "files stayed in the host's /tmp: {left:?}");
+    Ok(())
+}
+
+/// Whoever looks at the node sees why, and whoever switches the machine on sees no half of a system.
+#[test]
+fn what_the_real_installer_does_not_finish_says_why_and_leaves_no_partition() -> Result<()> {
+    let lab = Lab::start()?;
+    let image = fs::read(lab.images.join("coreos.raw.xz"))?;
+    fs::write(lab.images.join("cut.raw.xz"), &image[..image.len() / 2])?;
+    let large = lab.images.join("large.raw");
+    fs::copy(lab.images.join("coreos.raw"), &large)?;
+    fs::File::options().write(true).open(&large)?.set_len(320 << 20)?;
+    compressed(&large, "xz")?;
+    full_metal_image(&lab.images)?;
+    let arguments = json!({"ignition": {"ignition": {"version": "3.4.0"}}});
+    for (name, reason) in [
+        ("cut.raw.xz", "Error: decoding"),
+        ("large.raw.xz", "No space left on device"),
+        ("full.raw.xz", "No space left on device"),
+    ] {
+        lab.make_partitioned()?;
+        assert!(lab.has_partitions()?);
+        let failed = lab.install(&json!({"image_source": lab.server.url(name)}), &arguments)?;
+        assert_eq!(failed["command_status"], "FAILED", "{name}");
+        let message = failed["command_error"]["details"].as_str().unwrap_or_default();
+        assert!(
+            message.contains("coreos-installer failed with code 1: ") && message.contains(reason),
+            "{name}: {failed}"
+        );
+        assert!(!lab.has_partitions()?, "{name}");
+    }
+
+    // Somebody ends it in the middle, and again when it is tried again.
+    lab.make_partitioned()?;
+    let server = FaultServer::start(image.clone(), Behaviour::default(), vec![Fault::Stall(image.len() / 2); 8])?;
+    let failed = std::thread::scope(|scope| -> Result<Value> {
+        let killer = scope.spawn(|| -> Result<()> {
+            for attempt in 1..=3 {
+                let start = std::time::Instant::now();
+                while server.journal().len() < attempt || lab.installer().is_none() {
+                    ensure!(start.elapsed() < LIMIT, "coreos-installer does not run: {}", lab.agent.log());
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                // Some bytes of the image have come.
+                std::thread::sleep(Duration::from_millis(300));
+                let id = lab.installer().context("coreos-installer has ended by itself")?;
+                ensure!(Command::new("kill").args(["-KILL", &id]).status()?.success());
+            }
+            Ok(())
+        });
+        let failed = lab.install(&json!({"image_source": server.url("/coreos.raw.xz")}), &arguments);
+        killer.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the killer panicked")))?;
+        failed
+    })?;
+    let message = failed["command_error"]["details"].as_str().unwrap_or_default();
+    assert!(message.contains("coreos-installer was ended by signal 9"), "{failed}");
+    assert!(!lab.has_partitions()?);
     Ok(())
 }

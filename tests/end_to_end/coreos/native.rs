@@ -14,7 +14,7 @@ use ferric_steps::options::{CoreOs, Options};
 use ferric_steps::site::Site;
 use ferric_steps::step::{Kind, Step};
 use ferric_steps::{ErrorKind, StepError, catalogue};
-use ferric_tests::coreos_image::{BootPartition, metal_image};
+use ferric_tests::coreos_image::{BootPartition, full_metal_image, metal_image};
 use ferric_tests::disk_image::digest;
 use ferric_tests::file_server::FileServer;
 use ferric_tests::loop_device::LoopDevice;
@@ -113,6 +113,7 @@ fn what_cannot_be_installed_leaves_nothing_bootable() -> Result<()> {
     cut.truncate(cut.len() / 2);
     fs::write(folder.path().join("cut.raw.xz"), cut)?;
     fs::write(folder.path().join("empty.raw"), vec![0; 8 << 20])?;
+    full_metal_image(folder.path())?;
     let server = FileServer::start(folder.path())?;
     let described = |name: &str| -> Result<Value> {
         let digest = digest("sha256sum", &folder.path().join(name))?;
@@ -126,6 +127,7 @@ fn what_cannot_be_installed_leaves_nothing_bootable() -> Result<()> {
         (wrong, json!({}), "Image failed to verify against checksum"),
         (described("cut.raw.xz")?, json!({}), "xz"),
         (described("empty.raw")?, json!({}), "partition"),
+        (described("full.raw.xz")?, json!({"ignition": {"ignition": {"version": "3.4.0"}}}), "No space left on device"),
         (good.clone(), json!({"console": "ttyX"}), "is no console"),
         (good.clone(), json!({"save_partlabel": "data"}), "partitions are saved by coreos-installer only"),
         (json!({"image_source": server.url("coreos.raw.xz")}), json!({}), "could not be verified"),

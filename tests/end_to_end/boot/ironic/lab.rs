@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conductor_stub::boot_image::BootImage;
-use ferric_tests::disk_image::digest;
+use ferric_tests::disk_image::{digest, run};
 use ferric_tests::ironic::{Client, Ironic, Settings};
 use ferric_tests::namespace::{BRIDGE, BRIDGE_ADDRESS};
 use ferric_tests::network::{free_port, wait_for_port};
 use ferric_tests::process::{Process, program};
 use ferric_tests::{artefact, live_iso};
 use serde_json::{Value, json};
+
+use crate::boot::coreos;
 
 pub(super) const UUID: &str = "0c3f9a52-0a3b-4a57-9d0c-5f6f6d1f2b03";
 pub(super) const MAC: &str = "52:54:00:fe:44:2d";
@@ -142,6 +144,42 @@ impl Lab {
         Ok(())
     }
 
+    /// Takes a manageable node to CoreOS: from its live ISO, with an agent that came by Ignition, by the step that installs it.
+    pub(super) fn coreos_life(&mut self) -> Result<()> {
+        let served = |name: &str| self.folder.path().join("http").join(name).display().to_string();
+        symlink(artefact::static_agent()?, served("ferric-agent"))?;
+        symlink(artefact::live_system("metal.raw.zst")?, served("metal.raw.zst"))?;
+        let ignition = |arguments: &[&str]| run(&program("ferric-ignition").display().to_string(), arguments);
+        let config = ignition(&[
+            "config",
+            &format!("--api-url={}", self.ironic.url().replace("127.0.0.1", BRIDGE_ADDRESS)),
+            &format!("--binary-url={}", self.url("ferric-agent")),
+            &format!("--binary-sha512={}", digest("sha512sum", Path::new(&served("ferric-agent")))?),
+        ])?;
+        fs::write(served("agent.ign"), config)?;
+        let live = artefact::live_system("live.iso")?.display().to_string();
+        ignition(&["iso", "embed", &live, "-i", &served("agent.ign"), "-o", &served("coreos.iso")])?;
+
+        let sum = digest("sha256sum", Path::new(&served("metal.raw.zst")))?;
+        let instance = json!({"image_source": self.url("metal.raw.zst"), "image_checksum": sum});
+        self.patch(&[
+            ("/driver_info/deploy_iso", json!(self.url("coreos.iso"))),
+            ("/deploy_interface", json!("custom-agent")),
+            ("/instance_info", instance),
+        ])?;
+        let remove = ["deploy_kernel", "deploy_ramdisk"]
+            .map(|key| json!({"op": "remove", "path": format!("/driver_info/{key}")}));
+        self.client.call("patch_node", json!({"node": self.node, "patch": remove}))?;
+        let boots = self.boots();
+        self.provision("provide", json!({}))?;
+        let steps = json!([{"interface": "deploy", "step": "install_coreos", "priority": 80, "args": {}}]);
+        let drive = json!({"user_data": coreos::user_data(), "meta_data": {"coreos_append_karg": ["console=ttyS0"]}});
+        self.provision("active", json!({"deploy_steps": steps, "config_drive": drive}))?;
+        self.wait_for_console(coreos::LINE)?;
+        assert_eq!(self.boots(), boots + 2, "fast track, and the disk's own boot");
+        Ok(())
+    }
+
     /// Rescues the deployed machine, looks around there, and gives it back.
     pub(super) fn rescue_and_back(&mut self, image: &BootImage) -> Result<()> {
         self.provision("rescue", json!({"rescue_password": PASSWORD}))?;
@@ -225,7 +263,7 @@ fn sections(folder: &Path, files_port: u16) -> String {
 [DEFAULT]
 my_ip = {BRIDGE_ADDRESS}
 enabled_boot_interfaces = redfish-virtual-media,redfish-https,ipxe,http-ipxe
-enabled_deploy_interfaces = direct,ramdisk
+enabled_deploy_interfaces = direct,ramdisk,custom-agent
 enabled_inspect_interfaces = agent,redfish
 [api]
 host_ip = 0.0.0.0
@@ -287,7 +325,7 @@ tftp-root={}
 
 fn start_bmc(folder: &Path, port: u16) -> Result<Process> {
     let machine = json!({"uuid": UUID, "name": "machine-0", "macs": [MAC],
-        "qemu": {"state_dir": folder.join("machine"), "console": folder.join("console"), "memory_mib": 1024,
+        "qemu": {"state_dir": folder.join("machine"), "console": folder.join("console"), "memory_mib": 2048,
             "disks": [{"file": folder.join("disk"), "bus": "nvme", "size_gib": DISK_GIB}],
             "network": "tap,ifname=tap0,script=no,downscript=no"}});
     let file = folder.join("machine.json");
