@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ferric_tests::artefact;
 use ferric_tests::certificates::Certificates;
-use ferric_tests::conductor::Conductor;
+use ferric_tests::conductor::{Conductor, NODE, TOKEN};
 use ferric_tests::coreos_image::{BootPartition, KERNEL_ARGUMENTS};
 use ferric_tests::disk_image::{digest, run};
 use ferric_tests::file_server::FileServer;
@@ -20,8 +20,9 @@ use ferric_tests::ironic::Client;
 use ferric_tests::network::{free_port, wait_for_port};
 use ferric_tests::process::{Process, program};
 use ferric_tests::qemu::{Firmware, Machine};
+use ferric_tests::qmp;
 use ferric_tests::registry::{PASSWORD, Registry, USER};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
 use super::coreos;
@@ -194,7 +195,8 @@ fn its_iso_with_an_embedded_config_runs_the_bare_binary() -> Result<()> {
 }
 
 /// A registry that is down long enough is no secret, nor is one that does not know the password; when the right one comes,
-/// with a private authority, the agent starts, and the password is gone.
+/// with a private authority, the agent starts, and the password is gone. When somebody takes the ISO away, the agent goes on
+/// and says what it cannot do without it.
 #[test]
 fn why_the_agent_does_not_start_is_told_to_console_and_conductor() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -229,8 +231,14 @@ fn why_the_agent_does_not_start_is_told_to_console_and_conductor() -> Result<()>
         [&artefact::live_system("live.iso")?, &config_file, &iso].map(|path| path.display().to_string());
     ferric_ignition(&["iso", "embed", &live, "-i", &config_file, "-o", &iso])?;
 
-    let mut machine = machine("restrict=off");
-    let mut machine = Process::start(machine.args(["-drive", &format!("file={iso},media=cdrom,readonly=on")]))?;
+    let (control, disk, agent_port) = (folder.path().join("qmp.sock"), folder.path().join("disk.raw"), free_port()?);
+    File::create(&disk)?.set_len(DISK_BYTES)?;
+    let mut machine = machine(&format!("hostfwd=tcp:127.0.0.1:{agent_port}-:9999"));
+    machine.args(["-drive", &format!("if=none,id=medium,file={iso},media=cdrom,readonly=on")]);
+    machine.args(["-device", "ide-cd,bus=ide.1,id=drive,drive=medium"]);
+    machine.args(["-drive", &format!("file={},format=raw,if=virtio", disk.display())]);
+    let mut machine =
+        Process::start(machine.args(["-qmp", &format!("unix:{},server=on,wait=off", control.display())]))?;
     machine.wait_for("ferric: the agent does not run (failure 4): ferric-agent-image.service: exit-code:", BOOT)?;
     machine.wait_for(&format!("told http://{HOST}:{}: 202 Accepted", conductor.port()), BOOT)?;
     let reports = conductor.received("/v1/continue_inspection");
@@ -250,5 +258,22 @@ fn why_the_agent_does_not_start_is_told_to_console_and_conductor() -> Result<()>
     conductor.heartbeat(BOOT).map_err(|error| error.context(format!("{}\n{}", registry.log(), machine.log())))?;
     machine.wait_for("that was /etc/ferric", BOOT)?;
     assert!(machine.log().contains(": ca.pem") && !machine.log().contains(": pull-secret.json"), "{}", machine.log());
+
+    // What of it was never read can no longer be read; the agent is in memory, and says so.
+    qmp::execute(&control, &[json!({"execute": "eject", "arguments": {"id": "drive", "force": true}})])?;
+    let instance_info = json!({"image_source": "http://192.0.2.1/coreos.raw.xz"});
+    let node = json!({"uuid": NODE, "automated_clean": false, "instance_info": instance_info});
+    let step = json!({"interface": "deploy", "step": "install_coreos", "priority": 80, "args": {}});
+    let command = json!({"name": "deploy.execute_deploy_step", "params": {"node": node, "ports": [], "step": step}});
+    let url = format!("https://127.0.0.1:{agent_port}/v1/commands/?wait=true&agent_token={TOKEN}");
+    let limit = BOOT.as_secs().to_string();
+    let answer = run(
+        "curl",
+        &["-sSk", "--max-time", &limit, "-H", "Content-Type: application/json", "-d", &command.to_string(), &url],
+    )
+    .with_context(|| machine.log())?;
+    let answer: Value = serde_json::from_str(&answer)?;
+    let details = answer["command_error"]["details"].as_str().unwrap_or_default();
+    assert!(details.contains("the medium of the live system cannot be read any more"), "{answer}\n{}", machine.log());
     Ok(())
 }
