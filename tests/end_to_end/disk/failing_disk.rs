@@ -122,37 +122,9 @@ pub(super) async fn inside() {
     for end in [0, 2, 5, 7] {
         assert!(is_wiped(end * MIB..(end + 1) * MIB), "the MiB at {end} is not empty");
     }
-    mapped_partitions();
     erasing().await;
     burning_in().await;
     dmsetup(&["remove", "unreadable"]);
-}
-
-/// A partition that kpartx or dmraid has mapped does not keep its disk from being one, and goes when that is claimed.
-fn mapped_partitions() {
-    let host = Host::host();
-    let (disk, part) = (format!("0 {} linear {BELOW} 0", DISK_BYTES / 512), format!("0 2048 linear {DISK} 2048"));
-    for (of_disk, of_part) in [
-        ("mpath-whole", "part1-mpath-whole"),
-        ("DMRAID-isw_x_whole", "part1-DMRAID-isw_x_whole"),
-        ("DMRAID-isw_x_whole", "DMRAID-isw_x_wholep1"),
-    ] {
-        dmsetup(&["create", "isw_x_whole", "--uuid", of_disk, "--table", &disk]);
-        dmsetup(&["create", "isw_x_wholep1", "--uuid", of_part, "--table", &part]);
-        assert_eq!(host.names("/sys/block/dm-1/holders"), ["dm-2"], "{of_part}");
-        let listing = block::list(&host, &DevicePolicy::default());
-        let found = listing.find(&host, DISK).unwrap();
-        assert_eq!(
-            found.partitions().iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),
-            ["/dev/dm-2"],
-            "{of_part}"
-        );
-        assert!(listing.find(&host, "/dev/dm-2").is_err() && listing.find(&host, BELOW).is_err(), "{of_part}");
-        let taken: Vec<_> = block::leftover::take_down_on(&host, &DevicePolicy::default(), DISK);
-        assert!(taken.len() == 1 && taken[0].result.is_ok(), "{of_part}: {taken:?}");
-        assert!(host.names("/sys/block/dm-1/holders").is_empty(), "{of_part}");
-        dmsetup(&["remove", "isw_x_whole"]);
-    }
 }
 
 const OVERWRITE_WITH_ZEROS: Erase = Erase {

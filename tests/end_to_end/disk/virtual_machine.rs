@@ -8,8 +8,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ferric_hardware::efi::{BootVariables, DevicePath, HardDrive, LoadOption, Signature};
 use ferric_hardware::machine::Machine as Host;
 use ferric_hardware::units::Lba;
@@ -20,9 +18,8 @@ use ferric_steps::deploy::root_device;
 use ferric_steps::options::Options;
 use ferric_steps::site::Site;
 use ferric_steps::step::{Kind, Step};
-use ferric_steps::{ErrorKind, StepError, catalogue};
+use ferric_steps::{ErrorKind, catalogue};
 use ferric_tests::vm::Machine;
-use nix::mount::MsFlags;
 use serde_json::{Value, json};
 
 use super::{failing_disk, other_acts, slow_disks};
@@ -32,7 +29,7 @@ const MIB: u64 = 1 << 20;
 const DISK: u64 = 96 * MIB;
 /// Emulated, on a busy host.
 const LIMIT: Duration = Duration::from_secs(600);
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 15] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_scsi",
@@ -45,7 +42,6 @@ const MODULES: [&str; 16] = [
     "dm_flakey",
     "efivarfs",
     "ext4",
-    "minix",
     "vfat",
     "nls_cp437",
     "nls_ascii",
@@ -106,7 +102,6 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
     machine.program(&this).unwrap();
     machine.program(Path::new("/sbin/mdadm")).unwrap();
     machine.program(Path::new("/sbin/lvm")).unwrap();
-    machine.program(Path::new("/sbin/mkfs.minix")).unwrap();
     let name = this.file_name().unwrap().to_str().unwrap();
     let command = format!("{name} --ignored --exact disk::virtual_machine::inside --nocapture --test-threads 1");
     let console = machine.run(&command, LIMIT).unwrap();
@@ -273,20 +268,8 @@ async fn a_volume_group_of_a_former_user_goes_with_its_disks() {
     let failed = metadata::erase_devices_metadata(&half).await.unwrap_err().to_string();
     assert!(failed.contains("/dev/sda") && failed.contains("in use by /dev/dm-0"), "{failed}");
 
+    // Nor is one that somebody has open.
     let rest = step(node(json!([{"name": "/dev/vda"}, {"name": "/dev/nvme0n1"}])));
-    // Files may be put into it, by its name, whatever the file system.
-    run(Command::new("mkfs.minix").args(["-3", "/dev/former/data"]));
-    inject_into_a_volume(&rest, "/dev/former/data").await.unwrap();
-    fs::create_dir_all("/mnt").unwrap();
-    nix::mount::mount(Some("/dev/former/data"), "/mnt", Some("minix"), MsFlags::MS_RDONLY, None::<&str>).unwrap();
-    assert_eq!(fs::read_to_string("/mnt/etc/injected").unwrap(), "hello");
-    // Not while somebody uses it, nor when one of its disks is to be left alone.
-    let refused = inject_into_a_volume(&rest, "/dev/former/data").await.unwrap_err();
-    nix::mount::umount("/mnt").unwrap();
-    assert_eq!(refused.kind, ErrorKind::DeviceNotFound, "{}", refused.chain());
-    assert_eq!(inject_into_a_volume(&half, "/dev/former/data").await.unwrap_err().kind, ErrorKind::DeviceNotFound);
-
-    // Nor is one taken down that somebody has open.
     let open = fs::File::open("/dev/dm-0").unwrap();
     let failed = metadata::erase_devices_metadata(&rest).await.unwrap_err().to_string();
     assert!(failed.contains("/dev/sda") && failed.contains("/dev/sdb"), "{failed}");
@@ -310,12 +293,6 @@ async fn a_volume_group_of_a_former_user_goes_with_its_disks() {
         fs::File::open(format!("/dev/{disk}")).unwrap().read_exact_at(&mut start, 0).unwrap();
         assert!(start.iter().all(|byte| *byte == 0), "{disk} still has its LVM label");
     }
-}
-
-async fn inject_into_a_volume(step: &Step, volume: &str) -> Result<Value, StepError> {
-    let file = json!({"path": "/etc/injected", "partition": volume, "content": STANDARD.encode("hello")});
-    let Value::Object(arguments) = json!({"files": [file]}) else { unreachable!() };
-    catalogue::execute(Kind::Deploy, "inject_files", arguments, step.clone()).await
 }
 
 async fn an_array_is_made_left_alone_and_deleted() {

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use ferric_hardware::efi::BootVariables;
 use ferric_hardware::machine::Machine;
-use ferric_hardware::partition_table::PartitionTable;
-use ferric_hardware::units::{BlockSize, Bytes};
+use ferric_hardware::units::Bytes;
 use ferric_steps::arguments::FromArguments;
 use ferric_steps::deploy::bootloader::{self, InstallBootloader};
 use ferric_steps::image::{Algorithm, Digest};
@@ -18,7 +17,6 @@ use ferric_steps::{ErrorKind, StepError, catalogue};
 use ferric_tests::image::Packing;
 use ferric_tests::loop_device::LoopDevice;
 use ferric_tests::vm::Machine as VirtualMachine;
-use nix::mount::MsFlags;
 use serde_json::{Value, json};
 
 use super::partition_image::{BIOS, booting, info, mounted, used_disk, which};
@@ -26,7 +24,6 @@ use super::write_image::{Image, deploy_in, tool};
 
 const MIB: usize = 1 << 20;
 const LABEL: &str = "Ferric image";
-const FSTAB: &str = "LABEL=root / ext4 defaults 0 1\n";
 const LOADER: &[u8] = b"loader ";
 /// Files in the virtual machine.
 const IMAGE: &str = "/image.raw.gz";
@@ -71,7 +68,7 @@ pub(crate) fn prepare(machine: &VirtualMachine) {
         ("boot/efi/EFI/debian/BOOTX64.CSV", &csv),
         ("boot/efi/EFI/BOOT/grub.cfg", b"its own"),
         ("boot/grub2/grub.cfg", b"for all"),
-        ("etc/fstab", FSTAB.as_bytes()),
+        ("etc/fstab", b"LABEL=root / ext4 defaults 0 1\n"),
     ]);
     let packed = Packing::Gzip.pack(&std::fs::read(image.path()).unwrap()).unwrap();
     let digest = Digest::of(Algorithm::Sha256, &packed).hex();
@@ -94,12 +91,6 @@ pub(crate) async fn deploy_in_the_machine() {
     let info = json!({"id": "image", "urls": [format!("file://{IMAGE}")], "disk_format": "raw", "os_hash_algo": "sha256",
         "os_hash_value": digest, "image_type": "partition", "root_mb": 32, "swap_mb": 4, "ephemeral_mb": 8});
     let Value::Object(arguments) = json!({"image_info": info}) else { unreachable!() };
-    // A conductor may name the system partition by its entry in the partition table.
-    catalogue::execute(Kind::Deploy, "write_image", arguments.clone(), step.clone()).await.unwrap();
-    let entry = table_entry(1);
-    bootloader::install_bootloader(&step, boot_arguments(&step, json!({"efi_system_part_uuid": entry}))).await.unwrap();
-    assert_eq!(fstab_in_the_machine(), format!("{FSTAB}PARTUUID={entry}\t/boot/efi\tvfat\tumask=0077\t0\t1\n"));
-    // Ours names it by its file system.
     catalogue::execute(Kind::Deploy, "write_image", arguments, step.clone()).await.unwrap();
     bootloader::install_bootloader(&step, boot_arguments(&step, json!({}))).await.unwrap();
     let variables = BootVariables::of(&step.site.machine).unwrap();
@@ -107,23 +98,6 @@ pub(crate) async fn deploy_in_the_machine() {
     let entry = entries.iter().find(|entry| entry.option.label == LABEL).unwrap();
     assert!(entry.option.path.to_string().contains(r"\EFI\debian\shimx64.efi"), "{}", entry.option.path);
     assert_eq!(variables.order().unwrap()[0], entry.number);
-}
-
-/// The identifier of a partition of `/dev/vda` in the table.
-fn table_entry(number: u32) -> String {
-    let disk = std::fs::File::open("/dev/vda").unwrap();
-    let size = Bytes(std::io::Seek::seek(&mut &disk, std::io::SeekFrom::End(0)).unwrap());
-    let table = PartitionTable::read(&disk, size, BlockSize(512)).unwrap().unwrap();
-    table.partition_uuid(number).unwrap()
-}
-
-/// The image's table of file systems, on the last of the four partitions.
-fn fstab_in_the_machine() -> String {
-    std::fs::create_dir_all("/mnt").unwrap();
-    nix::mount::mount(Some("/dev/vda4"), "/mnt", Some("ext4"), MsFlags::MS_RDONLY, None::<&str>).unwrap();
-    let table = std::fs::read_to_string("/mnt/etc/fstab");
-    nix::mount::umount("/mnt").unwrap();
-    table.unwrap()
 }
 
 /// What [`deploy_in_the_machine`] left on the disk, seen from outside.
@@ -138,7 +112,10 @@ pub(crate) fn verify(disk: &Path) {
     let efi = tool("blkid", &of_volume);
     let root = format!("{}?offset={}", disk.display(), 47 * MIB);
     let fstab = tool("debugfs", &["-R", "cat /etc/fstab", &root]);
-    assert_eq!(fstab, format!("{FSTAB}UUID={}\t/boot/efi\tvfat\tumask=0077\t0\t1\n", efi.trim()));
+    assert_eq!(
+        fstab,
+        format!("LABEL=root / ext4 defaults 0 1\nUUID={}\t/boot/efi\tvfat\tumask=0077\t0\t1\n", efi.trim())
+    );
 }
 
 /// An image with GRUB's programs, which say how they were called.
