@@ -1,5 +1,8 @@
 //! The disk that was deployed boots: UEFI firmware, in an emulated machine, from the disk's own bytes.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,6 +15,17 @@ use ferric_tests::deployment;
 const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
+/// The EFI system partition is one that dosfstools has nothing against.
+fn assert_sound(disk: &Path, work: &Path) {
+    const MIB: u64 = 1 << 20;
+    let mut disk = File::open(disk).unwrap();
+    disk.seek(SeekFrom::Start(MIB)).unwrap();
+    let partition = work.join("esp");
+    std::io::copy(&mut disk.take(64 * MIB), &mut File::create(&partition).unwrap()).unwrap();
+    let checked = Command::new("fsck.vfat").arg("-n").arg(&partition).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
 #[test]
 fn the_deployed_disk_boots() {
     let image = BootImage::get(&deployment::programs().cache).unwrap();
@@ -22,6 +36,7 @@ fn the_deployed_disk_boots() {
     assert!(flushed.success());
 
     let work = tempfile::tempdir().unwrap();
+    assert_sound(&disk.file(), work.path());
     let variables = work.path().join("vars.fd");
     std::fs::copy(VARIABLES, &variables).unwrap();
     let mut machine = Command::new("qemu-system-x86_64");

@@ -62,6 +62,8 @@ fn what_others_read_passes_their_own_checks() -> Result<()> {
     {
         assert!(fs::read(artefact::ramdisk(ours)?)? == fs::read(artefact::ramdisk(theirs)?)?, "{theirs}");
     }
+    let checked = Command::new("fsck.vfat").arg("-n").arg(artefact::ramdisk("esp.img")?).output()?;
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
     for (name, limit_mib) in [("ferric.iso", 31), ("ferric.efi", 23)] {
         let size = fs::metadata(artefact::ramdisk(name)?)?.len();
         assert!(size <= limit_mib << 20, "{name} has {size} bytes");

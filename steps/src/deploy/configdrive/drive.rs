@@ -116,14 +116,17 @@ fn fat(files: &[(String, Vec<u8>)], room: Bytes, block: BlockSize) -> io::Result
     let options = FormatVolumeOptions::new().bytes_per_sector(sector).total_sectors(sectors).volume_label(*LABEL);
     fatfs::format_volume(&mut volume, options)?;
     let system = FileSystem::new(&mut volume, FsOptions::new())?;
-    {
-        let root = system.root_dir();
-        for (path, content) in files {
-            for (end, _) in path.match_indices('/') {
-                root.create_dir(&path[..end])?;
-            }
-            root.create_file(path)?.write_all(content)?;
+    for (path, _) in files {
+        for (end, _) in path.match_indices('/') {
+            system.root_dir().create_dir(&path[..end])?;
         }
+    }
+    system.unmount()?;
+    shorten_dots(volume.get_mut());
+    volume.set_position(0);
+    let system = FileSystem::new(&mut volume, FsOptions::new())?;
+    for (path, content) in files {
+        system.root_dir().create_file(path)?.write_all(content)?;
     }
     system.unmount()?;
     let mut content = volume.into_inner();
@@ -133,9 +136,30 @@ fn fat(files: &[(String, Vec<u8>)], room: Bytes, block: BlockSize) -> io::Result
     Ok(content)
 }
 
+/// Gives directories the beginning that they have everywhere else: fatfs makes long names for `.` and `..`, too, and what checks
+/// file systems expects none. Only for a file system without files, whose content could look the same.
+fn shorten_dots(volume: &mut [u8]) {
+    const ENTRY: usize = 32;
+    const LONG_DOT: &[u8] = b"\x41.\0\0\0";
+    const DELETED: u8 = 0xe5;
+    // Clusters are whole sectors.
+    for at in (0..volume.len()).step_by(512) {
+        if let Some(entries) = volume[at..].get_mut(..4 * ENTRY)
+            && entries.starts_with(LONG_DOT)
+        {
+            // Long, short, long, short.
+            entries.copy_within(ENTRY..2 * ENTRY, 0);
+            entries.copy_within(3 * ENTRY..4 * ENTRY, ENTRY);
+            entries[2 * ENTRY] = DELETED;
+            entries[3 * ENTRY] = DELETED;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::process::Command;
 
     use super::*;
 
@@ -145,8 +169,43 @@ mod tests {
             ("openstack/latest/meta_data.json".to_string(), content(3000)),
             ("openstack/latest/user_data".to_string(), content(200_000)),
             ("openstack/2018-08-27/vendor_data2.json".to_string(), Vec::new()),
+            ("openstack/content/deeper still/than most/0000".to_string(), content(5)),
             ("a long Name with blanks.txt".to_string(), content(1)),
         ]
+    }
+
+    /// What dosfstools has to say against a file system.
+    fn faults(content: &[u8]) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        let output = Command::new("fsck.vfat").arg("-n").arg(file.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        // A version, and how much there is.
+        if output.status.success() && text.lines().count() == 2 { String::new() } else { text }
+    }
+
+    #[test]
+    fn what_looks_like_a_directory_in_a_file_stays_as_it_is() {
+        let content = b"\x41.\0\0\0 and so on".repeat(100);
+        let files = vec![("folder/file".to_string(), content.clone())];
+        let mut made = Drive::Files(files).content(Bytes::mib(8), BlockSize(512)).unwrap().into_owned();
+        made.resize(8 << 20, 0);
+        assert_eq!(faults(&made), "");
+        let system = FileSystem::new(Cursor::new(made), FsOptions::new()).unwrap();
+        let mut found = Vec::new();
+        system.root_dir().open_file("folder/file").unwrap().read_to_end(&mut found).unwrap();
+        assert_eq!(found, content);
+    }
+
+    #[test]
+    fn a_directory_of_many_files_is_sound() {
+        let folders = ["openstack/content", "openstack"].into_iter();
+        let names =
+            folders.flat_map(|folder| (0..400).map(move |number| format!("{folder}/file number {number}.json")));
+        let files = names.map(|name| (name, vec![1; 10])).collect();
+        let mut made = Drive::Files(files).content(Bytes::mib(64), BlockSize(512)).unwrap().into_owned();
+        made.resize(64 << 20, 0);
+        assert_eq!(faults(&made), "");
     }
 
     #[test]
@@ -159,6 +218,7 @@ mod tests {
                 assert!(content.len() as u64 <= drive.needed().0, "{block} {room}: {}", content.len());
                 assert_eq!(content[11..13], (block as u16).to_le_bytes());
                 content.resize(room.min(LIMIT).0 as usize, 0);
+                assert_eq!(faults(&content), "", "{block} {room}");
                 let system = FileSystem::new(Cursor::new(content), FsOptions::new()).unwrap();
                 assert_eq!(system.read_volume_label_from_root_dir().unwrap().unwrap().trim(), "CONFIG-2");
                 for (path, expected) in &files {
