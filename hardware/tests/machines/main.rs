@@ -6,4 +6,5 @@ mod device_kinds;
 mod device_names;
 mod device_use;
 mod interfaces;
+mod recorded;
 mod tree;
