@@ -1,6 +1,7 @@
 //! Which devices are disks, partitions of what, or something else that holds a disk.
 
 use super::tree::{Tree, eligible, is_held_by, reason};
+use ferric_hardware::block::HeldDisk;
 use ferric_hardware::block::hints::Hints;
 use ferric_hardware::block::root_device::choose;
 use serde_json::json;
@@ -72,6 +73,23 @@ fn firmware_raid_is_a_disk_whichever_program_set_it_up() {
         .list();
     assert_eq!(eligible(&nested), ["dm-1"]);
     assert!(is_held_by(&nested, "dm-0", &["dm-1"]));
+}
+
+#[test]
+fn only_an_array_of_the_kernel_has_disks_of_its_own_below() {
+    for (metadata, disks) in [("1.2", vec!["/dev/sda", "/dev/sdb"]), ("external:/md127/0", vec![])] {
+        let tree = Tree::new()
+            .disk("sda", "8:0", "pci0/a1")
+            .disk("sdb", "8:16", "pci0/a2")
+            .disk("md126", "9:126", "virtual/block")
+            .attributes("md126", &[("md/level", "raid1"), ("md/metadata_version", metadata)])
+            .built_on("md126", "sda")
+            .built_on("md126", "sdb");
+        let listing = tree.list();
+        assert_eq!(eligible(&listing), ["md126"]);
+        let below = HeldDisk::below(&tree.machine(), &listing.eligible[0]);
+        assert_eq!(below.iter().map(HeldDisk::name).collect::<Vec<_>>(), disks, "{metadata}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use ferric_hardware::open_device::{Access, OpenDevice};
 use ferric_hardware::signature;
 use serde_json::Value;
 
+pub(super) use self::array::kernel_arguments as array_kernel_arguments;
 use self::esp::{EspError, Loader, Place};
 use super::root_device;
 use crate::arguments::{Arguments, FromArguments, Parameter, value};

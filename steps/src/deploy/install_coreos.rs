@@ -7,7 +7,7 @@
 //! - `pipe`: the way of an image with a digest to coreos-installer
 //! - `installation`: runs of coreos-installer until it succeeds; `installer`: one of them
 //! - `native`: the same without it; `boot_partition` is what it does there, to texts by `boot_entry` and `console`
-//! - `located`: where an image is, and its digest
+//! - `located`: where an image is, and its digest; `on_array`: what a software RAID asks of the installed system
 
 mod agreement;
 mod arguments;
@@ -20,6 +20,7 @@ mod installer;
 mod located;
 mod native;
 mod network;
+mod on_array;
 mod pipe;
 mod saved_partitions;
 

@@ -141,6 +141,11 @@ pub(super) fn make_bios_boot_partitions(step: &Step, disks: &[HeldDisk]) -> Resu
     Ok(())
 }
 
+/// The kernel arguments by which an initial file system of dracut assembles the arrays; none when `device` is no array.
+pub(in crate::deploy) fn kernel_arguments(step: &Step, device: &EligibleDevice) -> Result<Vec<String>, StepError> {
+    if disks(step, device).is_empty() { Ok(Vec::new()) } else { dracut_arguments(step) }
+}
+
 /// What the initial file system of the deployed system needs to be told of each array, where dracut has made it.
 pub(super) fn dracut_arguments(step: &Step) -> Result<Vec<String>, StepError> {
     let mut found = Vec::new();

@@ -32,7 +32,7 @@ pub struct InstallCoreos {
 }
 
 /// How the installed system boots.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Boot {
     /// Kernel arguments to add.
     pub(super) append: Vec<String>,

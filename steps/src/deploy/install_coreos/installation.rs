@@ -11,6 +11,7 @@ use ferric_hardware::{partitions, wipe};
 use super::arguments::{Image, InstallCoreos};
 use super::installer::{self, Failure, FailureKind};
 use super::network::NetworkDirectory;
+use super::on_array;
 use super::pipe::Pipe;
 use crate::deploy::{root_device, write_image};
 use crate::image::{Algorithm, Digest};
@@ -57,12 +58,13 @@ impl Installation {
     /// Installs to the device that the node's hints choose, and returns it. Blocks.
     pub(super) fn run(&self, step: &Step) -> Result<EligibleDevice, StepError> {
         let device = root_device::claim(step)?;
+        let of_array = on_array::kernel_arguments(step, &device)?;
         let disk = OpenDevice::open(&step.site.machine, &device, Access::Read)?;
         let saved = self.wanted.saved.table(&disk).map_err(|error| {
             ErrorKind::Deployment.error(format!("partitions of {} cannot be saved", device.name)).because(error)
         })?;
         drop(disk);
-        if let Err(Unfinished { error, is_cleared }) = self.attempt(&device, step) {
+        if let Err(Unfinished { error, is_cleared }) = self.attempt(&device, &of_array, step) {
             if !is_cleared {
                 clear(step, &device, saved.as_ref());
             }
@@ -74,13 +76,14 @@ impl Installation {
         Ok(device)
     }
 
-    fn attempt(&self, device: &EligibleDevice, step: &Step) -> Result<(), Unfinished> {
+    fn attempt(&self, device: &EligibleDevice, of_array: &[String], step: &Step) -> Result<(), Unfinished> {
         let ignition = self.ignition.as_deref();
         let ignition_file = ignition.map(|text| SecretFile::create(&self.tool, "ign", text)).transpose()?;
         let network = self.network().map_err(|error| {
             ErrorKind::Deployment.error("cannot hand network connections to coreos-installer").because(error)
         })?;
         let mut arguments = self.arguments(network.as_ref());
+        arguments.extend(of_array.iter().flat_map(|argument| ["--append-karg".to_string(), argument.clone()]));
         if let (Some(file), Some(text)) = (&ignition_file, ignition) {
             let hash = format!("sha256-{}", Digest::of(Algorithm::Sha256, text).hex());
             arguments.extend(["--ignition-file".to_string(), file.inside(), "--ignition-hash".to_string(), hash]);

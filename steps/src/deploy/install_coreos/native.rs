@@ -13,6 +13,7 @@ use super::boot_partition::BootPartition;
 use super::console::Console;
 use super::located::Located;
 use super::network;
+use super::on_array;
 use crate::deploy::image_info::ImageInfo;
 use crate::deploy::mounted::Mounted;
 use crate::deploy::{root_device, write_image};
@@ -60,7 +61,13 @@ impl Native {
     /// Installs to the device that the node's hints choose, and returns it.
     pub(super) async fn run(self, step: &Step) -> Result<EligibleDevice, StepError> {
         let Located { found, digest, http } = Located::of(&self.info, step).await?;
-        let device = step.blocking(root_device::claim).await?;
+        let (device, of_array) = step
+            .blocking(|step| {
+                let device = root_device::claim(step)?;
+                let of_array = on_array::kernel_arguments(step, &device)?;
+                Ok((device, of_array))
+            })
+            .await?;
         let mut request = WriteRequest::new(found.locations, device.clone(), Verify::Digest(digest));
         // An image of CoreOS for metal is a disk, byte for byte.
         request.format = FormatChoice::Raw;
@@ -72,7 +79,7 @@ impl Native {
         let written = image::write(request, &step.progress, &step.cancel).await;
         written.map_err(|error| write_image::in_words(error, &self.info, &device.name))?;
         step.blocking(move |step| {
-            let prepared = self.prepare(step, &device);
+            let prepared = self.prepare(step, &device, of_array);
             if prepared.is_err()
                 && let Err(error) =
                     OpenDevice::open(&step.site.machine, &device, Access::Write).and_then(|disk| wipe::metadata(&disk))
@@ -84,7 +91,7 @@ impl Native {
         .await
     }
 
-    fn prepare(&self, step: &Step, device: &EligibleDevice) -> Result<(), StepError> {
+    fn prepare(&self, step: &Step, device: &EligibleDevice, of_array: Vec<String>) -> Result<(), StepError> {
         step.progress.activity(format!("preparing the first boot of {}", device.name));
         let failed = || ErrorKind::Deployment.error(format!("preparing the boot partition of {}", device.name));
         let labelled = boot_partitions(step, device)?;
@@ -93,8 +100,9 @@ impl Native {
         };
         let keyfiles = self.keyfiles(step).map_err(|error| failed().because(error))?;
         let mounted = Mounted::new(step, name).map_err(|error| failed().because(error))?;
-        let prepared =
-            BootPartition(&mounted).prepare(self.ignition.as_deref(), &self.wanted.boot, &self.consoles, &keyfiles);
+        let mut boot = self.wanted.boot.clone();
+        boot.append.extend(of_array);
+        let prepared = BootPartition(&mounted).prepare(self.ignition.as_deref(), &boot, &self.consoles, &keyfiles);
         drop(mounted);
         prepared.map_err(|error| failed().because(error))?;
         Ok(OpenDevice::open(&step.site.machine, device, Access::Write)?.flush()?)
