@@ -32,6 +32,15 @@ pub enum EfiError {
         /// The cause.
         cause: io::Error,
     },
+    /// The firmware's memory is full.
+    #[error(
+        "the firmware has no room for the variable {variable}: delete boot entries (clean step clean_uefi_nvram), or start \
+         the machine anew, which lets its firmware clear up"
+    )]
+    OutOfRoom {
+        /// Its name.
+        variable: String,
+    },
     /// All 65536 entries are used.
     #[error("no free boot entry")]
     Full,
@@ -124,7 +133,10 @@ impl BootVariables {
         let mut order = self.order()?;
         order.retain(|other| *other != number);
         order.insert(0, number);
-        self.set_order(&order)?;
+        self.set_order(&order).inspect_err(|_| {
+            // An entry that nothing leads to would only take room.
+            std::fs::remove_file(self.path(&name(number))).ok();
+        })?;
         Ok(number)
     }
 
@@ -188,7 +200,11 @@ impl BootVariables {
             }
             Ok(())
         };
-        write().map_err(|cause| EfiError::Variable { variable: variable.to_string(), cause })
+        let variable = variable.to_string();
+        write().map_err(|cause| match cause.kind() {
+            io::ErrorKind::StorageFull => EfiError::OutOfRoom { variable },
+            _ => EfiError::Variable { variable, cause },
+        })
     }
 }
 

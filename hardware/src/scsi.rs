@@ -155,7 +155,8 @@ impl Sense {
             }
             _ => specific(15),
         };
-        Self { key, code, qualifier, progress }
+        // Of other keys, these bytes are something else.
+        Self { key, code, qualifier, progress: progress.filter(|_| matches!(key, 0 | 2)) }
     }
 }
 

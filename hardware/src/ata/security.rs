@@ -320,6 +320,34 @@ mod tests {
         assert!(drive.data.get());
     }
 
+    /// The words about security in what others have published of their disks.
+    #[test]
+    fn real_disks_are_understood() {
+        for (words, expected) in [
+            // SK hynix SC311, 256 GB: https://github.com/Seagate/openSeaChest/issues/229
+            (
+                [0x746b, 0x0001, 0x0001, 0x0021],
+                Security { enhanced: true, normal_minutes: 2, enhanced_minutes: 2, ..CAPABLE },
+            ),
+            // A disk that takes 98 minutes, as the firmware has left it: https://tinyapps.org/docs/wipe_drives_hdparm.html
+            (
+                [0x746b, 0x0031, 0x0031, 0x0029],
+                Security { frozen: true, enhanced: true, normal_minutes: 98, enhanced_minutes: 98, ..CAPABLE },
+            ),
+            // The same once it has a password: enabled, not frozen.
+            (
+                [0x746b, 0x0031, 0x0031, 0x0023],
+                Security { enabled: true, enhanced: true, normal_minutes: 98, enhanced_minutes: 98, ..CAPABLE },
+            ),
+        ] {
+            let mut page = [0; 512];
+            for (at, word) in [82, 89, 90, 128].into_iter().zip(words) {
+                page[2 * at..2 * at + 2].copy_from_slice(&u16::to_le_bytes(word));
+            }
+            assert_eq!(Security::parse(&page), expected);
+        }
+    }
+
     #[test]
     fn pages_that_a_bridge_damaged_are_noticed() {
         let mut page = [0; 512];

@@ -240,6 +240,25 @@ mod tests {
         assert_eq!(health_log().cdw10, 0x007f_0002);
     }
 
+    /// The log of one family of drives as two users have published it: one whose block erase was done (SSTAT 101h: and nothing
+    /// written since), https://github.com/linux-nvme/nvme-cli/issues/752, and one that had been at 1 % for a week,
+    /// https://github.com/linux-nvme/nvme-cli/issues/3027. It states no times.
+    #[test]
+    fn logs_of_real_drives_are_understood() {
+        for (progress, status, state) in [(65535_u16, 0x101_u16, State::Done), (655, 0x002, State::Running)] {
+            let mut page = [0; LOG_BYTES];
+            page[..2].copy_from_slice(&progress.to_le_bytes());
+            page[2..4].copy_from_slice(&status.to_le_bytes());
+            page[4] = 2;
+            page[8..20].fill(0xff);
+            let parsed = Status::parse(&page);
+            assert_eq!((parsed.state, parsed.progress), (state, progress));
+            assert_eq!(parsed.action, Some(Action::SanitizeBlock));
+            // So the second one is given up after a day.
+            assert_eq!(parsed.limit(Action::SanitizeBlock), UNSTATED_LIMIT);
+        }
+    }
+
     #[test]
     fn the_log_says_state_progress_and_times() {
         let mut page = [0; LOG_BYTES];

@@ -317,6 +317,28 @@ mod tests {
         assert_eq!(error, "/dev/sdx: SANITIZE has not ended after 172800 s");
     }
 
+    /// What disks answered to others, as they have published it.
+    #[test]
+    fn sense_data_of_real_disks_is_understood() {
+        for (reported, expected) in [
+            // A frozen SATA disk, to SECURITY UNLOCK: https://github.com/jethrogb/lenovo-password/issues/4
+            (&[0x70, 0, 5, 0, 0, 0, 0, 0x0a, 4, 0x51, 0x40, 1, 0x21, 4][..], (5, 0x21, 4)),
+            // Another, of which no more was to be had.
+            (&[0x70, 0, 0x0b, 0, 0, 0, 0, 0x0a], (0x0b, 0, 0)),
+            // A SAS disk, to a command of ATA; its last bytes are the field that it means, not how far it is:
+            // https://github.com/louwrentius/showtools/issues/7
+            (&[0x72, 5, 0x20, 0, 0, 0, 0, 0x1c, 2, 6, 0, 0, 0xcf, 0, 0, 0, 3, 2, 0, 1, 0x80, 0x0e], (5, 0x20, 0)),
+        ] {
+            let mut sense = [0; 64];
+            sense[..reported.len()].copy_from_slice(reported);
+            let sense = Sense::parse(&sense);
+            assert_eq!(
+                (sense.key, sense.code, sense.qualifier, sense.progress),
+                (expected.0, expected.1, expected.2, None)
+            );
+        }
+    }
+
     #[test]
     fn progress_is_read_from_both_forms_of_sense_data() {
         let mut sense = [0; 64];
