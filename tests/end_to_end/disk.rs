@@ -12,3 +12,4 @@ mod raid_layout;
 mod slow_disks;
 mod software_raid;
 mod virtual_machine;
+mod whole_system;

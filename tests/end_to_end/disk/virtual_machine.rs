@@ -102,6 +102,7 @@ fn disks_arrays_and_boot_entries_of_a_uefi_machine() {
     machine.program(&this).unwrap();
     machine.program(Path::new("/sbin/mdadm")).unwrap();
     machine.program(Path::new("/sbin/lvm")).unwrap();
+    machine.program(Path::new("/usr/sbin/smartctl")).unwrap();
     let name = this.file_name().unwrap().to_str().unwrap();
     let command = format!("{name} --ignored --exact disk::virtual_machine::inside --nocapture --test-threads 1");
     let console = machine.run(&command, LIMIT).unwrap();
@@ -134,6 +135,7 @@ fn inside() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         failing_disk::inside().await;
+        smartctl_agrees_about_health().await;
         a_disk_that_says_that_it_fails_does_not_stand_the_burn_in().await;
         a_member_of_an_array_that_nobody_assembled_is_not_formatted().await;
         nvme_erases_itself_and_the_others_are_overwritten().await;
@@ -144,6 +146,27 @@ fn inside() {
         other_acts::inside().await;
         slow_disks::inside().await;
     });
+}
+
+/// The machine has no fio, so that Ferric burns the disks in by itself; smartctl has the last word on what is no NVMe device, and
+/// judges what Ferric says of one that is.
+async fn smartctl_agrees_about_health() {
+    let smartctl = |arguments: &[&str]| {
+        let output = Command::new("smartctl").args(arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let options = Options { allowed_devices: Some(vec!["/dev/sdb".into()]), ..Options::default() };
+    let mut step = Step::new(Site::new(Host::host(), options));
+    step.node = Arc::new(
+        json!({"driver_info": {"agent_burnin_fio_disk_runtime": 1, "agent_burnin_fio_disk_smart_test": true}}),
+    );
+    assert!(smartctl(&["-l", "selftest", "/dev/sdb"]).contains("No self-tests have been logged"));
+    let records = burnin::burnin_disk(&step).await.unwrap();
+    assert_eq!(records["/dev/sdb"]["health"], "passed", "{records}");
+    let tests = smartctl(&["-l", "selftest", "/dev/sdb"]);
+    assert!(tests.contains("Extended offline") && tests.contains("Completed without error"), "{tests}");
+    let health = smartctl(&["-H", "/dev/nvme0n1"]);
+    assert!(health.contains("test result: PASSED"), "{health}");
 }
 
 /// Has QEMU let the first NVMe controller say that it has become unreliable, once the machine asks for that.
@@ -168,6 +191,9 @@ async fn a_disk_that_says_that_it_fails_does_not_stand_the_burn_in() {
         }
     };
     assert!(error.contains("\"/dev/nvme0n1\": it has become unreliable"), "{error}");
+    let judged = Command::new("smartctl").args(["-H", "/dev/nvme0n1"]).output().unwrap();
+    let judged = String::from_utf8_lossy(&judged.stdout);
+    assert!(judged.contains("FAILED") && judged.contains("reliability has been degraded"), "{judged}");
 }
 
 /// Express erase formats NVMe devices: not those that an array needs, and really the others.
