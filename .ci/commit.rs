@@ -5,7 +5,7 @@
 use std::process::Command;
 
 /// What may differ from the commit, relative to each program's folder.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 14] = [
     "../Cargo.toml",
     "../Cargo.lock",
     "../agent/Cargo.toml",
@@ -18,6 +18,8 @@ const SOURCES: [&str; 12] = [
     "../ignition/src",
     "../steps/Cargo.toml",
     "../steps/src",
+    "../terminal/Cargo.toml",
+    "../terminal/src",
 ];
 
 fn main() {

@@ -6,7 +6,6 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-mod bars;
 pub mod confirmation;
 pub mod disks;
 mod display;
@@ -15,7 +14,6 @@ pub mod inventory;
 pub mod machine;
 pub mod network;
 mod print;
-mod progress_line;
 pub mod root_device;
 pub mod run;
 pub mod servers;

@@ -25,7 +25,7 @@ fn quoted(text: &str) -> Vec<&str> {
 /// All sources of Rust, from the top of the repository.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let rooms = ["agent", "hardware", "steps", "ignition", "conductor-stub", "manual", "tests", "fuzz"];
+    let rooms = ["agent", "hardware", "steps", "ignition", "terminal", "conductor-stub", "manual", "tests", "fuzz"];
     let mut open: Vec<PathBuf> = rooms.map(|room| repository().join(room)).to_vec();
     while let Some(folder) = open.pop() {
         for entry in fs::read_dir(folder).unwrap().flatten() {

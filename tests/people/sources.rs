@@ -21,7 +21,7 @@ pub(super) fn pages() -> Vec<(String, String)> {
 /// All that the programs may say: their sources, strings joined over line ends, what is put in as `…`.
 pub(super) fn words() -> String {
     let mut text = fs::read_to_string(repository().join(".ci/setup")).unwrap();
-    for room in ["hardware", "steps", "agent", "ignition", "conductor-stub"] {
+    for room in ["hardware", "steps", "agent", "ignition", "terminal", "conductor-stub"] {
         add(&repository().join(room).join("src"), &mut text);
     }
     let mut joined = String::new();

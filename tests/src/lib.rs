@@ -7,6 +7,7 @@
 //! - [`conductor`]: the least that an agent takes for one
 //! - [`network`]: a free port, waiting for a server; [`namespace`]: networks apart from the machine's own;
 //!   [`wait`]: for anything else, never for ever
+//! - [`terminal`]: a terminal as people see it; [`recording`]: what was seen, as a picture
 //! - [`file_server`]: a web server; [`fault_server`]: one that misbehaves as told
 //! - [`registry`]: a container registry; [`token_registry`]: one whose tokens do not last
 //! - [`peers`]: the real programs that ours are compared with; [`ironic`]: the real conductor and its client
@@ -33,6 +34,7 @@ pub mod process;
 pub mod proxy;
 pub mod qemu;
 pub mod qmp;
+pub mod recording;
 pub mod registry;
 pub mod terminal;
 pub mod token_registry;

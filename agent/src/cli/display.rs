@@ -3,12 +3,10 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use ferric_steps::progress::{Progress, Snapshot};
+use ferric_steps::progress::{DeviceSnapshot, Progress, Snapshot};
+use ferric_terminal::{Entry, Lines, Work};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-use super::bars::Bars;
-use super::progress_line::Work;
 
 /// Names of all styles.
 pub(super) const STYLES: [&str; 5] = ["auto", "bar", "lines", "json", "none"];
@@ -84,25 +82,25 @@ pub(super) fn show(style: Style, progress: Progress) -> Display {
 
 struct Painter {
     style: Style,
-    bars: Bars,
+    lines: Lines,
     due: Instant,
     trouble: Option<String>,
 }
 
 impl Painter {
     fn new(style: Style) -> Self {
-        Self { style, bars: Bars::default(), due: Instant::now(), trouble: None }
+        Self { style, lines: Lines::default(), due: Instant::now(), trouble: None }
     }
 
     fn show(&mut self, snapshot: &Snapshot, last: bool) {
         match self.style {
             Style::None => {}
-            Style::Bars => self.bars.draw(snapshot, last),
+            Style::Bars => self.lines.draw(&entries(snapshot, last, Lines::room()), last),
             Style::Trouble => self.trouble(snapshot),
             Style::Lines => {
                 self.trouble(snapshot);
                 if self.is_due(LINES_EVERY, last) {
-                    say(&Work::whole(snapshot).text());
+                    say(&whole(snapshot).text());
                 }
             }
             Style::Json => {
@@ -132,6 +130,44 @@ impl Painter {
             self.due = now + every;
         }
         is_due
+    }
+}
+
+/// A line for each device, one for everything, and one for what holds the work up, which is not what stays.
+fn entries(snapshot: &Snapshot, last: bool, room: usize) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = devices(&snapshot.devices, room).into_iter().map(Entry::Work).collect();
+    if snapshot.devices.len() != 1 {
+        entries.push(Entry::Work(whole(snapshot)));
+    }
+    entries.extend(snapshot.trouble.clone().filter(|_| !last).map(Entry::Trouble));
+    entries
+}
+
+/// As many as there is room for: first those that are at work.
+fn devices(all: &[DeviceSnapshot], room: usize) -> Vec<Work> {
+    let mut all: Vec<&DeviceSnapshot> = all.iter().collect();
+    if all.len() > room {
+        all.sort_by_key(|device| device.eta_seconds.is_none());
+        all.truncate(room);
+    }
+    let work = |device: &DeviceSnapshot| Work {
+        done: device.done_bytes,
+        total: Some(device.total_bytes),
+        rate: device.rate_bytes_per_second,
+        eta_seconds: device.eta_seconds,
+        ..Work::new(format!("{} {}", device.device, device.activity), &device.device)
+    };
+    all.into_iter().map(work).collect()
+}
+
+/// All of it.
+fn whole(snapshot: &Snapshot) -> Work {
+    Work {
+        done: snapshot.done_bytes,
+        total: snapshot.total_bytes,
+        rate: snapshot.rate_bytes_per_second,
+        eta_seconds: snapshot.eta_seconds,
+        ..Work::new(&snapshot.activity, &snapshot.activity)
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use ferric_terminal::{Entry, Lines, Pace, Work};
 use reqwest::{Certificate, Client};
 use serde_json::{Map, Value, json};
 
@@ -112,7 +113,7 @@ fn client(arguments: &Arguments) -> Result<Client> {
 }
 
 async fn fetch(client: &Client, file: &RemoteFile, target: &Path) -> Result<()> {
-    let mut shown = Shown::new(file.name.clone());
+    let mut shown = Shown::new(&file.name, file.kind);
     transfer::fetch(client, &file.url, &file.sha256, target, &mut |done, total| shown.at(done, total)).await?;
     shown.end();
     let Some(url) = &file.signature else { return Ok(()) };
@@ -141,45 +142,45 @@ async fn small(client: &Client, url: &url::Url, limit: usize) -> Result<Vec<u8>>
     Ok(body)
 }
 
-/// A line of progress on standard error: redrawn on a terminal, else another one now and then.
+/// How far a file is, on standard error: a line that changes on a terminal, else another one now and then.
 struct Shown {
-    name: String,
+    work: Work,
+    /// How fast; known when something has come.
+    pace: Option<Pace>,
+    lines: Option<Lines>,
     started: Instant,
     last: Instant,
-    on_terminal: bool,
 }
 
 impl Shown {
-    fn new(name: String) -> Self {
+    fn new(name: &str, kind: &str) -> Self {
         let now = Instant::now();
-        Self { name, started: now, last: now, on_terminal: std::io::stderr().is_terminal() }
+        let lines = std::io::stderr().is_terminal().then(Lines::default);
+        Self { work: Work::new(name, kind), pace: None, lines, started: now, last: now }
     }
 
     fn at(&mut self, done: u64, total: Option<u64>) {
-        if self.last.elapsed() < SHOWN_EVERY[usize::from(!self.on_terminal)] {
+        let (rate, eta_seconds) = self.pace.get_or_insert_with(|| Pace::from(done)).at(done, total);
+        if self.last.elapsed() < SHOWN_EVERY[usize::from(self.lines.is_none())] {
             return;
         }
         self.last = Instant::now();
-        let mib = |bytes: u64| bytes >> 20;
-        let rate = done as f64 / self.started.elapsed().as_secs_f64().max(0.001) / f64::from(1 << 20);
-        let of =
-            total.map(|total| format!("/{} MiB ({} %)", mib(total), done * 100 / total.max(1))).unwrap_or_default();
-        self.write(&format!("{}: {}{of}, {rate:.0} MiB/s", self.name, mib(done)), self.on_terminal);
-    }
-
-    fn end(&self) {
-        let seconds = self.started.elapsed().as_secs_f64();
-        if self.on_terminal {
-            self.write("", true);
+        self.work = Work { done, total, rate, eta_seconds, ..self.work.clone() };
+        match &mut self.lines {
+            Some(lines) => lines.draw(&[Entry::Work(self.work.clone())], false),
+            None => say(&self.work.text()),
         }
-        self.write(&format!("{}: verified, {seconds:.1} s", self.name), false);
     }
 
-    fn write(&self, line: &str, again: bool) {
-        // Nobody may be reading.
-        let _ = match again {
-            true => write!(std::io::stderr(), "\r\x1b[K{line}"),
-            false => writeln!(std::io::stderr(), "{line}"),
-        };
+    fn end(mut self) {
+        if let Some(lines) = &mut self.lines {
+            lines.clear();
+        }
+        say(&format!("{}: verified, {:.1} s", self.work.name, self.started.elapsed().as_secs_f64()));
     }
+}
+
+fn say(line: &str) {
+    // Nobody may be reading.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

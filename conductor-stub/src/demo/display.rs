@@ -1,27 +1,24 @@
 //! What people see while they wait: one line that changes on a terminal, else a line for each change.
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
+use ferric_terminal::{Entry, Lines, Work};
 use serde_json::Value;
 
 /// Standard error as a display.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Display {
-    terminal: bool,
+    /// On a terminal.
+    lines: Option<RefCell<Lines>>,
     last: RefCell<String>,
-}
-
-impl Default for Display {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Display {
     /// Looks whether somebody watches.
     pub fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), last: RefCell::default() }
+        let lines = std::io::stderr().is_terminal().then(RefCell::default);
+        Self { lines, ..Self::default() }
     }
 
     /// A line that stays.
@@ -35,30 +32,38 @@ impl Display {
         let state = node["provision_state"].as_str().unwrap_or_default();
         let step = node["step"].as_str().unwrap_or_default();
         let what = if step.is_empty() { state.to_owned() } else { format!("{state}: {step}") };
-        if self.terminal {
-            let progress = progress(&node["progress"]);
-            eprint!("\r\x1b[K{seconds:6.1} s  {what}  {progress}");
-            let _ = std::io::stderr().flush();
-        } else if *self.last.borrow() != what {
-            eprintln!("{seconds:6.1} s  {what}");
+        match &self.lines {
+            Some(lines) => {
+                let plain = || Entry::Text(format!("{seconds:6.1} s  {what}"));
+                let entry = progress(&what, step, &node["progress"]).map_or_else(plain, Entry::Work);
+                lines.borrow_mut().draw(&[entry], false);
+            }
+            None if *self.last.borrow() != what => {
+                eprintln!("{seconds:6.1} s  {what}");
+                *self.last.borrow_mut() = what;
+            }
+            None => {}
         }
-        *self.last.borrow_mut() = what;
     }
 
     /// Ends the line that changes.
     pub fn done(&self) {
-        if self.terminal && !self.last.take().is_empty() {
-            eprint!("\r\x1b[K");
+        if let Some(lines) = &self.lines {
+            lines.borrow_mut().clear();
         }
     }
 }
 
-fn progress(progress: &Value) -> String {
-    let mib = |key: &str| progress[key].as_u64().map(|bytes| bytes >> 20);
-    let (Some(done), Some(rate)) = (mib("done_bytes"), mib("rate_bytes_per_second")) else { return String::new() };
-    let total = mib("total_bytes").map_or_else(String::new, |total| format!(" of {total}"));
-    let left = progress["eta_seconds"].as_u64().map_or_else(String::new, |seconds| format!(", {seconds} s left"));
-    format!("{done}{total} MiB, {rate} MiB/s{left}")
+/// How far a step is, when it says so.
+fn progress(what: &str, step: &str, progress: &Value) -> Option<Work> {
+    let number = |key: &str| progress[key].as_u64();
+    Some(Work {
+        done: number("done_bytes")?,
+        total: number("total_bytes"),
+        rate: number("rate_bytes_per_second")?,
+        eta_seconds: number("eta_seconds"),
+        ..Work::new(what, step)
+    })
 }
 
 #[cfg(test)]
@@ -66,9 +71,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unknown_totals_are_left_out() {
+    fn a_step_that_says_nothing_has_no_bar() {
         let json = serde_json::json!({"done_bytes": 3 << 20, "total_bytes": null, "rate_bytes_per_second": 1 << 20});
-        assert_eq!(progress(&json), "3 MiB, 1 MiB/s");
-        assert_eq!(progress(&Value::Null), "");
+        let work = progress("deploying: write_image", "write_image", &json).unwrap();
+        assert_eq!(work.text(), "deploying: write_image: 3.00 MiB, 1.00 MiB/s");
+        assert_eq!(progress("inspecting", "", &Value::Null), None);
     }
 }

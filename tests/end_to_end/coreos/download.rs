@@ -10,6 +10,7 @@ use ferric_tests::disk_image::run;
 use ferric_tests::fault_server::{Behaviour, Fault, FaultServer};
 use ferric_tests::network::free_port;
 use ferric_tests::process::{Process, program};
+use ferric_tests::terminal::Terminal;
 use serde_json::{Value, json};
 
 const NAMES: [&str; 4] = ["kernel", "initramfs", "rootfs", "iso"];
@@ -122,6 +123,36 @@ fn a_conductor_downloads_what_its_nodes_boot_when_it_starts_and_starts_without_i
             assert_eq!(fs::read(images.join(format!("ironic-python-agent.{name}")))?, content, "{name}");
         }
         assert_eq!(server.journal().len() > asked, asks, "{}", conductor.log());
+    }
+    Ok(())
+}
+
+/// As the bars of the agent: one line that changes, one for each file that is there, whatever the width.
+#[test]
+fn a_download_fits_every_width() -> Result<()> {
+    let content = content();
+    let digest = sha256(&content)?;
+    // A second for each file.
+    let slow = Fault::Drip(100 << 10, Duration::from_millis(33));
+    let server = FaultServer::always(content, Behaviour::default(), slow)?;
+    for columns in [20, 40, 80, 200] {
+        let folder = tempfile::tempdir()?;
+        let stream = metadata(folder.path(), &server, "1.0", &digest)?;
+        let line = format!("exec \"$0\" \"$@\" >{}", folder.path().join("said").display());
+        let program = program("conductor-stub").display().to_string();
+        let images = folder.path().join("images").display().to_string();
+        let words = ["sh", "-c", &line, &program, "download-coreos", "--stream", &stream, "--directory", &images];
+        let words = [&words[..], &["--artefact", "kernel", "--artefact", "rootfs"]].concat();
+        let screens = Terminal::start(columns, &[], &words)?.watch(Duration::from_secs(60))?;
+        // What is verified is said on a line as long as it is.
+        let said = "1.0-kernel: verified, 99.9 s".len().div_ceil(columns);
+        for screen in &screens {
+            assert!(screen.scrolled == 0 && screen.lines.len() <= 2 * said + 1, "at {columns}: {screen:?}");
+        }
+        let seen = |text: &str| screens.iter().any(|screen| screen.lines.iter().any(|line| line.contains(text)));
+        assert!(seen("%") && seen(if columns < 40 { "rootfs" } else { "1.0-rootfs" }), "at {columns}: {screens:?}");
+        assert_eq!((seen("MiB/s"), seen("==")), (columns >= 40, columns >= 80), "at {columns}: {screens:?}");
+        assert!(fs::read_to_string(folder.path().join("said"))?.contains("\"release\":\"1.0\""));
     }
     Ok(())
 }

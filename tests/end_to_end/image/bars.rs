@@ -59,7 +59,7 @@ fn a_bar_fits_every_width() {
         assert!(last.contains('%'), "{last}");
         assert_eq!(last.contains("MiB/s"), columns >= 40, "{last}");
         assert_eq!(last.contains("==="), columns >= 80, "{last}");
-        assert_eq!(last.contains(" of 16.0 MiB"), columns >= 200, "{last}");
+        assert_eq!(last.contains(" of 16.00 MiB"), columns >= 200, "{last}");
     }
 }
 

@@ -1,30 +1,31 @@
 //! One line about how far something is, in the words that its width has room for.
 
 use console::{measure_text_width, truncate_str};
-use ferric_hardware::units::Bytes;
-use ferric_steps::progress::{DeviceSnapshot, Snapshot};
+use indicatif::BinaryBytes;
 
 /// A bar that is shorter says nothing.
 const SHORTEST_BAR: usize = 10;
 
 /// What a line is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Work {
+pub struct Work {
     /// What is done, and with what: `writing /dev/sda`.
-    name: String,
+    pub name: String,
     /// With what, as short as can be: `sda`.
-    short: String,
+    pub short: String,
     /// Bytes done.
-    pub(super) done: u64,
+    pub done: u64,
     /// Bytes in all.
-    pub(super) total: Option<u64>,
-    rate: u64,
-    eta_seconds: Option<u64>,
+    pub total: Option<u64>,
+    /// Bytes per second.
+    pub rate: u64,
+    /// Seconds to go.
+    pub eta_seconds: Option<u64>,
 }
 
 /// What goes on a line: text around a bar, or text alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// Text before and behind a bar that fills the line.
     Bar(String, String),
     /// Text, no wider than the line.
@@ -32,39 +33,20 @@ pub(super) enum Line {
 }
 
 impl Work {
-    /// All of it.
-    pub(super) fn whole(snapshot: &Snapshot) -> Self {
-        Self {
-            name: snapshot.activity.clone(),
-            short: short(&snapshot.activity),
-            done: snapshot.done_bytes,
-            total: snapshot.total_bytes,
-            rate: snapshot.rate_bytes_per_second,
-            eta_seconds: snapshot.eta_seconds,
-        }
-    }
-
-    /// One device of several.
-    pub(super) fn of(device: &DeviceSnapshot) -> Self {
-        Self {
-            name: format!("{} {}", device.device, device.activity),
-            short: short(&device.device),
-            done: device.done_bytes,
-            total: Some(device.total_bytes),
-            rate: device.rate_bytes_per_second,
-            eta_seconds: device.eta_seconds,
-        }
+    /// Nothing of it is done yet. Where there is no room for the name there is some for `of`, or its last component.
+    pub fn new(name: impl Into<String>, of: &str) -> Self {
+        Self { name: name.into(), short: short(of), done: 0, total: None, rate: 0, eta_seconds: None }
     }
 
     /// All that is known, however long.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let known = [self.percent(), Some(self.amount()), Some(self.rate()), self.eta()];
         let words = known.iter().flatten().map(|text| text.trim()).filter(|text| !text.is_empty());
         format!("{}: {}", self.name, words.collect::<Vec<_>>().join(", "))
     }
 
     /// What fits so many columns: the longer the line, the more of it.
-    pub(super) fn line(&self, columns: usize) -> Line {
+    pub(crate) fn line(&self, columns: usize) -> Line {
         if self.total.is_none() {
             return Line::Text(truncate_str(&self.text(), columns, "…").into_owned());
         }
@@ -80,9 +62,14 @@ impl Work {
         }
         let shorter = [without_amount, behind(&[&percent, &eta]), behind(&[&percent])];
         let texts = shorter.map(|behind| format!("{} {}", self.short, behind.trim_end()));
-        let fitting = texts.iter().find(|text| measure_text_width(text) <= columns);
-        let text = fitting.unwrap_or(&texts[2]);
-        Line::Text(truncate_str(text, columns, "…").into_owned())
+        if let Some(fitting) = texts.into_iter().find(|text| measure_text_width(text) <= columns) {
+            return Line::Text(fitting);
+        }
+        // A name that is cut says more than a figure that is.
+        let percent = percent.unwrap_or_default();
+        let room = columns.saturating_sub(measure_text_width(&percent) + 1);
+        let text = format!("{} {percent}", truncate_str(&self.short, room, "…"));
+        Line::Text(truncate_str(&text, columns, "…").into_owned())
     }
 
     fn percent(&self) -> Option<String> {
@@ -92,16 +79,16 @@ impl Work {
     }
 
     fn amount(&self) -> String {
-        let done = Bytes(self.done).to_string();
+        let done = BinaryBytes(self.done).to_string();
         match self.total {
-            Some(total) => format!("{done:>10} of {}", Bytes(total)),
+            Some(total) => format!("{done:>11} of {}", BinaryBytes(total)),
             None => done,
         }
     }
 
     /// Right-aligned, so that what stands before it does not dance.
     fn rate(&self) -> String {
-        format!("{:>12}", format!("{}/s", Bytes(self.rate)))
+        format!("{:>13}", format!("{}/s", BinaryBytes(self.rate)))
     }
 
     /// Nothing takes as much room as something.
@@ -143,14 +130,15 @@ mod tests {
         let bar = |before: &str, behind: &str| Line::Bar(before.into(), behind.into());
         let text = |text: &str| Line::Text(text.into());
         for (columns, line) in [
-            (8, text("sda  50…")),
+            (4, text("  5…")),
+            (8, text("s…  50 %")),
             (9, text("sda  50 %")),
             (20, text("sda  50 %")),
             (23, text("sda  50 %     0:02 left")),
-            (40, text("sda  50 %   512.0 MiB/s     0:02 left")),
-            (60, bar("sda", " 50 %   512.0 MiB/s     0:02 left")),
-            (70, bar("writing /dev/sda", " 50 %   512.0 MiB/s     0:02 left")),
-            (200, bar("writing /dev/sda", " 50 %     1.0 GiB of 2.0 GiB   512.0 MiB/s     0:02 left")),
+            (40, text("sda  50 %   512.00 MiB/s     0:02 left")),
+            (60, bar("sda", " 50 %   512.00 MiB/s     0:02 left")),
+            (70, bar("writing /dev/sda", " 50 %   512.00 MiB/s     0:02 left")),
+            (200, bar("writing /dev/sda", " 50 %     1.00 GiB of 2.00 GiB   512.00 MiB/s     0:02 left")),
         ] {
             assert_eq!(half().line(columns), line, "{columns} columns");
         }
@@ -185,8 +173,8 @@ mod tests {
     #[test]
     fn what_is_not_known_is_left_out() {
         let unknown = Work { total: None, eta_seconds: None, ..half() };
-        assert_eq!(unknown.text(), "writing /dev/sda: 1.0 GiB, 512.0 MiB/s");
-        assert_eq!(half().text(), "writing /dev/sda: 50 %, 1.0 GiB of 2.0 GiB, 512.0 MiB/s, 0:02 left");
+        assert_eq!(unknown.text(), "writing /dev/sda: 1.00 GiB, 512.00 MiB/s");
+        assert_eq!(half().text(), "writing /dev/sda: 50 %, 1.00 GiB of 2.00 GiB, 512.00 MiB/s, 0:02 left");
         assert_eq!(Work { eta_seconds: Some(3725), ..half() }.eta().unwrap(), "1:02:05 left");
         assert_eq!(Work { done: 2 << 30, ..half() }.eta().unwrap().trim(), "");
     }
