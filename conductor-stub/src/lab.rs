@@ -1,6 +1,9 @@
 //! Blank virtual machines with BMCs, and a conductor that knows them: everything that a first hour with Ironic's clients
-//! needs. Each machine has a network of its own, QEMU's, whose DHCP it uses: the lab needs neither root nor a bridge, and
-//! changes nothing of the host's network. All of it is gone when the lab is.
+//! needs. Each machine has two network cards: one in a network of its own, QEMU's, by which it boots and reaches the conductor,
+//! and one in a network that all of them share. Both have DHCP; the lab needs neither root nor a bridge, and changes nothing of the
+//! host's network. All of it is gone when the lab is.
+
+mod network;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -15,6 +18,9 @@ use crate::config::{Config, IMAGES};
 use crate::flow::journey;
 use crate::server::Server;
 use crate::urls;
+
+use network::Network;
+pub use network::SUBNET;
 
 /// The agent's image wants a disk of at least 4 GiB.
 const DISK_GIB: u64 = 5;
@@ -43,6 +49,7 @@ pub struct Machine {
     pub name: String,
     /// What it prints on its serial port.
     pub console: PathBuf,
+    number: usize,
     uuid: Uuid,
     mac: String,
     disk: PathBuf,
@@ -62,6 +69,7 @@ pub struct Lab {
     pub bmc_url: String,
     server: Server,
     bmc: BmcServer,
+    _network: Network,
     _folder: tempfile::TempDir,
 }
 
@@ -75,11 +83,12 @@ impl Lab {
         let ports = free_ports(usize::from(plan.machines))?;
         let machines: Vec<Machine> =
             ports.into_iter().enumerate().map(|(number, port)| Machine::new(number, port, folder.path())).collect();
+        let network = Network::start(folder.path().join("network"), machines.len())?;
         let setup = Setup {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             account: None,
             tls: None,
-            machines: machines.iter().map(Machine::definition).collect::<Result<_>>()?,
+            machines: machines.iter().map(|machine| machine.definition(&network)).collect::<Result<_>>()?,
         };
         let bmc = BmcServer::start(setup.clone()).await?;
         let bmc_url = format!("{}://{}", bmc.scheme, bmc.address);
@@ -106,7 +115,7 @@ impl Lab {
             let enrolment = serde_json::from_value(machine.node(&bmc_url)).context("a node of the lab")?;
             journey::enrol(&server.conductor, &enrolment)?;
         }
-        Ok(Self { machines, url: server.url.clone(), bmc_url, server, bmc, _folder: folder })
+        Ok(Self { machines, url: server.url.clone(), bmc_url, server, bmc, _network: network, _folder: folder })
     }
 
     /// Takes everything away.
@@ -127,15 +136,16 @@ impl Machine {
             folder: folder.join(&name),
             agent_port,
             name,
+            number,
         }
     }
 
     /// As in a machine file of the BMC.
-    fn definition(&self) -> Result<Definition> {
+    fn definition(&self, shared: &Network) -> Result<Definition> {
         let network = format!("user,hostfwd=tcp:127.0.0.1:{}-:{AGENT_PORT}", self.agent_port);
         let disk = json!({"file": self.disk, "bus": "nvme", "size_gib": DISK_GIB, "serial": self.name});
         let qemu = json!({"state_dir": self.folder, "console": self.console, "memory_mib": MEMORY_MIB, "disks": [disk],
-            "network": network});
+            "network": network, "arguments": shared.card(self.number, &format!("52:54:00:fe:47:{:02x}", self.number))});
         let machine = json!({"uuid": self.uuid, "name": self.name, "macs": [self.mac], "qemu": qemu});
         serde_json::from_value(machine).context("a machine of the lab")
     }

@@ -58,7 +58,7 @@ pub struct Start<'a> {
 }
 
 /// A command that does not outlive the BMC, even if that is killed.
-pub(super) fn mortal(words: &[String]) -> io::Result<Command> {
+pub(crate) fn mortal(words: &[String]) -> io::Result<Command> {
     if words.is_empty() {
         return Err(io::Error::other("the machine's command is empty"));
     }

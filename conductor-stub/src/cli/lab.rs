@@ -82,6 +82,7 @@ fn introduce(lab: &Lab) {
     for machine in machines {
         println!("    {}  console: {}", machine.name, machine.console.display());
     }
+    println!("All of them are in the network {}, with DHCP and without a way out.", lab::SUBNET);
     println!("The conductor and its page: {url}/  The BMCs: {bmc_url}/redfish/v1/");
     println!("In another terminal, with Ironic's client:");
     println!("    export OS_AUTH_TYPE=none OS_ENDPOINT={url}");

@@ -79,8 +79,23 @@ fn a_lab_is_there_at_once_and_gone_afterwards() {
     assert_eq!(shell.value("node show rack1-node1 -f value -c driver"), "redfish");
 
     if log.contains("baremetal node inspect") && !log.contains("There is no ramdisk") {
+        shell.value("node manage machine-1 --wait");
+        shell.value("node inspect machine-1");
         shell.value("node inspect machine-0 --wait 400");
-        assert!(shell.value("node inventory save machine-0").contains("/dev/nvme0n1"));
+        while shell.value("node show machine-1 -f value -c provision_state") != "manageable" {
+            assert!(started.elapsed() < 3 * LIMIT, "{}", lab.log());
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let inventories = ["machine-0", "machine-1"].map(|name| shell.value(&format!("node inventory save {name}")));
+        // One server of the network that they share has given each its address.
+        let addresses = inventories.each_ref().map(|inventory| {
+            assert!(inventory.contains("/dev/nvme0n1"), "{inventory}");
+            let inventory: serde_json::Value = serde_json::from_str(inventory).unwrap();
+            let interfaces = inventory["inventory"]["interfaces"].as_array().unwrap();
+            let mut addresses = interfaces.iter().filter_map(|interface| interface["ipv4_address"].as_str());
+            addresses.find(|address| address.starts_with("192.168.77.")).unwrap_or_default().to_owned()
+        });
+        assert!(addresses[0] != addresses[1] && !addresses.contains(&String::new()), "{addresses:?}\n{inventories:?}");
     }
 
     let folder = after(&log, "console: ");
