@@ -31,7 +31,8 @@ pub(crate) fn open(
     if inspect::judge(expected, first)? != ImageFormat::Qcow2 {
         let head = Some(first[..first.len().min(inspect::HEAD_BYTES)].to_vec());
         let stage = Box::new(Raw::default());
-        return Ok(Open { name: "raw", stage, disk_bytes: decoded_bytes, head, notes: Vec::new() });
+        let notes = inspect::remark(first).map(str::to_string).into_iter().collect();
+        return Ok(Open { name: "raw", stage, disk_bytes: decoded_bytes, head, notes });
     }
     let source = access.and_then(|access| access.open(first));
     let qcow2 = Qcow2::open(first, decoded_bytes, source.as_deref())?;

@@ -98,6 +98,14 @@ pub fn has_partitions(head: &[u8]) -> bool {
     mbr::matches(head) && mbr::check(head).is_ok()
 }
 
+/// What a disk becomes onto which an image with this beginning is written as it is, where that is not what images are for.
+pub fn remark(head: &[u8]) -> Option<&'static str> {
+    ImageFormat::matches(head).contains(&ImageFormat::Iso).then(|| match has_partitions(head) {
+        true => "The image is a hybrid ISO: the disk starts what a stick with it starts, a live system or an installer",
+        false => "The image is an ISO without a partition table: firmware starts nothing from a disk with it",
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +200,9 @@ mod tests {
         let mut hybrid = mbr(&[LINUX]);
         hybrid[0x8001..0x8006].copy_from_slice(b"CD001");
         assert_eq!(outcome(&hybrid), "Security: Image matched multiple potential formats: iso, gpt", "H22");
+        let said = crate::image::ImageError::from(detect(&hybrid).unwrap_err()).to_string();
+        assert!(said.starts_with("Security: ") && said.contains("--format raw"), "{said}");
+        assert!(remark(&hybrid).unwrap().contains("a stick") && remark(&mbr(&[LINUX])).is_none());
         for parts in [(510, &[0x55, 0xaa][..]), (0x8001, b"CD001")] {
             assert!(matches!(detect(&qcow2(&[parts])), Err(Refusal::Ambiguous(_))), "H23");
         }

@@ -190,3 +190,36 @@ fn what_was_not_declared_is_written_only_when_its_format_is_permitted() {
         assert_eq!(state(&disk, &bootable(1 << 20)).unwrap(), State::Untouched, "{name} as {format}");
     }
 }
+
+#[test]
+fn what_an_iso_makes_of_a_disk_is_said() {
+    let made = files(
+        "mkdir tree && echo hello >tree/file && genisoimage -quiet -o plain.iso tree
+         mkdir -p boot/boot/grub && echo 'echo hello' >boot/boot/grub/grub.cfg && grub-mkrescue -o hybrid.iso boot 2>/dev/null",
+    );
+    let iso = |name: &str| made.path().join(name).to_str().unwrap().to_string();
+    for (name, refusal, remark) in [
+        (
+            "hybrid.iso",
+            "declared raw (disk_format, --format raw), it is written as it is",
+            "starts what a stick with it starts",
+        ),
+        ("plain.iso", "an ISO without a partition table", "firmware starts nothing from a disk with it"),
+    ] {
+        let disk = used_disk(64 * MIB).unwrap();
+        let write = |more: &[&str]| {
+            let url = iso(name);
+            run(&mut Command::new(program("ferric-agent")), &disk, &[&["--url", &url, "--no-checksum"], more].concat())
+        };
+        let refused = write(&[]);
+        let text = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && text.contains(refusal), "{name}: {text}");
+        assert_eq!(state(&disk, &bootable(1 << 20)).unwrap(), State::Untouched, "{name}");
+        let written = write(&["--format", "raw"]);
+        let text = String::from_utf8_lossy(&[&written.stdout[..], &written.stderr].concat()).into_owned();
+        assert!(written.status.success() && text.contains(remark), "{name}: {text}");
+        let image = std::fs::read(iso(name)).unwrap();
+        // The backup of its table moves to the disk's end; files stay where they are.
+        assert_eq!(disk.read().unwrap()[0x8000..0x10000], image[0x8000..0x10000], "{name}");
+    }
+}

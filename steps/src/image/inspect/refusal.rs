@@ -62,8 +62,27 @@ fn names(formats: &[ImageFormat]) -> String {
     formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
 }
 
+impl Refusal {
+    /// What people can do about it, where they often meet it.
+    fn hint(&self) -> Option<&'static str> {
+        use ImageFormat::{Gpt, Iso};
+        match self {
+            Self::Ambiguous(formats) if formats[..] == [Iso, Gpt] => Some(
+                "It is a hybrid ISO, for CDs and disks: declared raw (disk_format, --format raw), it is written as it is",
+            ),
+            Self::Forbidden(Iso, _) | Self::Unsupported(Iso) => {
+                Some("It is an ISO without a partition table: firmware starts nothing from a disk with it")
+            }
+            _ => None,
+        }
+    }
+}
+
 impl From<Refusal> for ImageError {
     fn from(refusal: Refusal) -> Self {
-        Self::Invalid(refusal.to_string())
+        Self::Invalid(match refusal.hint() {
+            Some(hint) => format!("{refusal}. {hint}"),
+            None => refusal.to_string(),
+        })
     }
 }
