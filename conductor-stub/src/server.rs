@@ -107,6 +107,9 @@ pub enum StartError {
         /// What is wrong with it.
         cause: String,
     },
+    /// It has nobody to believe, as a rule.
+    #[error("no client for files of servers (is ca-certificates installed?)")]
+    Client(#[source] reqwest::Error),
     /// Its socket.
     #[error("listening on {address}: {cause}")]
     Listen {
@@ -318,8 +321,10 @@ fn media(
         None => None,
     };
     let pem = authorities.as_ref().map(|(_, pem)| pem.as_slice());
-    let path = config.webserver_verify_ca.clone().unwrap_or_default();
-    let client = media::client(pem).map_err(|error| failed(&path, error.to_string()))?;
+    let client = media::client(pem).map_err(|error| match &config.webserver_verify_ca {
+        Some(path) => failed(path, error.to_string()),
+        None => StartError::Client(error),
+    })?;
     Ok(Media::new(shelf, client, allowed.clone()))
 }
 
