@@ -13,14 +13,15 @@
 # make container  its container image, in podman's storage and target/container/ (root)
 # make ramdisk    kernel, initramfs, EFI program and ISO that run it, in target/ramdisk/; with KEY=… CERT=… (PEM) the EFI
 #                 program is signed with them, ARGUMENTS=… adds kernel arguments
-# make packages   Debian and RPM packages of what `make install` installs, in target/packages/; the former used in a fresh Debian (root)
-# make release    packages, container and ramdisk, what is in them, and checksums, in target/dist/ (root)
+# make packages   Debian and RPM packages for x86-64 and arm64 and the conductor's image, in target/packages/; all of them tried (root)
+# make release    packages, images and ramdisk, what is in them, and checksums, in target/dist/ (root)
 # make live-system  what the tests boot for a CoreOS live system, in target/live-system/
 # make grub-image   the partition image that the tests deploy to BIOS machines, in target/grub-image/ (root)
 
-.PHONY: build install fuzz soak setup check advisories unit test demo bench bench-conductor bench-ironic bench-listing static container ramdisk packages release live-system grub-image
+.PHONY: build arm64 install fuzz soak setup check advisories unit test demo bench bench-conductor bench-ironic bench-listing static container ramdisk packages release live-system grub-image
 
 target := x86_64-unknown-linux-gnu
+arm64 := aarch64-unknown-linux-gnu
 # Where cargo builds, as an absolute path: cargo and the scripts below start in different folders.
 export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 out := $(CARGO_TARGET_DIR)
@@ -73,15 +74,23 @@ container: static
 ramdisk: static
 	container/ramdisk/build amd64 $(static_agent) $(out)/ramdisk $(KEY) $(CERT)
 
-packages: build
+# For other machines than this one, static.
+arm64: setup
+	.ci/arm64 cargo build --release --target $(arm64) $(programs:%=--package %)
+
+packages: build arm64
 	rm -rf $(out)/packages
-	$(MAKE) install DESTDIR=$(out)/packages/root PREFIX=/usr
-	packaging/build $(out)/packages/root $(out)/packages
+	$(MAKE) install DESTDIR=$(out)/packages/amd64 PREFIX=/usr
+	cp -a $(out)/packages/amd64 $(out)/packages/arm64
+	install -m 0755 $(programs:%=$(out)/$(arm64)/release/%) $(out)/packages/arm64/usr/bin
+	packaging/build amd64 $(out)/packages/amd64 $(out)/packages
+	packaging/build arm64 $(out)/packages/arm64 $(out)/packages
+	packaging/image $(out)/packages/conductor-stub_*_amd64.deb $(out)/packages
 	packaging/check $(out)/packages
 
 release: packages container ramdisk
 	rm -rf $(out)/dist
-	install -D -m 0644 -t $(out)/dist $(out)/packages/*.deb $(out)/packages/*.rpm $(out)/packages/NOTICE \
+	install -D -m 0644 -t $(out)/dist $(addprefix $(out)/packages/,*.deb *.rpm NOTICE conductor-stub.oci.tar) \
 		$(out)/container/ferric-agent.oci.tar $(out)/container/ferric-agent.cdx.json \
 		$(addprefix $(out)/ramdisk/,vmlinuz initramfs.img ferric.efi ferric.iso esp.img)
 	container/sbom $(target) conductor-stub >$(out)/dist/conductor-stub.cdx.json
