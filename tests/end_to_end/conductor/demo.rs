@@ -40,7 +40,7 @@ fn on_terminal(columns: usize) -> (String, String) {
 
 /// A recording of it as `demo.svg`, by the programs of the folder `programs`.
 fn record(pictures: &Path, programs: &Path) {
-    const COLUMNS: usize = 112;
+    const COLUMNS: usize = 120;
     let words = [programs.join("conductor-stub").display().to_string(), "demo".into()];
     let terminal = Terminal::start(COLUMNS, &[], &words).unwrap();
     let (started, mut screens) = (Instant::now(), Vec::<(Duration, Screen)>::new());
@@ -51,7 +51,7 @@ fn record(pictures: &Path, programs: &Path) {
         if screens.last().is_none_or(|(_, last)| *last != screen) {
             screens.push((started.elapsed(), screen));
         }
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(300));
     }
     terminal.watch(LIMIT).unwrap();
     std::fs::write(pictures.join("demo.svg"), svg(&screens, COLUMNS)).unwrap();
