@@ -65,10 +65,12 @@ impl Work {
         if let Some(fitting) = texts.into_iter().find(|text| measure_text_width(text) <= columns) {
             return Line::Text(fitting);
         }
-        // A name that is cut says more than a figure that is.
+        // A name that is cut says more than a figure that is; none says as much as the mark of a cut.
         let percent = percent.unwrap_or_default();
-        let room = columns.saturating_sub(measure_text_width(&percent) + 1);
-        let text = format!("{} {percent}", truncate_str(&self.short, room, "…"));
+        let text = match columns.saturating_sub(measure_text_width(&percent) + 1) {
+            0 => percent.trim().to_string(),
+            room => format!("{} {percent}", truncate_str(&self.short, room, "…")),
+        };
         Line::Text(truncate_str(&text, columns, "…").into_owned())
     }
 
@@ -130,7 +132,8 @@ mod tests {
         let bar = |before: &str, behind: &str| Line::Bar(before.into(), behind.into());
         let text = |text: &str| Line::Text(text.into());
         for (columns, line) in [
-            (4, text("  5…")),
+            (3, text("50…")),
+            (4, text("50 %")),
             (8, text("s…  50 %")),
             (9, text("sda  50 %")),
             (20, text("sda  50 %")),
