@@ -14,6 +14,9 @@ const WHAT: &str = "fio (network)";
 /// fio's exit code when the partner does not listen yet.
 const NOT_LISTENING: i32 = 16;
 const RETRY: Duration = Duration::from_secs(2);
+/// Time for a partner that starts when we do to listen with all of its jobs. Each of them waits for one connection, for
+/// ever: who finds some of them takes those and fails at the others, which then wait for nobody.
+const START: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -81,6 +84,9 @@ fn exchange(step: &Step, load: &NetworkLoad, role: Role, partner: &str) -> Resul
     }
     let tool = step.site.tools.find("fio").map_err(|error| failed(WHAT, error))?;
     let cancelled = || step.cancel.is_cancelled();
+    if role == Role::Reader {
+        pause(step, START)?;
+    }
     loop {
         match tool.run(&arguments).cancelled(&cancelled).output() {
             Ok(_) => return Ok(()),
