@@ -51,9 +51,20 @@ impl Terminal {
     /// When tmux does not say.
     pub fn screen(&self) -> Result<Screen> {
         // In one go, so that both are of the same moment.
-        let said = self.ask(&["display-message", "-p", "#{history_size}", ";", "capture-pane", "-p"])?;
-        let (scrolled, lines) = said.split_once('\n').context("tmux says too little")?;
-        Ok(Screen { lines: lines.trim_end().lines().map(str::to_string).collect(), scrolled: scrolled.trim().parse()? })
+        let state = "#{history_size} #{pane_dead}";
+        let said = self.ask(&["display-message", "-p", state, ";", "capture-pane", "-p", "-S", "-1"])?;
+        let (state, lines) = said.split_once('\n').context("tmux says too little")?;
+        let (scrolled, is_dead) = state.trim_end().split_once(' ').unwrap_or((state.trim(), "0"));
+        let (mut scrolled, mut lines): (usize, Vec<&str>) = (scrolled.parse()?, lines.lines().collect());
+        if is_dead == "1" {
+            // tmux has moved all lines up by one, and says in the last row that the program has ended.
+            lines.pop();
+            scrolled = scrolled.saturating_sub(1);
+        } else if scrolled > 0 {
+            lines.remove(0);
+        }
+        let lines = lines.join("\n").trim_end().lines().map(str::to_string).collect();
+        Ok(Screen { lines, scrolled })
     }
 
     /// What is to be seen now, with its colours as escape sequences.
